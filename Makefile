@@ -1,0 +1,105 @@
+# Tenon's build: one non-recursive GNU Makefile.
+#
+#   make            builds build/release/tenon        make demo   the main job, start to end
+#   make test       every test, set-up included       make lint   layers, headers, calls, format
+#   make bench      measures                          make fuzz   libFuzzer, FUZZ_SECONDS each
+#   MODE=release|debug|asan|ubsan|tsan                BUILD=dir   another build folder
+#
+# Sources are found by pattern: a new .c file in a room needs no line here.  A file's ISA flags follow
+# from its name (*_avx2.c, *_avx512.c, *_avx512bf16.c), so that one binary runs on any x86-64.
+
+MODE  ?= release
+BUILD ?= build
+B     := $(BUILD)/$(MODE)
+CC    ?= gcc
+V     ?= 0
+Q     := $(if $(filter 0,$(V)),@)
+
+ROOMS := base net columns tensor kernels store feed model train serve
+# closure: a room and everything that it may include, highest first (the order a linker wants)
+layer_line = $(shell awk -F: -v r=$(1) '$$1==r {print $$2}' src/LAYERS)
+reverse    = $(if $(1),$(call reverse,$(wordlist 2,$(words $(1)),$(1))) $(firstword $(1)))
+LINK_ORDER := $(call reverse,$(ROOMS))
+closure    = $(filter $(1) $(call layer_line,$(1)),$(LINK_ORDER))
+
+WARN  := -Wall -Wextra -Wpedantic -Wshadow -Wvla -Wstrict-prototypes -Wmissing-prototypes -Wundef \
+         -Wno-unused-parameter -Wno-missing-field-initializers
+CPPFLAGS += -Isrc -Iinclude -D_GNU_SOURCE
+CFLAGS_COMMON := -std=gnu11 $(WARN) -g -pthread -fno-math-errno -fvisibility=hidden
+CFLAGS_release := -O3
+CFLAGS_debug   := -O0
+CFLAGS_asan    := -O1 -fsanitize=address,leak -fno-omit-frame-pointer
+CFLAGS_ubsan   := -O1 -fsanitize=undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
+CFLAGS_tsan    := -O1 -fsanitize=thread -fno-omit-frame-pointer
+ifeq ($(CFLAGS_$(MODE)),)
+$(error MODE=$(MODE) is not one of release debug asan ubsan tsan)
+endif
+CFLAGS += $(CFLAGS_COMMON) $(CFLAGS_$(MODE)) $(WERROR)
+
+# What a room needs beyond libc.
+LIBS_net     := -lmicrohttpd
+LIBS_columns := -lzstd -lsnappy -ldeflate
+LIBS_model   := -lpcre2-8 -lxxhash
+LIBS_train   := -lyaml
+libs = $(sort $(foreach r,$(1),$(LIBS_$(r)))) -lm -ldl
+
+# ---- objects and room archives -------------------------------------------------------------------
+ISA_x86_64 := $(filter x86_64,$(shell uname -m))
+isa_flags = $(if $(ISA_x86_64),$(if $(filter %_avx512bf16,$(1)),-march=x86-64-v4 -mavx512vnni -mavx512bf16,\
+            $(if $(filter %_avx512,$(1)),-march=x86-64-v4,\
+            $(if $(filter %_avx2,$(1)),-march=x86-64-v3))))
+room_sources = $(sort $(shell find src/$(1) -name '*.c'))
+objects      = $(patsubst %.c,$(B)/obj/%.o,$(1))
+
+CLI_OBJECTS := $(call objects,$(call room_sources,cli))
+PROGRAM     := $(B)/tenon
+
+.PHONY: all
+all: $(PROGRAM)
+
+$(B)/obj/%.o: %.c
+	@mkdir -p $(@D)
+	$(if $(filter 0,$(V)),@echo "  cc   $<")
+	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) $(call isa_flags,$*) -MMD -MP -c $< -o $@
+
+define room_rules
+$(B)/lib/lib$(1).a: $(call objects,$(call room_sources,$(1)))
+	@mkdir -p $$(@D)
+	$(Q)rm -f $$@ && ar rcs $$@ $$^
+endef
+$(foreach r,$(ROOMS),$(eval $(call room_rules,$(r))))
+archives = $(foreach r,$(1),$(B)/lib/lib$(r).a)
+
+$(PROGRAM): $(CLI_OBJECTS) $(call archives,$(LINK_ORDER))
+	$(if $(filter 0,$(V)),@echo "  link $@")
+	$(Q)$(CC) $(CFLAGS) -o $@ $^ $(call libs,$(ROOMS))
+
+# ---- unit tests: tests/unit/<room>/test_*.c, linked with that room's layers only -------------------
+TEST_SOURCES  := $(sort $(wildcard tests/unit/*/test_*.c))
+TEST_PROGRAMS := $(patsubst tests/unit/%.c,$(B)/tests/%,$(TEST_SOURCES))
+define test_rules
+$(B)/tests/$(1)/%: $(B)/obj/tests/unit/$(1)/%.o $(call archives,$(if $(filter cli,$(1)),$(LINK_ORDER),$(call closure,$(1))))
+	@mkdir -p $$(@D)
+	$(Q)$$(CC) $$(CFLAGS) -o $$@ $$^ -lcmocka $(call libs,$(if $(filter cli,$(1)),$(ROOMS),$(call closure,$(1))))
+endef
+$(foreach r,$(ROOMS) cli,$(eval $(call test_rules,$(r))))
+
+.PHONY: unit-programs
+unit-programs: $(TEST_PROGRAMS)
+# make unit ROOM=columns: builds and runs one room's unit tests
+.PHONY: unit
+unit: $(if $(ROOM),$(filter $(B)/tests/$(ROOM)/%,$(TEST_PROGRAMS)),$(TEST_PROGRAMS))
+	$(Q)tools/run_unit.sh $^
+
+# ---- benchmarks: bench/bench_*.c ------------------------------------------------------------------
+BENCH_PROGRAMS := $(patsubst bench/%.c,$(B)/bench/%,$(sort $(wildcard bench/bench_*.c)))
+$(B)/bench/%: $(B)/obj/bench/%.o $(call archives,$(LINK_ORDER))
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(CFLAGS) -o $@ $^ $(call libs,$(ROOMS))
+
+.SECONDARY:
+.PHONY: clean
+clean:
+	rm -rf $(BUILD)
+
+-include $(shell find $(B)/obj -name '*.d' 2>/dev/null)

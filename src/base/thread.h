@@ -1,0 +1,27 @@
+/* thread.h - a pool for loops whose items are independent.
+ *
+ * tn_pool_run hands items 0..count-1 out by an atomic counter, the calling thread works too, and it
+ * returns when all are done.  Waiting threads spin briefly, then sleep in a futex, so that foreign
+ * load on the machine does not collapse it.  Which thread runs an item is not fixed: results must not
+ * depend on it.
+ *
+ * Thread: one caller at a time (a nested or concurrent run executes its items inline). */
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef TN_BASE_THREAD_H
+#define TN_BASE_THREAD_H
+#include <stdint.h>
+
+#include "base/error.h"
+
+typedef struct tn_pool tn_pool;
+typedef void (*tn_pool_fn)(void *context, int64_t item, int32_t worker); /* worker: 0..threads-1 */
+
+/* `threads` counts the caller; 0: one a CPU that this process may use. */
+TN_NODISCARD tn_status tn_pool_new(tn_pool **out, int32_t threads, tn_error *err);
+void tn_pool_free(tn_pool *pool);
+int32_t tn_pool_threads(const tn_pool *pool); /* NULL: 1 */
+/* pool NULL: runs every item on the calling thread. */
+void tn_pool_run(tn_pool *pool, int64_t count, tn_pool_fn fn, void *context);
+int32_t tn_cpu_count(void); /* CPUs that this process may use (affinity, cgroup quota) */
+
+#endif
