@@ -1,0 +1,96 @@
+/* parquet.h - Apache Parquet files (https://parquet.apache.org/docs/file-format) of flat columns.
+ *
+ *     "PAR1" | row group 0: column chunk (pages) ... | row group 1 ... | footer | footer size | "PAR1"
+ *
+ * The reader verifies the CRC of every page that carries one, reads only the byte ranges of the
+ * columns asked for, and never trusts a count from the file without a limit.  The writer writes
+ * dictionary pages with fallback to PLAIN, definition levels in RLE, statistics, and a CRC for every
+ * page.
+ *
+ * Thread: one a reader or writer. */
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef TN_COLUMNS_PARQUET_PARQUET_H
+#define TN_COLUMNS_PARQUET_PARQUET_H
+#include "base/io.h"
+#include "base/json.h"
+#include "columns/arrow.h"
+
+#define TN_PARQUET_CODEC_LIST(X) /* id, code in the file, name */                                \
+  X(TN_PARQUET_UNCOMPRESSED, 0, "uncompressed")                                                  \
+  X(TN_PARQUET_SNAPPY, 1, "snappy")                                                              \
+  X(TN_PARQUET_GZIP, 2, "gzip")                                                                  \
+  X(TN_PARQUET_ZSTD, 6, "zstd")
+typedef enum tn_parquet_codec {
+#define X(id, code, name) id = code,
+  TN_PARQUET_CODEC_LIST(X)
+#undef X
+} tn_parquet_codec;
+
+typedef struct tn_parquet_write_options { /* zero: the default, but codec 0 is "uncompressed" */
+  tn_parquet_codec codec;
+  int32_t level;             /* zstd: default 1 */
+  int64_t row_group_rows;    /* default 122,880 */
+  int64_t page_bytes;        /* uncompressed, default 1 MiB */
+  int64_t dictionary_bytes;  /* limit before falling back to PLAIN; default 1 MiB */
+  bool no_dictionary;
+  const char *created_by_suffix; /* appended to "tenon version x.y" */
+} tn_parquet_write_options;
+
+typedef struct tn_parquet_writer tn_parquet_writer;
+/* Borrows `sink`. */
+TN_NODISCARD tn_status tn_parquet_writer_new(tn_parquet_writer **out, tn_sink *sink,
+                                             const ArrowSchema *schema,
+                                             const tn_parquet_write_options *options, tn_error *err);
+TN_NODISCARD tn_status tn_parquet_writer_batch(tn_parquet_writer *w, const ArrowArray *batch,
+                                               tn_error *err);
+TN_NODISCARD tn_status tn_parquet_writer_finish(tn_parquet_writer *w, tn_error *err);
+void tn_parquet_writer_free(tn_parquet_writer *w);
+
+typedef struct tn_parquet_read_options { /* zero: the default */
+  const char *const *columns;            /* projection in this order; NULL: all */
+  int32_t column_count;
+  int64_t batch_rows;      /* at most; default 65,536 */
+  int64_t page_bytes_max;  /* an uncompressed page beyond this is TN_ERR_LIMIT; default 1 GiB */
+  bool skip_crc;           /* default: verify */
+} tn_parquet_read_options;
+
+typedef struct tn_parquet_file tn_parquet_file;
+/* Takes over `source`, reads and checks the footer. */
+TN_NODISCARD tn_status tn_parquet_open(tn_parquet_file **out, tn_source *source, tn_error *err);
+void tn_parquet_close(tn_parquet_file *file);
+int64_t tn_parquet_rows(const tn_parquet_file *file);
+int64_t tn_parquet_row_groups(const tn_parquet_file *file);
+int64_t tn_parquet_bytes_read(const tn_parquet_file *file); /* so far, footer included */
+TN_NODISCARD tn_status tn_parquet_schema(const tn_parquet_file *file, ArrowSchema *out,
+                                         tn_error *err);
+/* A stream over the file, which must outlive it. */
+TN_NODISCARD tn_status tn_parquet_scan(tn_parquet_file *file, const tn_parquet_read_options *options,
+                                       ArrowArrayStream *out, tn_error *err);
+/* Opens and scans in one call; the stream owns everything.  Takes over `source`. */
+TN_NODISCARD tn_status tn_parquet_read(ArrowArrayStream *out, tn_source *source,
+                                       const tn_parquet_read_options *options, tn_error *err);
+
+/* What `tenon data inspect` shows.  Strings live as long as the file. */
+typedef struct tn_parquet_column_info {
+  const char *name;
+  const char *physical_type; /* "BYTE_ARRAY" */
+  const char *logical_type;  /* "STRING", "" when none */
+  const char *type;          /* the Arrow type's name, "string" */
+  bool nullable;
+} tn_parquet_column_info;
+typedef struct tn_parquet_chunk_info {
+  const char *codec;
+  char encodings[96]; /* "PLAIN RLE RLE_DICTIONARY" */
+  int64_t values, nulls; /* nulls -1: not recorded */
+  int64_t offset, compressed_bytes, uncompressed_bytes;
+  bool has_min_max;
+  char min[64], max[64]; /* as text, cut with "..." */
+} tn_parquet_chunk_info;
+const char *tn_parquet_created_by(const tn_parquet_file *file);
+int64_t tn_parquet_columns(const tn_parquet_file *file);
+int64_t tn_parquet_group_rows(const tn_parquet_file *file, int64_t group);
+void tn_parquet_column(const tn_parquet_file *file, int64_t column, tn_parquet_column_info *out);
+void tn_parquet_chunk(const tn_parquet_file *file, int64_t group, int64_t column,
+                      tn_parquet_chunk_info *out);
+
+#endif
