@@ -1,0 +1,89 @@
+/* ops.h - the table of operations that a device fills, made from ops.def.
+ *
+ * Every operation is `tn_status op(tn_stream *stream, const tn_<op>_args *args, tn_error *err)`.
+ * Callers go through tn_ops_for(device): its rows check shapes and types against ops.def (naming the
+ * argument that does not fit) and then run the device's fastest implementation; a row that the device
+ * leaves empty runs ref/ (plain C, any dtype, sums in double), and tn_op_source says which it is.
+ *
+ *     ref/   the truth: simple loops, any floating type, accumulates in double
+ *     cpu/   AVX2 and AVX-512 rows laid over ref by CPUID at first use
+ *     cuda   a plug-in's rows over the same struct
+ *
+ * No graph, no registry.  Thread: the tables are filled once and then constant. */
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef TN_KERNELS_OPS_H
+#define TN_KERNELS_OPS_H
+#include "tensor/device.h"
+#include "tensor/tensor.h"
+
+#define TN_GRAD(forward, backward)
+#define T(role, name, kind, dims) tn_tensor name;
+#define S(type, name, example) type name;
+#define TN_OP(name, summary, tensors, scalars) \
+  typedef struct tn_##name##_args {            \
+    tensors scalars                            \
+  } tn_##name##_args;
+#include "kernels/ops.def"
+#undef TN_OP
+#undef T
+#undef S
+
+/* The table: one function pointer a row. */
+typedef struct tn_ops {
+#define TN_OP(name, summary, tensors, scalars) \
+  tn_status (*name)(tn_stream * stream, const tn_##name##_args *args, tn_error *err);
+#include "kernels/ops.def"
+#undef TN_OP
+} tn_ops;
+
+typedef enum tn_op_id {
+#define TN_OP(name, summary, tensors, scalars) TN_OP_##name,
+#include "kernels/ops.def"
+#undef TN_OP
+      TN_OP_COUNT
+} tn_op_id;
+#undef TN_GRAD
+
+typedef enum tn_op_role { TN_ROLE_OUT, TN_ROLE_ACC, TN_ROLE_MOD, TN_ROLE_IN } tn_op_role;
+typedef enum tn_op_kind { TN_KIND_REAL, TN_KIND_STAT, TN_KIND_INDEX } tn_op_kind;
+
+/* The rows of ops.def as data: for checks, tests, benches and the manual page. */
+typedef struct tn_op_tensor_info {
+  const char *name;
+  tn_op_role role;
+  tn_op_kind kind;
+  const char *dims;
+  size_t offset; /* of the tn_tensor inside the argument struct */
+} tn_op_tensor_info;
+typedef struct tn_op_scalar_info {
+  const char *name;
+  const char *type; /* "float" or "int32_t" */
+  double example;
+  size_t offset;
+} tn_op_scalar_info;
+typedef struct tn_op_info {
+  const char *name, *summary;
+  const tn_op_tensor_info *tensors;
+  int32_t tensor_count;
+  const tn_op_scalar_info *scalars;
+  int32_t scalar_count;
+  size_t args_bytes;
+} tn_op_info;
+typedef struct tn_grad_info {
+  tn_op_id forward, backward;
+} tn_grad_info;
+
+const tn_op_info *tn_op_describe(tn_op_id op);
+const tn_grad_info *tn_grad_list(int32_t *count);
+
+/* Binds the sizes of a call to the row's dims.  TN_ERR_ARGUMENT: "rmsnorm: weight is float32[129],
+ * wants [C] with C = 128 (from x)". */
+TN_NODISCARD tn_status tn_op_check(tn_op_id op, const void *args, tn_error *err);
+
+const tn_ops *tn_ops_for(const tn_device *device); /* checked rows; never NULL for the CPU */
+const tn_ops *tn_ops_ref(void);                    /* unchecked, ref/ alone: for tests */
+const tn_ops *tn_ops_cpu(const char *isa);         /* unchecked; "avx512", "avx2", NULL: not here */
+/* Which implementation the device's row runs: "avx512", "avx2", "ref". */
+const char *tn_op_source(const tn_device *device, tn_op_id op);
+
+#endif
