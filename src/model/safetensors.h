@@ -1,0 +1,37 @@
+/* safetensors.h - named tensors in one file (https://github.com/huggingface/safetensors#format).
+ *
+ *     uint64 header bytes | JSON header | data
+ *
+ * The reader maps the file and checks everything before it hands out a view: header size, every
+ * offset against the file, shape times dtype against the range, no overlap and no hole.  The writer
+ * goes through a tn_sink, so a crash leaves the old file whole; it can record an XXH64 of each tensor in
+ * the metadata, and the reader verifies those when present. */
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef TN_MODEL_SAFETENSORS_H
+#define TN_MODEL_SAFETENSORS_H
+#include "base/io.h"
+#include "tensor/tensor.h"
+
+typedef struct tn_safetensors tn_safetensors;
+TN_NODISCARD tn_status tn_safetensors_open(tn_safetensors **out, const char *path, tn_error *err);
+void tn_safetensors_close(tn_safetensors *file); /* tensors handed out become invalid */
+int64_t tn_safetensors_count(const tn_safetensors *file);
+/* Name and view of the i-th tensor, in file order. */
+void tn_safetensors_at(const tn_safetensors *file, int64_t index, tn_str *name, tn_tensor *out);
+/* TN_ERR_NOT_FOUND names file and tensor. */
+TN_NODISCARD tn_status tn_safetensors_get(const tn_safetensors *file, const char *name,
+                                          tn_tensor *out, tn_error *err);
+tn_str tn_safetensors_metadata(const tn_safetensors *file, const char *key); /* data NULL: none */
+/* Recomputes every recorded checksum.  TN_ERR_CHECKSUM names file and tensor. */
+TN_NODISCARD tn_status tn_safetensors_verify(const tn_safetensors *file, tn_error *err);
+
+typedef struct tn_named_tensor {
+  const char *name;
+  tn_tensor tensor; /* host memory, contiguous */
+} tn_named_tensor;
+/* metadata: key, value, ...; checksums are added by this call. */
+TN_NODISCARD tn_status tn_safetensors_write(const char *path, const tn_named_tensor *tensors,
+                                            int64_t count, const char *const *metadata,
+                                            int32_t metadata_count, tn_error *err);
+
+#endif
