@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/mem.h"
 
+#include <assert.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
@@ -68,7 +69,7 @@ void *tn_realloc(void *ptr, size_t count, size_t size) {
   size_t bytes, total;
   if (!tn_mul_size(count, size, &bytes) || !tn_add_size(bytes, ALIGN, &total)) return NULL;
   block_header *header = header_of(ptr);
-  if (header->magic != BLOCK_MAGIC) abort(); /* not ours: only a bug gets here */
+  assert(header->magic == BLOCK_MAGIC); /* not ours */
   if (header->offset != ALIGN) return realloc_wide(ptr, bytes);
   if (total > PTRDIFF_MAX || injected_failure()) return NULL;
   char *base = realloc(header, total);
@@ -80,7 +81,7 @@ void *tn_realloc(void *ptr, size_t count, size_t size) {
 void tn_free(void *ptr) {
   if (!ptr) return;
   block_header *header = header_of(ptr);
-  if (header->magic != BLOCK_MAGIC) abort(); /* not ours, or freed twice: only a bug gets here */
+  assert(header->magic == BLOCK_MAGIC); /* not ours, or freed twice */
   header->magic = 0;
   atomic_fetch_sub_explicit(&live_blocks, 1, memory_order_relaxed);
   free((char *)ptr - header->offset);
