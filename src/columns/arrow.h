@@ -87,6 +87,7 @@ typedef enum tn_column_type {
       TN_COLUMN_TYPE_COUNT
 } tn_column_type;
 
+/* calendar.h knows days and dates, builder.h the inside of a builder (for hot loops of this room). */
 const char *tn_column_type_name(tn_column_type type);   /* "int64" */
 const char *tn_column_type_format(tn_column_type type); /* "l" */
 int32_t tn_column_type_bits(tn_column_type type);       /* 64; 0 for string and binary */
@@ -99,6 +100,14 @@ TN_NODISCARD tn_status tn_column_type_of(const ArrowSchema *field, tn_column_typ
 TN_NODISCARD tn_status tn_schema_new(ArrowSchema *out, const char *const *names,
                                      const tn_column_type *types, int64_t count, tn_error *err);
 TN_NODISCARD tn_status tn_schema_copy(ArrowSchema *out, const ArrowSchema *from, tn_error *err);
+/* Replaces the metadata of a schema that this room made (NULL: none).  The bytes, of the C Data
+ * Interface's own encoding (int32 pairs; then int32 length and bytes of each key and value), are
+ * copied. */
+TN_NODISCARD tn_status tn_schema_set_metadata(ArrowSchema *schema, const char *metadata,
+                                              tn_error *err);
+int64_t tn_metadata_bytes(const char *metadata); /* size of such an encoding; NULL: 0 */
+/* The text at *at (begin with 4: behind the number of pairs); moves *at behind it. */
+tn_str tn_metadata_next(const char *metadata, int64_t *at);
 int64_t tn_schema_find(const ArrowSchema *schema, const char *name); /* child index, -1: none */
 void tn_schema_clear(ArrowSchema *schema); /* release if held; NULL and released are fine */
 void tn_array_clear(ArrowArray *array);
@@ -110,11 +119,12 @@ TN_NODISCARD tn_status tn_builder_new(tn_builder **out, tn_column_type type, tn_
 void tn_builder_free(tn_builder *b);
 int64_t tn_builder_length(const tn_builder *b);
 TN_NODISCARD tn_status tn_builder_append_null(tn_builder *b, tn_error *err);
-/* bool and every integer, date, timestamp type: the value must fit (a bug otherwise). */
+/* bool and every integer, date, timestamp type: the value must fit (a bug otherwise); a uint64 is
+ * given as its bit pattern.  A value of another kind than the column's is TN_ERR_ARGUMENT. */
 TN_NODISCARD tn_status tn_builder_append_i64(tn_builder *b, int64_t value, tn_error *err);
 TN_NODISCARD tn_status tn_builder_append_f64(tn_builder *b, double value, tn_error *err);
 TN_NODISCARD tn_status tn_builder_append_str(tn_builder *b, tn_str value, tn_error *err);
-/* Moves everything into *out; the builder is empty and reusable. */
+/* Moves everything into *out; the builder is empty and reusable, also after a failure. */
 TN_NODISCARD tn_status tn_builder_finish(tn_builder *b, ArrowArray *out, tn_error *err);
 
 /* A flat array over existing buffers, without a copy.  buffers[0] validity (NULL: no nulls),
@@ -132,15 +142,18 @@ static inline int tn_array_is_null(const ArrowArray *a, int64_t row) {
   int64_t i = a->offset + row;
   return valid ? !((valid[i >> 3] >> (i & 7)) & 1) : 0;
 }
+int64_t tn_array_null_count(const ArrowArray *a);      /* counts when the array says -1 */
 tn_str tn_array_str(const ArrowArray *a, int64_t row); /* string and binary */
 int64_t tn_array_i64(const ArrowArray *a, tn_column_type type, int64_t row);
 double tn_array_f64(const ArrowArray *a, tn_column_type type, int64_t row);
-/* Text of any value as CSV shows it ("" for null): numbers, ISO dates and times. */
+/* Text of any value as CSV shows it ("" for null): the shortest number that reads back the same, ISO
+ * dates and times ("2024-02-29T12:30:00.250", fraction of 3, 6 or 9 digits, "Z" for UTC). */
 void tn_array_text(const ArrowArray *a, tn_column_type type, int64_t row, tn_strbuf *out);
 
 /* ---- streams ---------------------------------------------------------------------------------- */
 /* What a reader implements; tn_stream_new wraps it as an ArrowArrayStream and keeps the last error
- * text.  next: TN_END after the last batch.  `free` is called by the stream's release. */
+ * text.  next: TN_END after the last batch.  `free` is called by the stream's release, and by
+ * tn_stream_new itself when it fails. */
 typedef struct tn_reader_ops {
   tn_status (*schema)(void *reader, ArrowSchema *out, tn_error *err);
   tn_status (*next)(void *reader, ArrowArray *out, tn_error *err);
