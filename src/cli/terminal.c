@@ -1,0 +1,117 @@
+/* terminal.c - what people see while a command works, and their Ctrl-C. */
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "cli/cli.h"
+
+/* ---- signals ------------------------------------------------------------------------------------------- */
+static volatile sig_atomic_t stop_signals;
+
+static void on_stop_signal(int signal_number) {
+  stop_signals++;
+  if (stop_signals >= 3) { /* the user insists: die the ordinary way */
+    signal(signal_number, SIG_DFL);
+    raise(signal_number);
+  }
+}
+void tn_cli_catch_signals(void) {
+  struct sigaction action = {.sa_handler = on_stop_signal};
+  sigaction(SIGINT, &action, NULL);
+  sigaction(SIGTERM, &action, NULL);
+  signal(SIGPIPE, SIG_IGN);
+}
+bool tn_cli_stop_requested(void) { return stop_signals > 0; }
+
+/* ---- progress -------------------------------------------------------------------------------------------- */
+#define BAR_CELLS 24
+
+static void add_amount(tn_strbuf *out, const tn_progress *p, double amount) {
+  if (strcmp(p->unit, "B") == 0) {
+    tn_strbuf_add_bytes_human(out, amount);
+    return;
+  }
+  if (amount >= 100 || amount == (double)(int64_t)amount)
+    tn_strbuf_add_count_human(out, (int64_t)amount);
+  else
+    tn_strbuf_addf(out, "%.1f", amount);
+}
+
+static void add_line(tn_strbuf *out, const tn_progress *p, bool last) {
+  tn_strbuf_addf(out, "%s ", p->label);
+  if (p->total > 0) {
+    int64_t cells = p->done * BAR_CELLS / p->total;
+    tn_strbuf_add_char(out, '[');
+    for (int64_t i = 0; i < BAR_CELLS; i++) tn_strbuf_add_char(out, i < cells ? '#' : '.');
+    tn_strbuf_addf(out, "] %3d%%  ", (int)(p->done * 100 / p->total));
+  }
+  add_amount(out, p, (double)p->done);
+  if (p->total > 0) {
+    tn_strbuf_add(out, " of ");
+    add_amount(out, p, (double)p->total);
+  }
+  bool bytes = strcmp(p->unit, "B") == 0;
+  tn_strbuf_addf(out, "%s%s, ", bytes ? "" : " ", bytes ? "" : p->unit);
+  add_amount(out, p, tn_progress_rate(p));
+  tn_strbuf_add(out, "/s");
+  double left = tn_progress_seconds_left(p);
+  if (last) {
+    tn_strbuf_add(out, ", took ");
+    tn_strbuf_add_duration_human(out, (double)(tn_time_us() - p->started_us) / 1e6);
+  } else if (left >= 0) {
+    tn_strbuf_add(out, ", ");
+    tn_strbuf_add_duration_human(out, left);
+    tn_strbuf_add(out, " left");
+  }
+  if (p->note[0]) tn_strbuf_addf(out, "  %s", p->note);
+}
+
+static bool show_bar(void *context, const tn_progress *p, bool last) {
+  tn_strbuf line = {0};
+  add_line(&line, p, last);
+  if (!line.failed) fprintf(stderr, "\r\033[K%s%s", line.data, last ? "\n" : "");
+  tn_strbuf_clear(&line);
+  return !tn_cli_stop_requested();
+}
+static bool show_lines(void *context, const tn_progress *p, bool last) {
+  tn_strbuf line = {0};
+  add_line(&line, p, last);
+  if (!line.failed) fprintf(stderr, "%s\n", line.data);
+  tn_strbuf_clear(&line);
+  return !tn_cli_stop_requested();
+}
+/* Draws nothing, but still answers whether to go on. */
+static bool show_nothing(void *context, const tn_progress *p, bool last) {
+  return !tn_cli_stop_requested();
+}
+
+tn_progress tn_cli_progress(bool quiet) {
+  bool terminal = isatty(STDERR_FILENO);
+  tn_progress p = {.show = quiet ? show_nothing : terminal ? show_bar : show_lines,
+                   .every_us = quiet || terminal ? 100000 : 5000000};
+  return p;
+}
+
+/* ---- one pool for the whole program ----------------------------------------------------------------------- */
+static tn_pool *the_pool;
+static void free_pool(void) { tn_pool_free(the_pool); }
+
+tn_pool *tn_cli_pool(int32_t threads) {
+  if (the_pool) return the_pool;
+  if (tn_pool_new(&the_pool, threads, NULL) != TN_OK) return NULL;
+  atexit(free_pool);
+  return the_pool;
+}
+
+/* ---- JSON on stdout ------------------------------------------------------------------------------------------ */
+void tn_cli_json_begin(tn_cli_json *j) {
+  *j = (tn_cli_json){0};
+  j->w.out = &j->text;
+}
+void tn_cli_json_finish(tn_cli_json *j) {
+  if (!j->text.failed && j->text.data) puts(j->text.data);
+  tn_strbuf_clear(&j->text);
+}

@@ -1,0 +1,160 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "columns/table.h"
+
+static const struct {
+  const char *extension;
+  tn_table_format format;
+} extensions[] = {
+    {".csv", TN_TABLE_CSV},     {".tsv", TN_TABLE_TSV}, {".parquet", TN_TABLE_PARQUET},
+    {".arrow", TN_TABLE_ARROW}, {".ipc", TN_TABLE_ARROW},
+};
+
+tn_status tn_table_format_of(const char *path, tn_table_format *out, tn_error *err) {
+  tn_str s = tn_str_of(path);
+  for (size_t i = 0; i < sizeof extensions / sizeof extensions[0]; i++) {
+    if (!tn_str_ends(s, tn_str_of(extensions[i].extension))) continue;
+    *out = extensions[i].format;
+    return TN_OK;
+  }
+  return tn_fail(err, TN_ERR_UNSUPPORTED,
+                 "%s: the extension tells the format; known are .csv .tsv .parquet .arrow .ipc",
+                 path);
+}
+
+const char *tn_table_format_name(tn_table_format format) {
+  static const char *const names[] = {"csv", "tsv", "parquet", "arrow"};
+  return names[format];
+}
+
+/* ---- reading ------------------------------------------------------------------------------------- */
+static tn_status open_csv(ArrowArrayStream *out, tn_source *source, tn_table_format format,
+                          const tn_table_read_options *options, tn_error *err) {
+  tn_csv_options csv = options->csv;
+  csv.columns = options->columns;
+  csv.column_count = options->column_count;
+  if (options->batch_rows) csv.batch_rows = options->batch_rows;
+  if (format == TN_TABLE_TSV && !csv.separator) csv.separator = '\t';
+  return tn_csv_read(out, source, &csv, err);
+}
+
+static tn_status open_parquet(ArrowArrayStream *out, tn_source *source,
+                              const tn_table_read_options *options, tn_error *err) {
+  tn_parquet_read_options parquet = {.columns = options->columns,
+                                     .column_count = options->column_count,
+                                     .batch_rows = options->batch_rows};
+  return tn_parquet_read(out, source, &parquet, err);
+}
+
+static tn_status open_arrow(ArrowArrayStream *out, tn_source *source,
+                            const tn_table_read_options *options, tn_error *err) {
+  if (options->column_count > 0) {
+    tn_status status = tn_fail(err, TN_ERR_UNSUPPORTED,
+                               "%s: a choice of columns from Arrow IPC files", source->name);
+    tn_source_close(source);
+    return status;
+  }
+  return tn_ipc_read(out, source, err);
+}
+
+tn_status tn_table_open(tn_table *out, const char *path, const tn_table_read_options *options,
+                        tn_error *err) {
+  static const tn_table_read_options defaults;
+  *out = (tn_table){0};
+  if (!options) options = &defaults;
+  tn_table_format format;
+  TN_TRY(tn_table_format_of(path, &format, err));
+  tn_source *source;
+  TN_TRY(tn_source_open_file(&source, path, err));
+  tn_status status;
+  if (format == TN_TABLE_PARQUET)
+    status = open_parquet(&out->stream, source, options, err);
+  else if (format == TN_TABLE_ARROW)
+    status = open_arrow(&out->stream, source, options, err);
+  else
+    status = open_csv(&out->stream, source, format, options, err);
+  if (status == TN_OK) out->source = source;
+  return status;
+}
+
+void tn_table_close(tn_table *table) {
+  tn_stream_clear(&table->stream);
+  table->source = NULL;
+}
+
+/* ---- writing ------------------------------------------------------------------------------------- */
+struct tn_table_writer {
+  tn_sink *sink;
+  tn_table_format format;
+  tn_csv_writer *csv; /* exactly one of the three is set */
+  tn_parquet_writer *parquet;
+  tn_ipc_writer *arrow;
+};
+
+static tn_status codec_of(const char *name, tn_parquet_codec *out, tn_error *err) {
+#define X(id, code, text)        \
+  if (strcmp(name, text) == 0) { \
+    *out = id;                   \
+    return TN_OK;                \
+  }
+  TN_PARQUET_CODEC_LIST(X)
+#undef X
+  return tn_fail(err, TN_ERR_ARGUMENT,
+                 "codec '%s' is not known; known are uncompressed, snappy, gzip, zstd", name);
+}
+
+static tn_status open_writer(tn_table_writer *w, const ArrowSchema *schema,
+                             const tn_table_write_options *options, tn_error *err) {
+  if (w->format == TN_TABLE_ARROW)
+    return tn_ipc_writer_new(&w->arrow, w->sink, schema, NULL, 0, err);
+  if (w->format == TN_TABLE_PARQUET) {
+    tn_parquet_write_options parquet = {.row_group_rows = options->row_group_rows};
+    TN_TRY(codec_of(options->codec ? options->codec : "zstd", &parquet.codec, err));
+    return tn_parquet_writer_new(&w->parquet, w->sink, schema, &parquet, err);
+  }
+  tn_csv_options csv = {.separator = w->format == TN_TABLE_TSV ? '\t' : ','};
+  return tn_csv_writer_new(&w->csv, w->sink, schema, &csv, err);
+}
+
+tn_status tn_table_writer_new(tn_table_writer **out, const char *path, const ArrowSchema *schema,
+                              const tn_table_write_options *options, tn_error *err) {
+  static const tn_table_write_options defaults;
+  *out = NULL;
+  tn_table_format format;
+  TN_TRY(tn_table_format_of(path, &format, err));
+  tn_table_writer *w = tn_alloc(1, sizeof *w);
+  if (!w) return tn_fail_memory(err, "table writer", sizeof *w);
+  w->format = format;
+  tn_status status = tn_sink_open_file(&w->sink, path, err);
+  if (status == TN_OK) status = open_writer(w, schema, options ? options : &defaults, err);
+  if (status != TN_OK) {
+    tn_table_writer_free(w);
+    return status;
+  }
+  *out = w;
+  return TN_OK;
+}
+
+tn_status tn_table_writer_batch(tn_table_writer *w, const ArrowArray *batch, tn_error *err) {
+  if (w->csv) return tn_csv_writer_batch(w->csv, batch, err);
+  if (w->parquet) return tn_parquet_writer_batch(w->parquet, batch, err);
+  return tn_ipc_writer_batch(w->arrow, batch, err);
+}
+
+tn_status tn_table_writer_finish(tn_table_writer *w, tn_error *err) {
+  tn_status status = w->csv       ? tn_csv_writer_finish(w->csv, err)
+                     : w->parquet ? tn_parquet_writer_finish(w->parquet, err)
+                                  : tn_ipc_writer_finish(w->arrow, err);
+  TN_TRY(status);
+  return tn_sink_commit(w->sink, err);
+}
+
+int64_t tn_table_writer_bytes(const tn_table_writer *w) { return w->sink->bytes_written; }
+
+void tn_table_writer_free(tn_table_writer *w) {
+  if (!w) return;
+  tn_csv_writer_free(w->csv);
+  tn_parquet_writer_free(w->parquet);
+  tn_ipc_writer_free(w->arrow);
+  tn_sink_close(w->sink);
+  tn_free(w);
+}

@@ -1,0 +1,58 @@
+/* table.h - tables in files, whatever their format: the extension decides.
+ *
+ *     .csv .tsv      columns/csv.h            .parquet   columns/parquet/parquet.h
+ *     .arrow .ipc    columns/ipc.h
+ *
+ * Reading gives a stream of record batches, writing takes them; what is between (convert, head, count)
+ * need not know the format.  Thread: one owner. */
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef TN_COLUMNS_TABLE_H
+#define TN_COLUMNS_TABLE_H
+#include "columns/csv.h"
+#include "columns/ipc.h"
+#include "columns/parquet/parquet.h"
+
+typedef enum tn_table_format {
+  TN_TABLE_CSV,
+  TN_TABLE_TSV,
+  TN_TABLE_PARQUET,
+  TN_TABLE_ARROW,
+} tn_table_format;
+
+/* TN_ERR_UNSUPPORTED names the path and lists the extensions that are known. */
+TN_NODISCARD tn_status tn_table_format_of(const char *path, tn_table_format *out, tn_error *err);
+const char *tn_table_format_name(tn_table_format format); /* "csv" */
+
+typedef struct tn_table_read_options { /* zero: the default */
+  const char *const *columns;          /* projection; NULL: all */
+  int32_t column_count;
+  int64_t batch_rows;
+  tn_csv_options csv; /* separator, header, types ...; its projection and batch_rows are set from above */
+} tn_table_read_options;
+
+typedef struct tn_table {
+  ArrowArrayStream stream;
+  tn_source *source; /* borrowed from the stream: size_bytes and bytes_read tell how far it is */
+} tn_table;
+
+TN_NODISCARD tn_status tn_table_open(tn_table *out, const char *path,
+                                     const tn_table_read_options *options, tn_error *err);
+void tn_table_close(tn_table *table);
+
+typedef struct tn_table_write_options { /* zero: the default; parquet: zstd level 1 */
+  const char *codec;                    /* parquet: "zstd", "snappy", "gzip", "uncompressed" */
+  int64_t row_group_rows;
+} tn_table_write_options;
+
+typedef struct tn_table_writer tn_table_writer;
+/* Nothing is seen under `path` before finish. */
+TN_NODISCARD tn_status tn_table_writer_new(tn_table_writer **out, const char *path,
+                                           const ArrowSchema *schema,
+                                           const tn_table_write_options *options, tn_error *err);
+TN_NODISCARD tn_status tn_table_writer_batch(tn_table_writer *w, const ArrowArray *batch,
+                                             tn_error *err);
+TN_NODISCARD tn_status tn_table_writer_finish(tn_table_writer *w, tn_error *err);
+int64_t tn_table_writer_bytes(const tn_table_writer *w); /* written so far */
+void tn_table_writer_free(tn_table_writer *w);           /* without a finish: leaves nothing */
+
+#endif
