@@ -5,7 +5,8 @@
 
 #include "cli/cli.h"
 
-/* ---- nearest word: Levenshtein distance over short words ------------------------------------------ */
+/* ---- nearest word: Levenshtein distance over short words
+ * ------------------------------------------ */
 #define WORD_MAX 48
 
 static int32_t word_distance(const char *a, const char *b) {
@@ -43,7 +44,8 @@ static const char *nearest_word(const nearest *n, const char *wanted) {
   return n->word && n->distance <= (int32_t)strlen(wanted) / 3 + 1 ? n->word : NULL;
 }
 
-/* ---- messages --------------------------------------------------------------------------------------- */
+/* ---- messages
+ * --------------------------------------------------------------------------------------- */
 int tn_cli_fail(const tn_error *err, const char *hint) {
   const char *text = err->text[0] ? err->text : tn_status_text(err->status);
   fprintf(stderr, "error: %s\n", text);
@@ -87,7 +89,8 @@ static int wrong_usage(const tn_usage *u, const char *format, ...) {
   return TN_EXIT_USAGE;
 }
 
-/* ---- values ----------------------------------------------------------------------------------------- */
+/* ---- values
+ * ----------------------------------------------------------------------------------------- */
 static bool parse_scaled(const char *text, int64_t *out) {
   static const struct {
     const char *suffix;
@@ -109,8 +112,12 @@ static bool parse_scaled(const char *text, int64_t *out) {
 
 static int set_option(const tn_usage *u, const tn_option *o, const char *value) {
   switch (o->kind) {
-    case TN_OPTION_FLAG: *(bool *)o->target = true; return -1;
-    case TN_OPTION_TEXT: *(const char **)o->target = value; return -1;
+    case TN_OPTION_FLAG:
+      *(bool *)o->target = true;
+      return -1;
+    case TN_OPTION_TEXT:
+      *(const char **)o->target = value;
+      return -1;
     case TN_OPTION_INT:
       if (parse_scaled(value, o->target)) return -1;
       return wrong_usage(u, "%s wants a whole number (suffixes k, M, G, KiB, MiB, GiB), got '%s'",
@@ -118,7 +125,8 @@ static int set_option(const tn_usage *u, const tn_option *o, const char *value) 
     case TN_OPTION_REAL:
       if (tn_str_to_f64(tn_str_of(value), o->target)) return -1;
       return wrong_usage(u, "%s wants a number, got '%s'", o->name, value);
-    case TN_OPTION_LIST: break;
+    case TN_OPTION_LIST:
+      break;
   }
   tn_option_list *list = o->target;
   int32_t room = (int32_t)(sizeof list->items / sizeof list->items[0]);
@@ -186,7 +194,8 @@ int tn_args(const tn_usage *u, int argc, char **argv, int32_t *count) {
   return -1;
 }
 
-/* ---- commands with subcommands ------------------------------------------------------------------------- */
+/* ---- commands with subcommands
+ * ------------------------------------------------------------------------- */
 int tn_dispatch(const char *command, const char *about, const tn_subcommand *subs, int argc,
                 char **argv) {
   const char *wanted = argc > 1 ? argv[1] : NULL;
@@ -202,7 +211,8 @@ int tn_dispatch(const char *command, const char *about, const tn_subcommand *sub
             near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "");
   }
   fprintf(out, "%s\n\nusage: tenon %s SUBCOMMAND ...\n\n", about, command);
-  for (const tn_subcommand *s = subs; s->name; s++) fprintf(out, "  %-10s %s\n", s->name, s->summary);
+  for (const tn_subcommand *s = subs; s->name; s++)
+    fprintf(out, "  %-10s %s\n", s->name, s->summary);
   fprintf(out, "\n`tenon %s SUBCOMMAND --help` says more.\n", command);
   return help ? 0 : TN_EXIT_USAGE;
 }

@@ -8,7 +8,8 @@
 #include "base/clock.h"
 #include "cli/cli.h"
 
-/* ---- signals ------------------------------------------------------------------------------------------- */
+/* ---- signals
+ * ------------------------------------------------------------------------------------------- */
 static volatile sig_atomic_t stop_signals;
 
 static void on_stop_signal(int signal_number) {
@@ -24,9 +25,12 @@ void tn_cli_catch_signals(void) {
   sigaction(SIGTERM, &action, NULL);
   signal(SIGPIPE, SIG_IGN);
 }
-bool tn_cli_stop_requested(void) { return stop_signals > 0; }
+bool tn_cli_stop_requested(void) {
+  return stop_signals > 0;
+}
 
-/* ---- progress -------------------------------------------------------------------------------------------- */
+/* ---- progress
+ * -------------------------------------------------------------------------------------------- */
 #define BAR_CELLS 24
 
 static void add_amount(tn_strbuf *out, const tn_progress *p, double amount) {
@@ -90,14 +94,19 @@ static bool show_nothing(void *context, const tn_progress *p, bool last) {
 
 tn_progress tn_cli_progress(bool quiet) {
   bool terminal = isatty(STDERR_FILENO);
-  tn_progress p = {.show = quiet ? show_nothing : terminal ? show_bar : show_lines,
+  tn_progress p = {.show = quiet      ? show_nothing
+                           : terminal ? show_bar
+                                      : show_lines,
                    .every_us = quiet || terminal ? 100000 : 5000000};
   return p;
 }
 
-/* ---- one pool for the whole program ----------------------------------------------------------------------- */
+/* ---- one pool for the whole program
+ * ----------------------------------------------------------------------- */
 static tn_pool *the_pool;
-static void free_pool(void) { tn_pool_free(the_pool); }
+static void free_pool(void) {
+  tn_pool_free(the_pool);
+}
 
 tn_pool *tn_cli_pool(int32_t threads) {
   if (the_pool) return the_pool;
@@ -106,7 +115,8 @@ tn_pool *tn_cli_pool(int32_t threads) {
   return the_pool;
 }
 
-/* ---- JSON on stdout ------------------------------------------------------------------------------------------ */
+/* ---- JSON on stdout
+ * ------------------------------------------------------------------------------------------ */
 void tn_cli_json_begin(tn_cli_json *j) {
   *j = (tn_cli_json){0};
   j->w.out = &j->text;

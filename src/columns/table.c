@@ -5,7 +5,7 @@ static const struct {
   const char *extension;
   tn_table_format format;
 } extensions[] = {
-    {".csv", TN_TABLE_CSV},     {".tsv", TN_TABLE_TSV}, {".parquet", TN_TABLE_PARQUET},
+    {".csv", TN_TABLE_CSV},     {".tsv", TN_TABLE_TSV},   {".parquet", TN_TABLE_PARQUET},
     {".arrow", TN_TABLE_ARROW}, {".ipc", TN_TABLE_ARROW},
 };
 
@@ -26,7 +26,8 @@ const char *tn_table_format_name(tn_table_format format) {
   return names[format];
 }
 
-/* ---- reading ------------------------------------------------------------------------------------- */
+/* ---- reading
+ * ------------------------------------------------------------------------------------- */
 static tn_status open_csv(ArrowArrayStream *out, tn_source *source, tn_table_format format,
                           const tn_table_read_options *options, tn_error *err) {
   tn_csv_options csv = options->csv;
@@ -81,7 +82,8 @@ void tn_table_close(tn_table *table) {
   table->source = NULL;
 }
 
-/* ---- writing ------------------------------------------------------------------------------------- */
+/* ---- writing
+ * ------------------------------------------------------------------------------------- */
 struct tn_table_writer {
   tn_sink *sink;
   tn_table_format format;
@@ -148,7 +150,9 @@ tn_status tn_table_writer_finish(tn_table_writer *w, tn_error *err) {
   return tn_sink_commit(w->sink, err);
 }
 
-int64_t tn_table_writer_bytes(const tn_table_writer *w) { return w->sink->bytes_written; }
+int64_t tn_table_writer_bytes(const tn_table_writer *w) {
+  return w->sink->bytes_written;
+}
 
 void tn_table_writer_free(tn_table_writer *w) {
   if (!w) return;

@@ -3,8 +3,8 @@
  *     .csv .tsv      columns/csv.h            .parquet   columns/parquet/parquet.h
  *     .arrow .ipc    columns/ipc.h
  *
- * Reading gives a stream of record batches, writing takes them; what is between (convert, head, count)
- * need not know the format.  Thread: one owner. */
+ * Reading gives a stream of record batches, writing takes them; what is between (convert, head,
+ * count) need not know the format.  Thread: one owner. */
 /* SPDX-License-Identifier: Apache-2.0 */
 #ifndef TN_COLUMNS_TABLE_H
 #define TN_COLUMNS_TABLE_H
@@ -27,7 +27,8 @@ typedef struct tn_table_read_options { /* zero: the default */
   const char *const *columns;          /* projection; NULL: all */
   int32_t column_count;
   int64_t batch_rows;
-  tn_csv_options csv; /* separator, header, types ...; its projection and batch_rows are set from above */
+  tn_csv_options
+      csv; /* separator, header, types ...; its projection and batch_rows are set from above */
 } tn_table_read_options;
 
 typedef struct tn_table {
