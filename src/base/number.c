@@ -85,9 +85,10 @@ static double by_strtod(const tn_decimal *d) {
     }
   }
   if (used == 0) return 0.0;
-  if (sticky) text[used - 1] = text[used - 1] == '9' ? '9' : (char)(text[used - 1] + 1);
-  /* Raising the last kept digit keeps the value strictly between its neighbours of that length; a 9
-   * already is the largest, and it too lies above every tie that ends before it. */
+  if (sticky) { /* stands for whatever was cut off: strictly above the digits before it */
+    text[used++] = '1';
+    dropped--;
+  }
   int64_t exponent = d->exponent - (int64_t)d->fraction.length + dropped;
   snprintf(text + used, sizeof text - used, "e%lld", (long long)clamp_exponent(exponent));
   return strtod_c(text);
