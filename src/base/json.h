@@ -33,8 +33,8 @@ typedef struct tn_json {
 } tn_json;
 
 typedef struct tn_json_options { /* zero: the default */
-  int32_t depth_max;             /* default 512 */
-  bool duplicate_keys;           /* false: a repeated key keeps its last value on lookup */
+  int32_t depth_max; /* default 512 */
+  bool unique_keys;  /* a repeated key is an error; else tn_json_get finds its last value */
 } tn_json_options;
 
 /* Errors name line, column and what was expected: "line 3, column 14: expected ',' or '}'". */
@@ -62,8 +62,9 @@ typedef struct tn_json_writer {
   tn_strbuf *out;
   int32_t indent; /* spaces a level; 0: one line */
   int32_t depth;  /* private from here */
-  uint64_t has_items; /* bit a level */
+  bool has_items; /* of the innermost open level; every level around it has one: that level */
   bool after_key;
+  uint64_t objects; /* bit a level: an object, not an array; only for asserts */
 } tn_json_writer;
 
 void tn_json_begin_object(tn_json_writer *w);
