@@ -53,5 +53,9 @@ void tn_stream_close(tn_stream *stream);
 TN_NODISCARD tn_status tn_stream_synchronize(tn_stream *stream, tn_error *err);
 TN_NODISCARD tn_status tn_device_buffer_new(tn_device *device, tn_buffer **out, size_t bytes,
                                             tn_error *err); /* zeroed */
+/* CPU streams: `bytes` of 64-byte aligned room for the kernel that runs now, kept by the stream
+ * (nobody frees it) and overwritten by the next kernel that asks.  Not zeroed. */
+TN_NODISCARD tn_status tn_stream_scratch(tn_stream *stream, size_t bytes, void **out,
+                                         tn_error *err);
 
 #endif
