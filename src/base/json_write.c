@@ -217,6 +217,8 @@ void tn_json_copy(tn_json_writer *w, const tn_json *value) {
       void *items = open;
       if (tn_grow(&items, &capacity, depth + 1, sizeof *open, NULL) != TN_OK) {
         w->out->failed = true;
+        end_node(w, node);
+        while (depth) end_node(w, open[--depth]);
         break;
       }
       open = items;
