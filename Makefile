@@ -37,7 +37,7 @@ endif
 CFLAGS += $(CFLAGS_COMMON) $(CFLAGS_$(MODE)) $(WERROR)
 
 # What a room needs beyond libc.
-LIBS_net     := -lmicrohttpd
+LIBS_net     := -lmicrohttpd -lcurl
 LIBS_columns := -lzstd -lsnappy -ldeflate
 LIBS_model   := -lpcre2-8 -lxxhash
 LIBS_train   := -lyaml
