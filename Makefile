@@ -15,7 +15,7 @@ CC    ?= gcc
 V     ?= 0
 Q     := $(if $(filter 0,$(V)),@)
 
-ROOMS := base net columns tensor kernels store feed model train serve
+ROOMS := base net columns tensor kernels feed model train serve
 # closure: a room and everything that it may include, highest first (the order a linker wants)
 layer_line = $(shell awk -F: -v r=$(1) '$$1==r {print $$2}' src/LAYERS)
 reverse    = $(if $(1),$(call reverse,$(wordlist 2,$(words $(1)),$(1))) $(firstword $(1)))
@@ -96,6 +96,36 @@ BENCH_PROGRAMS := $(patsubst bench/%.c,$(B)/bench/%,$(sort $(wildcard bench/benc
 $(B)/bench/%: $(B)/obj/bench/%.o $(call archives,$(LINK_ORDER))
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(CFLAGS) -o $@ $^ $(call libs,$(ROOMS))
+
+# ---- fuzzing: tests/fuzz/fuzz_*.c, libFuzzer with ASan and UBSan ------------------------------------------
+FUZZ_SECONDS  ?= 60
+FUZZ_SOURCES  := $(sort $(wildcard tests/fuzz/fuzz_*.c))
+FUZZ_PROGRAMS := $(patsubst tests/fuzz/%.c,$(BUILD)/fuzz/%,$(FUZZ_SOURCES))
+FUZZ_ROOMS    := base columns model tensor kernels
+FUZZ_FLAGS    := -std=gnu11 -g -O1 -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined -pthread
+# One compilation of everything a parser may need: clang's fuzzer wants coverage in all of it.
+$(BUILD)/fuzz/%: tests/fuzz/%.c $(foreach r,$(FUZZ_ROOMS),$(call room_sources,$(r)))
+	@mkdir -p $(@D)
+	@echo "  fuzz $@"
+	$(Q)tools/fuzz_build.sh "$@" "$(FUZZ_FLAGS)" "$(call libs,$(FUZZ_ROOMS))" $^
+.PHONY: fuzz
+fuzz: $(FUZZ_PROGRAMS)
+	$(Q)tools/fuzz_run.sh $(FUZZ_SECONDS) $^
+
+# ---- what people call ----------------------------------------------------------------------------------------
+.PHONY: demo setup test lint bench format
+demo:
+	@tools/demo.sh
+setup:
+	@tools/setup.sh build
+test:
+	@tools/test.sh $(MODE)
+lint:
+	@tools/lint.sh
+bench: $(PROGRAM) $(BENCH_PROGRAMS)
+	$(Q)for program in $(BENCH_PROGRAMS); do echo "== $$program"; $$program || exit 1; done
+format:
+	clang-format -i $(shell git ls-files -co --exclude-standard 'src/*.[ch]' 'tests/*.[ch]' 'bench/*.[ch]')
 
 .SECONDARY:
 .PHONY: clean

@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What every end-to-end test shares: the program, the test data, and how to run a command."""
+import json
+import os
+import pathlib
+import subprocess
+
+import pytest
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+TENON = pathlib.Path(os.environ.get("TENON", ROOT / "build/release/tenon"))
+TESTDATA = pathlib.Path(os.environ.get("TENON_TESTDATA", ROOT / "../shared/testdata"))
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "slow: takes more than a few seconds")
+
+
+class Tenon:
+    """Runs `tenon ...`; a failing command raises unless check=False."""
+
+    path = TENON
+
+    def __call__(self, *words, check=True, timeout=120, **kwargs):
+        done = subprocess.run([str(TENON), *map(str, words)], capture_output=True, text=True,
+                              timeout=timeout, **kwargs)
+        if check and done.returncode != 0:
+            raise AssertionError(f"tenon {' '.join(map(str, words))} -> {done.returncode}\n"
+                                 f"{done.stdout}{done.stderr}")
+        return done
+
+    def json(self, *words, **kwargs):
+        return json.loads(self(*words, "--json", **kwargs).stdout)
+
+    def fails(self, *words, code=1, **kwargs):
+        """The command must fail with this exit code and one `error:` line, which is returned."""
+        done = self(*words, check=False, **kwargs)
+        lines = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+        assert done.returncode == code, (done.returncode, done.stdout, done.stderr)
+        assert len(lines) == 1, done.stderr
+        return lines[0]
+
+
+@pytest.fixture(scope="session")
+def tenon():
+    assert TENON.exists(), f"{TENON} is missing: make builds it"
+    return Tenon()
+
+
+@pytest.fixture(scope="session")
+def testdata():
+    if not TESTDATA.is_dir():
+        pytest.skip("no TENON_TESTDATA folder")
+    return TESTDATA

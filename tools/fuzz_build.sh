@@ -1,0 +1,23 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# fuzz_build.sh OUT FLAGS LIBS SOURCE...: compiles one fuzzer with clang.  Objects are shared between
+# fuzzers (they lie beside OUT), ISA flags follow from the file name as in the Makefile.
+set -euo pipefail
+out=$1 flags=$2 libs=$3; shift 3
+objects=()
+for source in "$@"; do
+  object="$(dirname "$out")/obj/${source%.c}.o"
+  objects+=("$object")
+  [ "$object" -nt "$source" ] && continue
+  isa=
+  case "$source" in
+    *_avx512bf16.c) isa="-march=x86-64-v4 -mavx512vnni -mavx512bf16" ;;
+    *_avx512.c) isa="-march=x86-64-v4" ;;
+    *_avx2.c) isa="-march=x86-64-v3" ;;
+  esac
+  mkdir -p "$(dirname "$object")"
+  # shellcheck disable=SC2086
+  clang -Isrc -D_GNU_SOURCE $flags $isa -c "$source" -o "$object"
+done
+# shellcheck disable=SC2086
+clang $flags -o "$out" "${objects[@]}" $libs
