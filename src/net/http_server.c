@@ -234,7 +234,9 @@ static ssize_t read_stream(void *context, uint64_t position, char *out, size_t r
   return result;
 }
 
-static enum MHD_Result queue_answer(tn_http_exchange *x) { /* x->lock is held, x->answered */
+/* What an answer consists of is constant once x->answered is seen.  Without x->lock: libmicrohttpd
+ * holds the response's own lock around read_stream. */
+static enum MHD_Result queue_answer(tn_http_exchange *x) {
   struct MHD_Response *response =
       x->streaming ? MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, 4096, read_stream, x, NULL)
                    /* The exchange keeps the bytes until libmicrohttpd is done with the connection's
@@ -256,16 +258,15 @@ static enum MHD_Result queue_answer(tn_http_exchange *x) { /* x->lock is held, x
 static enum MHD_Result answer_or_sleep(tn_http_exchange *x) {
   enum MHD_Result result = MHD_YES;
   pthread_mutex_lock(&x->lock);
-  if (x->answered) {
-    result = queue_answer(x);
-  } else if (atomic_load(&x->gone) || atomic_load(&x->server->stopping)) {
+  bool answered = x->answered;
+  if (!answered && (atomic_load(&x->gone) || atomic_load(&x->server->stopping))) {
     result = MHD_NO;
-  } else {
+  } else if (!answered) {
     x->suspended = true;
     MHD_suspend_connection(x->connection);
   }
   pthread_mutex_unlock(&x->lock);
-  return result;
+  return answered ? queue_answer(x) : result;
 }
 
 static uint64_t announced_bytes(struct MHD_Connection *connection) {

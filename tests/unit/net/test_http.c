@@ -54,7 +54,7 @@ static void hold(void *context, tn_http_exchange *x) {
 
 static void *feed_three(void *context) {
   rig *r = context;
-  char text[16];
+  char text[32];
   for (int i = 0; i < 3; i++) {
     usleep(2000);
     snprintf(text, sizeof text, "tick %d", i);
