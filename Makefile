@@ -124,6 +124,10 @@ lint:
 	@tools/lint.sh
 bench: $(PROGRAM) $(BENCH_PROGRAMS)
 	$(Q)for program in $(BENCH_PROGRAMS); do echo "== $$program"; $$program || exit 1; done
+# docs/ops.md is printed by the program out of ops.def
+.PHONY: docs
+docs: $(PROGRAM)
+	$(Q)mkdir -p docs && $(PROGRAM) doctor --manual >docs/ops.md
 format:
 	clang-format -i $(shell git ls-files -co --exclude-standard 'src/*.[ch]' 'tests/*.[ch]' 'bench/*.[ch]')
 

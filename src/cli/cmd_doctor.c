@@ -203,6 +203,43 @@ static void print_ops(void) {
            tn_op_source(tn_device_cpu(), (tn_op_id)op));
 }
 
+/* The manual page of operations, as Markdown, out of ops.def. */
+static const char *role_word(tn_op_role role) {
+  static const char *const words[] = {"out", "added to", "changed in place", "in"};
+  return words[role];
+}
+static const char *kind_word(tn_op_kind kind) {
+  static const char *const words[] = {"real", "statistic", "int32"};
+  return words[kind];
+}
+
+static void print_manual(void) {
+  printf(
+      "# Operations\n\n"
+      "Made by `make docs` from `src/kernels/ops.def`; change that file, not this one.\n\n"
+      "*real*: float32, float64, float16 or bfloat16. *statistic*: float32 (float64 where the "
+      "reals "
+      "are).\nAll tensors are contiguous, outermost dimension first; one name is one size "
+      "throughout "
+      "an operation.\n");
+  for (int32_t op = 0; op < TN_OP_COUNT; op++) {
+    const tn_op_info *info = tn_op_describe((tn_op_id)op);
+    printf("\n## %s\n\n%s.\n\n| argument | role | kind | shape |\n| --- | --- | --- | --- |\n",
+           info->name, info->summary);
+    for (int32_t i = 0; i < info->tensor_count; i++)
+      printf("| %s | %s | %s | [%s] |\n", info->tensors[i].name, role_word(info->tensors[i].role),
+             kind_word(info->tensors[i].kind), info->tensors[i].dims);
+    for (int32_t i = 0; i < info->scalar_count; i++)
+      printf("| %s | in | %s | |\n", info->scalars[i].name, info->scalars[i].type);
+  }
+  int32_t count;
+  const tn_grad_info *grads = tn_grad_list(&count);
+  printf("\n## Gradients\n\n| forward | backward |\n| --- | --- |\n");
+  for (int32_t i = 0; i < count; i++)
+    printf("| %s | %s |\n", tn_op_describe(grads[i].forward)->name,
+           tn_op_describe(grads[i].backward)->name);
+}
+
 static void print_advice(const report *r) {
   printf("\nwhat is missing or slow\n");
   int32_t found = 0;
@@ -293,9 +330,10 @@ static void json_report(const report *r) {
 }
 
 static int run_doctor(int argc, char **argv) {
-  bool json = false, ops = false;
+  bool json = false, ops = false, manual = false;
   const tn_option options[] = {
       {"--ops", 0, TN_OPTION_FLAG, &ops, NULL, "list which implementation every operation runs"},
+      {"--manual", 0, TN_OPTION_FLAG, &manual, NULL, "print the manual of operations (Markdown)"},
       {"--json", 0, TN_OPTION_FLAG, &json, NULL, "everything as one JSON object"},
       {0}};
   const tn_usage usage = {
@@ -310,6 +348,10 @@ static int run_doctor(int argc, char **argv) {
   int32_t words;
   int code = tn_args(&usage, argc, argv, &words);
   if (code >= 0) return code;
+  if (manual) {
+    print_manual();
+    return 0;
+  }
   report *r = tn_alloc(1, sizeof *r);
   if (!r) return TN_EXIT_FAILED;
   read_machine(r);
