@@ -108,6 +108,14 @@ $(BUILD)/fuzz/%: tests/fuzz/%.c $(foreach r,$(FUZZ_ROOMS),$(call room_sources,$(
 	@mkdir -p $(@D)
 	@echo "  fuzz $@"
 	$(Q)tools/fuzz_build.sh "$@" "$(FUZZ_FLAGS)" "$(call libs,$(FUZZ_ROOMS))" $^
+# The same targets as plain programs over their corpora: part of every `make test`.
+CORPUS_PROGRAMS := $(patsubst tests/fuzz/%.c,$(B)/tests/fuzz/%,$(FUZZ_SOURCES))
+$(B)/tests/fuzz/%: $(B)/obj/tests/fuzz/%.o $(B)/obj/tests/fuzz/driver.o $(call archives,$(LINK_ORDER))
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(CFLAGS) -o $@ $^ $(call libs,$(ROOMS))
+.PHONY: corpora
+corpora: $(CORPUS_PROGRAMS)
+	$(Q)tools/run_unit.sh $^
 .PHONY: fuzz
 fuzz: $(FUZZ_PROGRAMS)
 	$(Q)tools/fuzz_run.sh $(FUZZ_SECONDS) $^

@@ -32,6 +32,7 @@ lint() { if make -s lint; then echo "1 passed, 0 failed"; else echo "0 passed, 1
 
 [ "$mode" != release ] || count "lint" lint
 count "unit tests ($mode)" make -s MODE="$mode" unit
+count "fuzz corpora ($mode)" make -s MODE="$mode" corpora
 case "$mode" in
   release) count "end to end, with real peers" .venv/bin/python -m pytest -q tests/peers ;;
   *) count "end to end ($mode)" .venv/bin/python -m pytest -q tests/peers -m "not slow" ;;
