@@ -1,9 +1,9 @@
 /* buffer.h - reference-counted bytes with an owner.
  *
  * Everything large is a view into a tn_buffer: a mapped file, a decoded column, weights, KV blocks.
- * The last tn_buffer_drop calls the owner's release function, exactly once.  `data` and `bytes` never
- * change during a buffer's life.  A buffer with a device other than NULL holds that device's memory:
- * `data` is then an address the host must not touch.
+ * The last tn_buffer_drop calls the owner's release function, exactly once.  `data` and `bytes`
+ * never change during a buffer's life.  A buffer with a device other than NULL holds that device's
+ * memory: `data` is then an address the host must not touch.
  *
  * Thread: share and drop from any thread (atomic count). */
 /* SPDX-License-Identifier: Apache-2.0 */
@@ -19,8 +19,8 @@ struct tn_device; /* tensor/device.h; base only carries the pointer */
 typedef struct tn_buffer {
   void *data;
   size_t bytes;
-  struct tn_device *device; /* NULL: host memory */
-  int32_t refs;             /* private; touched only by share and drop */
+  struct tn_device *device;                /* NULL: host memory */
+  int32_t refs;                            /* private; touched only by share and drop */
   void (*release)(struct tn_buffer *self); /* private; frees data, not the struct */
   void *owner;                             /* private; what release needs */
 } tn_buffer;

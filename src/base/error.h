@@ -12,21 +12,21 @@
 #define TN_BASE_ERROR_H
 
 /* The first four are answers without a message; the others always fill the tn_error. */
-#define TN_STATUS_LIST(X)                                                                        \
-  X(TN_OK, "ok")                                                                                 \
-  X(TN_FULL, "full")                     /* no room now; ask again later */                      \
-  X(TN_AGAIN, "again")                   /* not ready yet */                                     \
-  X(TN_END, "end")                       /* no more items */                                     \
-  X(TN_ERR_MEMORY, "out of memory")                                                              \
-  X(TN_ERR_ARGUMENT, "invalid argument") /* the caller asked for something that makes no sense */\
-  X(TN_ERR_DATA, "malformed data")       /* bytes from outside break their format */             \
-  X(TN_ERR_CHECKSUM, "checksum mismatch")                                                        \
-  X(TN_ERR_LIMIT, "limit exceeded")                                                              \
-  X(TN_ERR_UNSUPPORTED, "not supported")                                                         \
-  X(TN_ERR_NOT_FOUND, "not found")                                                               \
-  X(TN_ERR_EXISTS, "already exists")                                                             \
-  X(TN_ERR_IO, "input/output error")                                                             \
-  X(TN_ERR_INTERRUPTED, "interrupted")                                                           \
+#define TN_STATUS_LIST(X)                                                                         \
+  X(TN_OK, "ok")                                                                                  \
+  X(TN_FULL, "full")   /* no room now; ask again later */                                         \
+  X(TN_AGAIN, "again") /* not ready yet */                                                        \
+  X(TN_END, "end")     /* no more items */                                                        \
+  X(TN_ERR_MEMORY, "out of memory")                                                               \
+  X(TN_ERR_ARGUMENT, "invalid argument") /* the caller asked for something that makes no sense */ \
+  X(TN_ERR_DATA, "malformed data")       /* bytes from outside break their format */              \
+  X(TN_ERR_CHECKSUM, "checksum mismatch")                                                         \
+  X(TN_ERR_LIMIT, "limit exceeded")                                                               \
+  X(TN_ERR_UNSUPPORTED, "not supported")                                                          \
+  X(TN_ERR_NOT_FOUND, "not found")                                                                \
+  X(TN_ERR_EXISTS, "already exists")                                                              \
+  X(TN_ERR_IO, "input/output error")                                                              \
+  X(TN_ERR_INTERRUPTED, "interrupted")                                                            \
   X(TN_ERR_DEVICE, "device error")
 
 typedef enum tn_status {
@@ -64,10 +64,10 @@ tn_status tn_fail_memory(tn_error *err, const char *what, unsigned long long byt
 const char *tn_status_text(tn_status status); /* "malformed data"; never NULL */
 
 /* The only control-flow macro: returns from the caller when expr is not TN_OK. */
-#define TN_TRY(expr)                                                                             \
-  do {                                                                                           \
-    tn_status tn_try_status_ = (expr);                                                           \
-    if (tn_try_status_ != TN_OK) return tn_try_status_;                                          \
+#define TN_TRY(expr)                                    \
+  do {                                                  \
+    tn_status tn_try_status_ = (expr);                  \
+    if (tn_try_status_ != TN_OK) return tn_try_status_; \
   } while (0)
 
 #endif

@@ -1,9 +1,9 @@
 /* io.h - where bytes come from and where they go.
  *
  * A tn_source is a named run of bytes with ranged reads: a local file now, an S3 object or memory
- * behind the same three calls.  A tn_sink takes bytes in order and shows them under their final name
- * only on commit: a local sink writes a temporary file beside it, then fsync and rename, so that a
- * crash or Ctrl-C never leaves half a file under the final name. */
+ * behind the same three calls.  A tn_sink takes bytes in order and shows them under their final
+ * name only on commit: a local sink writes a temporary file beside it, then fsync and rename, so
+ * that a crash or Ctrl-C never leaves half a file under the final name. */
 /* SPDX-License-Identifier: Apache-2.0 */
 #ifndef TN_BASE_IO_H
 #define TN_BASE_IO_H
@@ -39,7 +39,8 @@ typedef struct tn_sink {
   int64_t bytes_written;
   tn_status (*write)(struct tn_sink *self, const void *bytes, size_t count, tn_error *err);
   tn_status (*commit)(struct tn_sink *self, tn_error *err); /* makes it visible and durable */
-  void (*close)(struct tn_sink *self); /* frees self; without a commit before, nothing stays behind */
+  void (*close)(
+      struct tn_sink *self); /* frees self; without a commit before, nothing stays behind */
 } tn_sink;
 
 /* "-" is standard output (commit only flushes). */
@@ -57,7 +58,8 @@ TN_NODISCARD tn_status tn_file_read(const char *path, size_t limit_bytes, tn_str
 TN_NODISCARD tn_status tn_file_write_atomic(const char *path, tn_str content, tn_error *err);
 bool tn_file_exists(const char *path);
 bool tn_dir_exists(const char *path);
-TN_NODISCARD tn_status tn_dir_make(const char *path, tn_error *err); /* with parents; exists: TN_OK */
+TN_NODISCARD tn_status tn_dir_make(const char *path,
+                                   tn_error *err); /* with parents; exists: TN_OK */
 TN_NODISCARD tn_status tn_dir_remove(const char *path, tn_error *err); /* with all inside */
 /* fsync of a directory, so that a rename inside it is durable. */
 TN_NODISCARD tn_status tn_dir_sync(const char *path, tn_error *err);

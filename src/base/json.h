@@ -21,20 +21,20 @@ typedef enum tn_json_kind {
 
 typedef struct tn_json {
   tn_json_kind kind;
-  bool is_integer;   /* NUMBER: no fraction or exponent, and fits int64_t */
-  bool boolean;      /* BOOL */
-  tn_str key;        /* when a member of an object */
-  tn_str text;       /* STRING: the unescaped bytes (may hold NUL); NUMBER: as written */
-  int64_t integer;   /* NUMBER when is_integer */
-  double number;     /* NUMBER: correctly rounded; +-inf when out of range */
+  bool is_integer;       /* NUMBER: no fraction or exponent, and fits int64_t */
+  bool boolean;          /* BOOL */
+  tn_str key;            /* when a member of an object */
+  tn_str text;           /* STRING: the unescaped bytes (may hold NUL); NUMBER: as written */
+  int64_t integer;       /* NUMBER when is_integer */
+  double number;         /* NUMBER: correctly rounded; +-inf when out of range */
   struct tn_json *first; /* ARRAY, OBJECT: first child in input order */
   struct tn_json *next;  /* sibling */
   int64_t count;         /* ARRAY, OBJECT: number of children */
 } tn_json;
 
 typedef struct tn_json_options { /* zero: the default */
-  int32_t depth_max; /* default 512 */
-  bool unique_keys;  /* a repeated key is an error; else tn_json_get finds its last value */
+  int32_t depth_max;             /* default 512 */
+  bool unique_keys; /* a repeated key is an error; else tn_json_get finds its last value */
 } tn_json_options;
 
 /* Errors name line, column and what was expected: "line 3, column 14: expected ',' or '}'". */
@@ -44,8 +44,9 @@ TN_NODISCARD tn_status tn_json_parse(tn_json **out, tn_arena *arena, tn_str text
 const tn_json *tn_json_get(const tn_json *object, const char *key); /* NULL: none, or no object */
 const tn_json *tn_json_at(const tn_json *array, int64_t index);     /* walks; NULL when outside */
 
-/* Typed members of an object.  Absent: *out keeps its value, TN_OK.  Present with another type or out
- * of range: TN_ERR_DATA naming the key, the wanted and the found type.  JSON null counts as absent. */
+/* Typed members of an object.  Absent: *out keeps its value, TN_OK.  Present with another type or
+ * out of range: TN_ERR_DATA naming the key, the wanted and the found type.  JSON null counts as
+ * absent. */
 TN_NODISCARD tn_status tn_json_get_i64(const tn_json *object, const char *key, int64_t min,
                                        int64_t max, int64_t *out, tn_error *err);
 TN_NODISCARD tn_status tn_json_get_f64(const tn_json *object, const char *key, double *out,
@@ -80,7 +81,7 @@ void tn_json_u64(tn_json_writer *w, uint64_t value);
 void tn_json_f64(tn_json_writer *w, double value); /* shortest that reads back; inf, nan: null */
 void tn_json_bool(tn_json_writer *w, bool value);
 void tn_json_null(tn_json_writer *w);
-void tn_json_raw(tn_json_writer *w, tn_str json);   /* already JSON */
+void tn_json_raw(tn_json_writer *w, tn_str json); /* already JSON */
 void tn_json_copy(tn_json_writer *w, const tn_json *value);
 
 #endif

@@ -1,7 +1,7 @@
 /* log.h - leveled messages to whoever the program chose.
  *
- * The library never prints: without a sink messages vanish.  `cli` installs one that writes lines to
- * stderr.  Thread: any; the sink is called under a lock, one message at a time. */
+ * The library never prints: without a sink messages vanish.  `cli` installs one that writes lines
+ * to stderr.  Thread: any; the sink is called under a lock, one message at a time. */
 /* SPDX-License-Identifier: Apache-2.0 */
 #ifndef TN_BASE_LOG_H
 #define TN_BASE_LOG_H

@@ -1,8 +1,8 @@
 /* map.h - a hash map from byte strings to 64-bit values.
  *
  * Open addressing; keys are copied into the map.  Iteration order is insertion order, so that
- * whatever is written from a map is the same on every run.  Nothing can be removed: users so far only
- * build and look up.  Thread: one owner; concurrent tn_map_get is fine while nobody puts. */
+ * whatever is written from a map is the same on every run.  Nothing can be removed: users so far
+ * only build and look up.  Thread: one owner; concurrent tn_map_get is fine while nobody puts. */
 /* SPDX-License-Identifier: Apache-2.0 */
 #ifndef TN_BASE_MAP_H
 #define TN_BASE_MAP_H

@@ -4,8 +4,8 @@
  * overflow-checked, new memory is zeroed, and a test can make the n-th call fail.
  *
  * An arena serves things that die together (a parsed footer, a request, a step): allocation is a
- * pointer bump, there is no single free.  Its `failed` flag is sticky, so a parser may check once at
- * the end instead of after every node.
+ * pointer bump, there is no single free.  Its `failed` flag is sticky, so a parser may check once
+ * at the end instead of after every node.
  *
  * Thread: tn_alloc and friends from any; an arena belongs to one thread at a time. */
 /* SPDX-License-Identifier: Apache-2.0 */

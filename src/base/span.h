@@ -1,7 +1,7 @@
 /* span.h - what happened when: named intervals for traces.
  *
- * A recorder keeps the last `capacity` spans in a ring and writes them as Chrome trace JSON.  A NULL
- * recorder costs one branch.  Thread: any. */
+ * A recorder keeps the last `capacity` spans in a ring and writes them as Chrome trace JSON.  A
+ * NULL recorder costs one branch.  Thread: any. */
 /* SPDX-License-Identifier: Apache-2.0 */
 #ifndef TN_BASE_SPAN_H
 #define TN_BASE_SPAN_H

@@ -29,7 +29,9 @@ static inline tn_str tn_str_of(const char *cstr) {
 static inline bool tn_str_equal(tn_str a, tn_str b) {
   return a.length == b.length && (a.length == 0 || memcmp(a.data, b.data, a.length) == 0);
 }
-static inline bool tn_str_is(tn_str a, const char *cstr) { return tn_str_equal(a, tn_str_of(cstr)); }
+static inline bool tn_str_is(tn_str a, const char *cstr) {
+  return tn_str_equal(a, tn_str_of(cstr));
+}
 bool tn_str_starts(tn_str s, tn_str prefix);
 bool tn_str_ends(tn_str s, tn_str suffix);
 int64_t tn_str_find(tn_str s, tn_str needle); /* byte offset of the first match, -1 if none */
@@ -38,8 +40,8 @@ tn_str tn_str_trim(tn_str s);                 /* without ASCII white space at bo
  * with data NULL after the last part). */
 tn_str tn_str_cut(tn_str *rest, char separator);
 
-/* Whole-string parses, no white space allowed; false when s is not exactly such a number or does not
- * fit.  f64 is correctly rounded and takes inf, nan and exponents; locale does not matter. */
+/* Whole-string parses, no white space allowed; false when s is not exactly such a number or does
+ * not fit.  f64 is correctly rounded and takes inf, nan and exponents; locale does not matter. */
 bool tn_str_to_i64(tn_str s, int64_t *out);
 bool tn_str_to_u64(tn_str s, uint64_t *out);
 bool tn_str_to_f64(tn_str s, double *out);
@@ -66,7 +68,9 @@ void tn_strbuf_addf(tn_strbuf *buf, const char *format, ...) __attribute__((form
 void tn_strbuf_addv(tn_strbuf *buf, const char *format, va_list args);
 void tn_strbuf_reset(tn_strbuf *buf); /* length 0, memory kept, failed cleared */
 void tn_strbuf_clear(tn_strbuf *buf); /* frees */
-static inline tn_str tn_strbuf_view(const tn_strbuf *buf) { return (tn_str){buf->data, buf->length}; }
+static inline tn_str tn_strbuf_view(const tn_strbuf *buf) {
+  return (tn_str){buf->data, buf->length};
+}
 /* TN_ERR_MEMORY when the sticky flag is set, else TN_OK. */
 TN_NODISCARD tn_status tn_strbuf_check(const tn_strbuf *buf, tn_error *err);
 

@@ -2,8 +2,8 @@
  *
  * tn_pool_run hands items 0..count-1 out by an atomic counter, the calling thread works too, and it
  * returns when all are done.  Waiting threads spin briefly, then sleep in a futex, so that foreign
- * load on the machine does not collapse it.  Which thread runs an item is not fixed: results must not
- * depend on it.
+ * load on the machine does not collapse it.  Which thread runs an item is not fixed: results must
+ * not depend on it.
  *
  * Thread: one caller at a time (a nested or concurrent run executes its items inline). */
 /* SPDX-License-Identifier: Apache-2.0 */
