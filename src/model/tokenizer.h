@@ -1,7 +1,9 @@
-/* tokenizer.h - byte-level BPE: training, encoding, decoding, and the tokenizer.json of Hugging Face.
+/* tokenizer.h - byte-level BPE: training, encoding, decoding, and the tokenizer.json of Hugging
+ * Face.
  *
- * Text is split by a pre-tokenizer pattern (GPT-2's by default), each piece becomes bytes, and learned
- * merges join neighbours in order of rank.  Any byte string encodes and decodes back to itself.
+ * Text is split by a pre-tokenizer pattern (GPT-2's by default), each piece becomes bytes, and
+ * learned merges join neighbours in order of rank.  Any byte string encodes and decodes back to
+ * itself.
  *
  * Thread: a tokenizer is immutable once made; encode and decode from any thread. */
 /* SPDX-License-Identifier: Apache-2.0 */
@@ -13,16 +15,32 @@
 
 typedef struct tn_tokenizer tn_tokenizer;
 
-/* Reads tokenizer.json: model BPE with a ByteLevel pre-tokenizer (plain, or Split with a regex
- * before it), added tokens, ignore_merges.  Anything else: TN_ERR_UNSUPPORTED naming it. */
+/* Reads tokenizer.json, or the one in a folder: model BPE with a ByteLevel pre-tokenizer (plain, or
+ * Split and Digits before it), added tokens, ignore_merges.  Anything else: TN_ERR_UNSUPPORTED
+ * naming it.  The post_processor is not run: encode adds no tokens of its own. */
 TN_NODISCARD tn_status tn_tokenizer_open(tn_tokenizer **out, const char *path, tn_error *err);
-/* The 256 bytes and no merges, plus special tokens. */
+/* The same from memory; `name` is for messages. */
+TN_NODISCARD tn_status tn_tokenizer_parse(tn_tokenizer **out, const char *name, tn_str json,
+                                          tn_error *err);
 void tn_tokenizer_free(tn_tokenizer *t);
+/* Writes tokenizer.json; a tokenizer that was opened comes out byte for byte as it was. */
 TN_NODISCARD tn_status tn_tokenizer_save(const tn_tokenizer *t, const char *path, tn_error *err);
+/* The tokenizer_config.json by which transformers loads the folder. */
+TN_NODISCARD tn_status tn_tokenizer_save_config(const tn_tokenizer *t, const char *path, tn_str eos,
+                                                tn_error *err);
 
 int64_t tn_tokenizer_vocab_size(const tn_tokenizer *t); /* highest id + 1, added tokens included */
-int64_t tn_tokenizer_id(const tn_tokenizer *t, tn_str token); /* of a vocabulary entry; -1: none */
+/* Of a token as tokenizer.json spells it ("<|endoftext|>", "\u0120the"); -1: none. */
+int64_t tn_tokenizer_id(const tn_tokenizer *t, tn_str token);
+/* The other direction: as spelled, and the bytes it stands for; data NULL where there is no such
+ * id. */
+tn_str tn_tokenizer_token(const tn_tokenizer *t, int32_t id);
+tn_str tn_tokenizer_bytes(const tn_tokenizer *t, int32_t id);
 bool tn_tokenizer_is_special(const tn_tokenizer *t, int32_t id);
+uint64_t tn_tokenizer_hash(const tn_tokenizer *t); /* xxh64 of the file's bytes */
+/* The end-of-text id: tokenizer_config.json's eos_token in `folder` (NULL: do not look), else
+ * "<|endoftext|>", "</s>", "<|end_of_text|>", whichever is there first; -1: none. */
+int32_t tn_tokenizer_eos(const tn_tokenizer *t, const char *folder);
 
 typedef struct tn_ids { /* all zero is a valid empty list; clear frees */
   int32_t *items;
@@ -44,14 +62,15 @@ typedef struct tn_tokenizer_train_options { /* zero: the default */
   int64_t min_frequency;                    /* of a pair to be merged; default 2 */
   const char *const *specials;              /* get the first ids */
   int32_t special_count;
-  int64_t piece_bytes_max;                  /* longer pre-token pieces are cut; default 1,024 */
+  int64_t piece_bytes_max; /* longer pre-token pieces are cut; default 1,024 */
 } tn_tokenizer_train_options;
 
 typedef struct tn_tokenizer_trainer tn_tokenizer_trainer;
 TN_NODISCARD tn_status tn_tokenizer_trainer_new(tn_tokenizer_trainer **out,
                                                 const tn_tokenizer_train_options *options,
                                                 tn_error *err);
-TN_NODISCARD tn_status tn_tokenizer_trainer_add(tn_tokenizer_trainer *tr, tn_str text, tn_error *err);
+TN_NODISCARD tn_status tn_tokenizer_trainer_add(tn_tokenizer_trainer *tr, tn_str text,
+                                                tn_error *err);
 /* Learns the merges.  Ties go to the pair with the smaller ids, so the result is a pure function of
  * the text. */
 TN_NODISCARD tn_status tn_tokenizer_trainer_finish(tn_tokenizer_trainer *tr, tn_progress *progress,

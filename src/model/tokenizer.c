@@ -1,0 +1,87 @@
+/* tokenizer.c - see tokenizer.h. */
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "model/tokenizer.h"
+
+#include "model/tokenizer_internal.h"
+
+tn_status tn_tokenizer_parse(tn_tokenizer **out, const char *name, tn_str json, tn_error *err) {
+  if (json.length > TN_TOKENIZER_FILE_BYTES_MAX)
+    return tn_fail(err, TN_ERR_LIMIT, "%s: %zu bytes, limit %zu", name, json.length,
+                   TN_TOKENIZER_FILE_BYTES_MAX);
+  tn_tokenizer *t = tn_alloc(1, sizeof *t);
+  if (!t) return tn_fail_memory(err, "a tokenizer", sizeof *t);
+  tn_status status = TN_OK;
+  t->lock_made = pthread_mutex_init(&t->lock, NULL) == 0;
+  if (!t->lock_made) status = tn_fail_memory(err, "a lock", sizeof t->lock);
+  if (status == TN_OK) status = tn_tokenizer_load(t, json, err);
+  if (status != TN_OK) {
+    tn_tokenizer_free(t);
+    return tn_error_context(err, status, "%s", name);
+  }
+  *out = t;
+  return TN_OK;
+}
+
+tn_status tn_tokenizer_open(tn_tokenizer **out, const char *path, tn_error *err) {
+  tn_strbuf file = {0}, text = {0};
+  tn_strbuf_add(&file, path);
+  if (tn_dir_exists(path)) tn_strbuf_add(&file, "/tokenizer.json");
+  tn_status status = tn_strbuf_check(&file, err);
+  if (status == TN_OK) status = tn_file_read(file.data, TN_TOKENIZER_FILE_BYTES_MAX, &text, err);
+  if (status == TN_OK) status = tn_tokenizer_parse(out, file.data, tn_strbuf_view(&text), err);
+  tn_strbuf_clear(&text);
+  tn_strbuf_clear(&file);
+  return status;
+}
+
+void tn_tokenizer_free(tn_tokenizer *t) {
+  if (!t) return;
+  tn_encode_scratch_free(t->idle);
+  if (t->lock_made) pthread_mutex_destroy(&t->lock);
+  tn_splitter_free(t->splitter);
+  tn_free(t->merges.slots);
+  tn_map_clear(&t->ids);
+  tn_map_clear(&t->whole);
+  tn_arena_clear(&t->arena);
+  tn_free(t);
+}
+
+tn_status tn_tokenizer_save(const tn_tokenizer *t, const char *path, tn_error *err) {
+  return tn_file_write_atomic(path, t->source, err);
+}
+
+int64_t tn_tokenizer_vocab_size(const tn_tokenizer *t) {
+  return t->id_count;
+}
+
+int64_t tn_tokenizer_id(const tn_tokenizer *t, tn_str token) {
+  uint64_t id;
+  return tn_map_get(&t->ids, token, &id) ? (int64_t)id : -1;
+}
+
+tn_str tn_tokenizer_token(const tn_tokenizer *t, int32_t id) {
+  return id >= 0 && id < t->id_count ? t->written[id] : (tn_str){NULL, 0};
+}
+
+tn_str tn_tokenizer_bytes(const tn_tokenizer *t, int32_t id) {
+  return id >= 0 && id < t->id_count ? t->bytes[id] : (tn_str){NULL, 0};
+}
+
+bool tn_tokenizer_is_special(const tn_tokenizer *t, int32_t id) {
+  return id >= 0 && id < t->id_count && t->specials[id];
+}
+
+uint64_t tn_tokenizer_hash(const tn_tokenizer *t) {
+  return t->hash;
+}
+
+tn_status tn_tokenizer_decode(const tn_tokenizer *t, const int32_t *ids, size_t count,
+                              bool keep_special, tn_strbuf *out, tn_error *err) {
+  for (size_t i = 0; i < count; i++) {
+    if (ids[i] < 0 || ids[i] >= t->id_count || !t->bytes[ids[i]].data)
+      return tn_fail(err, TN_ERR_ARGUMENT, "token %zu: id %d is not in the vocabulary of %d", i,
+                     ids[i], t->id_count);
+    if (keep_special || !t->specials[ids[i]]) tn_strbuf_add_str(out, t->bytes[ids[i]]);
+  }
+  return tn_strbuf_check(out, err);
+}

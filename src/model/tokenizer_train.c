@@ -1,0 +1,332 @@
+/* tokenizer_train.c - learning the merges of a byte-level BPE (Sennrich, Haddow, Birch 2016).
+ *
+ * The text is cut into pieces; each distinct piece is a word with a count.  Then, over and over,
+ * the most frequent pair of neighbouring symbols becomes a new symbol.  Only words that hold the
+ * pair are touched.  Ids are dealt as Hugging Face's trainer does: specials, bytes in the order of
+ * their alphabet characters, then merges. */
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/map.h"
+#include "model/tokenizer.h"
+#include "model/tokenizer_alphabet.h"
+#include "model/tokenizer_internal.h"
+#include "model/tokenizer_pairs.h"
+#include "model/tokenizer_split.h"
+#include "model/tokenizer_write.h"
+
+#define SPECIALS_MAX 4096
+
+typedef struct word {
+  size_t start; /* in `symbols` */
+  int32_t length;
+  uint32_t round; /* last round that rewrote it */
+} word;
+
+struct tn_tokenizer_trainer {
+  tn_tokenizer_train_options options;
+  tn_arena arena;
+  tn_splitter *splitter;
+  tn_split_scratch *scratch;
+  tn_map pieces;   /* piece -> index of its count */
+  int64_t *counts; /* [pieces.count] */
+  size_t count_capacity;
+
+  tn_str *tokens; /* [vocab_size] raw bytes of each id */
+  int64_t token_count;
+  tn_map known; /* spelled token -> id */
+  int32_t byte_ids[256];
+  tn_token_pair *merges;
+  size_t merge_count, merge_capacity;
+  int32_t *symbols; /* of all words, end to end */
+  word *words;
+  tn_pairs pairs;
+  uint32_t *risen; /* pairs that this round has made more frequent */
+  size_t risen_count, risen_capacity;
+};
+
+/* ---- making and feeding
+ * ------------------------------------------------------------------------------ */
+static tn_status check_options(tn_tokenizer_train_options *o, tn_error *err) {
+  if (!o->vocab_size) o->vocab_size = 4096;
+  if (!o->min_frequency) o->min_frequency = 2;
+  if (!o->piece_bytes_max) o->piece_bytes_max = 1024;
+  if (o->special_count < 0 || o->special_count > SPECIALS_MAX)
+    return tn_fail(err, TN_ERR_ARGUMENT, "%d special tokens, limit %d", o->special_count,
+                   SPECIALS_MAX);
+  int64_t least = 256 + o->special_count;
+  if (o->vocab_size < least || o->vocab_size > TN_TOKENIZER_ID_MAX + 1)
+    return tn_fail(err, TN_ERR_ARGUMENT,
+                   "vocabulary of %lld, expected %lld (bytes and specials) to %d",
+                   (long long)o->vocab_size, (long long)least, TN_TOKENIZER_ID_MAX + 1);
+  if (o->min_frequency < 1)
+    return tn_fail(err, TN_ERR_ARGUMENT, "minimum frequency %lld, expected 1 or more",
+                   (long long)o->min_frequency);
+  if (o->piece_bytes_max < 2 || o->piece_bytes_max > 1 << 20)
+    return tn_fail(err, TN_ERR_ARGUMENT, "pieces of %lld bytes, expected 2 to %d",
+                   (long long)o->piece_bytes_max, 1 << 20);
+  return TN_OK;
+}
+
+/* `spelled` is how the token stands in tokenizer.json, where every key must differ. */
+static tn_status add_token(tn_tokenizer_trainer *tr, tn_str bytes, tn_str spelled, tn_error *err) {
+  TN_TRY(tn_map_put(&tr->known, spelled, (uint64_t)tr->token_count, err));
+  char *copy = tn_arena_strndup(&tr->arena, bytes.data, bytes.length);
+  if (!copy) return tn_fail_memory(err, "a token", bytes.length);
+  tr->tokens[tr->token_count++] = (tn_str){copy, bytes.length};
+  return TN_OK;
+}
+
+static tn_status add_specials(tn_tokenizer_trainer *tr, tn_error *err) {
+  for (int32_t i = 0; i < tr->options.special_count; i++) {
+    tn_str text = tn_str_of(tr->options.specials[i]);
+    uint32_t code;
+    int first = text.length ? tn_utf8_decode((const uint8_t *)text.data, text.length, &code) : 0;
+    bool is_byte = first && (size_t)first == text.length && tn_alphabet_byte(code) >= 0;
+    if (!text.length || is_byte || !tn_utf8_valid(text) || tn_map_get(&tr->known, text, NULL) ||
+        text.length > TN_TOKENIZER_ADDED_BYTES_MAX)
+      return tn_fail(
+          err, TN_ERR_ARGUMENT,
+          "special token %d \"%.64s\" is empty, too long, not UTF-8, there twice, or the "
+          "sign of a byte",
+          i + 1, text.data ? text.data : "");
+    TN_TRY(add_token(tr, text, text, err));
+  }
+  tr->options.specials = NULL; /* the caller's; ours are in `tokens` */
+  return TN_OK;
+}
+
+static tn_status add_bytes(tn_tokenizer_trainer *tr, tn_error *err) {
+  for (uint32_t code = 0; code < 0x144; code++) {
+    int32_t byte = tn_alphabet_byte(code);
+    if (byte < 0) continue;
+    uint8_t utf8[4];
+    char raw = (char)byte;
+    int length = tn_utf8_encode(code, utf8);
+    tr->byte_ids[byte] = (int32_t)tr->token_count;
+    TN_TRY(add_token(tr, (tn_str){&raw, 1}, (tn_str){(const char *)utf8, (size_t)length}, err));
+  }
+  return TN_OK;
+}
+
+static tn_status trainer_init(tn_tokenizer_trainer *tr, tn_error *err) {
+  TN_TRY(check_options(&tr->options, err));
+  tr->tokens = tn_alloc((size_t)tr->options.vocab_size, sizeof *tr->tokens);
+  if (!tr->tokens)
+    return tn_fail_memory(err, "a vocabulary", (size_t)tr->options.vocab_size * sizeof(tn_str));
+  TN_TRY(add_specials(tr, err));
+  TN_TRY(add_bytes(tr, err));
+  TN_TRY(tn_splitter_new(&tr->splitter, &tn_split_gpt2, 1, err));
+  return tn_split_scratch_new(&tr->scratch, err);
+}
+
+tn_status tn_tokenizer_trainer_new(tn_tokenizer_trainer **out,
+                                   const tn_tokenizer_train_options *options, tn_error *err) {
+  tn_tokenizer_trainer *tr = tn_alloc(1, sizeof *tr);
+  if (!tr) return tn_fail_memory(err, "a trainer", sizeof *tr);
+  if (options) tr->options = *options;
+  tn_status status = trainer_init(tr, err);
+  if (status != TN_OK) {
+    tn_tokenizer_trainer_free(tr);
+    return status;
+  }
+  *out = tr;
+  return TN_OK;
+}
+
+void tn_tokenizer_trainer_free(tn_tokenizer_trainer *tr) {
+  if (!tr) return;
+  tn_splitter_free(tr->splitter);
+  tn_split_scratch_free(tr->scratch);
+  tn_map_clear(&tr->pieces);
+  tn_map_clear(&tr->known);
+  tn_free(tr->counts);
+  tn_free(tr->tokens);
+  tn_free(tr->merges);
+  tn_free(tr->symbols);
+  tn_free(tr->words);
+  tn_free(tr->risen);
+  tn_pairs_clear(&tr->pairs);
+  tn_arena_clear(&tr->arena);
+  tn_free(tr);
+}
+
+static tn_status count_piece(tn_tokenizer_trainer *tr, tn_str piece, tn_error *err) {
+  uint64_t index;
+  if (!tn_map_get(&tr->pieces, piece, &index)) {
+    index = tr->pieces.count;
+    TN_TRY(tn_grow((void **)&tr->counts, &tr->count_capacity, (size_t)index + 1, sizeof *tr->counts,
+                   err));
+    tr->counts[index] = 0;
+    TN_TRY(tn_map_put(&tr->pieces, piece, index, err));
+  }
+  tr->counts[index]++;
+  return TN_OK;
+}
+
+static tn_status take_piece(void *context, tn_str piece, tn_error *err) {
+  tn_tokenizer_trainer *tr = context;
+  size_t most = (size_t)tr->options.piece_bytes_max;
+  for (; piece.length > most; piece.data += most, piece.length -= most)
+    TN_TRY(count_piece(tr, (tn_str){piece.data, most}, err));
+  return count_piece(tr, piece, err);
+}
+
+tn_status tn_tokenizer_trainer_add(tn_tokenizer_trainer *tr, tn_str text, tn_error *err) {
+  return tn_splitter_run(tr->splitter, tr->scratch, text, take_piece, tr, err);
+}
+
+/* ---- words and their first pairs
+ * ------------------------------------------------------------------------ */
+static tn_status make_words(tn_tokenizer_trainer *tr, tn_error *err) {
+  size_t total = 0;
+  if (tr->pieces.count >= UINT32_MAX)
+    return tn_fail(err, TN_ERR_LIMIT, "%zu distinct pieces, limit %u", tr->pieces.count,
+                   UINT32_MAX);
+  for (size_t i = 0; i < tr->pieces.count; i++) total += tr->pieces.entries[i].key.length;
+  tr->symbols = tn_alloc(total, sizeof *tr->symbols);
+  tr->words = tn_alloc(tr->pieces.count, sizeof *tr->words);
+  if (!tr->symbols || !tr->words)
+    return tn_fail_memory(err, "the words to learn from", total * sizeof *tr->symbols);
+  size_t at = 0;
+  for (size_t i = 0; i < tr->pieces.count; i++) {
+    tn_str piece = tr->pieces.entries[i].key;
+    tr->words[i] = (word){.start = at, .length = (int32_t)piece.length};
+    for (size_t j = 0; j < piece.length; j++)
+      tr->symbols[at++] = tr->byte_ids[(uint8_t)piece.data[j]];
+  }
+  return TN_OK;
+}
+
+static tn_status count_pairs(tn_tokenizer_trainer *tr, tn_error *err) {
+  for (size_t i = 0; i < tr->pieces.count; i++) {
+    const int32_t *symbols = tr->symbols + tr->words[i].start;
+    for (int32_t j = 0; j + 1 < tr->words[i].length; j++) {
+      uint32_t pair;
+      TN_TRY(tn_pairs_add(&tr->pairs, symbols[j], symbols[j + 1], tr->counts[i], &pair, err));
+      TN_TRY(tn_pairs_note(&tr->pairs, pair, (uint32_t)i, err));
+    }
+  }
+  for (size_t i = 0; i < tr->pairs.count; i++) TN_TRY(tn_pairs_push(&tr->pairs, (uint32_t)i, err));
+  return TN_OK;
+}
+
+/* ---- one merge
+ * ---------------------------------------------------------------------------------------------- */
+static tn_status mark_risen(tn_tokenizer_trainer *tr, uint32_t pair, uint32_t round,
+                            tn_error *err) {
+  if (tr->pairs.items[pair].queued == round) return TN_OK;
+  tr->pairs.items[pair].queued = round;
+  TN_TRY(tn_grow((void **)&tr->risen, &tr->risen_capacity, tr->risen_count + 1, sizeof *tr->risen,
+                 err));
+  tr->risen[tr->risen_count++] = pair;
+  return TN_OK;
+}
+
+/* Replaces left right by `id` in one word: its old pairs are taken back, its new ones counted. */
+static tn_status rewrite_word(tn_tokenizer_trainer *tr, uint32_t index, tn_token_pair merge,
+                              int32_t id, uint32_t round, tn_error *err) {
+  word *w = &tr->words[index];
+  int32_t *symbols = tr->symbols + w->start, length = 0;
+  int64_t count = tr->counts[index];
+  for (int32_t i = 0; i + 1 < w->length; i++)
+    TN_TRY(tn_pairs_add(&tr->pairs, symbols[i], symbols[i + 1], -count, NULL, err));
+  for (int32_t i = 0; i < w->length; i++) {
+    bool here = i + 1 < w->length && symbols[i] == merge.left && symbols[i + 1] == merge.right;
+    symbols[length++] = here ? id : symbols[i];
+    i += here;
+  }
+  w->length = length;
+  for (int32_t i = 0; i + 1 < length; i++) {
+    uint32_t pair;
+    TN_TRY(tn_pairs_add(&tr->pairs, symbols[i], symbols[i + 1], count, &pair, err));
+    if (symbols[i] != id && symbols[i + 1] != id) continue;
+    TN_TRY(tn_pairs_note(&tr->pairs, pair, index, err));
+    TN_TRY(mark_risen(tr, pair, round, err));
+  }
+  return TN_OK;
+}
+
+static tn_status apply_merge(tn_tokenizer_trainer *tr, uint32_t pair, int32_t id, uint32_t round,
+                             tn_error *err) {
+  tn_token_pair merge = {tr->pairs.items[pair].left, tr->pairs.items[pair].right};
+  uint32_t node = tn_pairs_take_words(&tr->pairs, pair);
+  tr->risen_count = 0;
+  while (node) {
+    tn_pair_node item = tr->pairs.nodes[node];
+    tn_pairs_give_node(&tr->pairs, node);
+    node = item.next;
+    if (tr->words[item.word].round == round) continue;
+    tr->words[item.word].round = round;
+    TN_TRY(rewrite_word(tr, item.word, merge, id, round, err));
+  }
+  for (size_t i = 0; i < tr->risen_count; i++) TN_TRY(tn_pairs_push(&tr->pairs, tr->risen[i], err));
+  return TN_OK;
+}
+
+/* The id of left + right: new, or the one that another merge has already given these bytes.  -1:
+ * the bytes are spelled like a special token, which text must not become. */
+static tn_status merged_id(tn_tokenizer_trainer *tr, uint32_t pair, int32_t *id, tn_error *err) {
+  tn_str left = tr->tokens[tr->pairs.items[pair].left];
+  tn_str right = tr->tokens[tr->pairs.items[pair].right];
+  tn_strbuf bytes = {0}, spelled = {0};
+  tn_strbuf_add_str(&bytes, left);
+  tn_strbuf_add_str(&bytes, right);
+  tn_alphabet_write(tn_strbuf_view(&bytes), &spelled);
+  tn_status status = tn_strbuf_check(&bytes, err);
+  if (status == TN_OK) status = tn_strbuf_check(&spelled, err);
+  uint64_t known;
+  if (status == TN_OK && tn_map_get(&tr->known, tn_strbuf_view(&spelled), &known)) {
+    *id = known < (uint64_t)tr->options.special_count ? -1 : (int32_t)known;
+  } else if (status == TN_OK) {
+    *id = (int32_t)tr->token_count;
+    status = add_token(tr, tn_strbuf_view(&bytes), tn_strbuf_view(&spelled), err);
+  }
+  tn_strbuf_clear(&bytes);
+  tn_strbuf_clear(&spelled);
+  return status;
+}
+
+static tn_status learn(tn_tokenizer_trainer *tr, tn_progress *progress, tn_error *err) {
+  uint32_t round = 0, pair;
+  while (tr->token_count < tr->options.vocab_size) {
+    tn_status status = tn_pairs_pop(&tr->pairs, tr->options.min_frequency, &pair, err);
+    if (status == TN_END) return TN_OK; /* the text has no more to give */
+    TN_TRY(status);
+    int32_t id;
+    TN_TRY(merged_id(tr, pair, &id, err));
+    if (id < 0) continue;
+    TN_TRY(tn_grow((void **)&tr->merges, &tr->merge_capacity, tr->merge_count + 1,
+                   sizeof *tr->merges, err));
+    tr->merges[tr->merge_count++] =
+        (tn_token_pair){tr->pairs.items[pair].left, tr->pairs.items[pair].right};
+    TN_TRY(apply_merge(tr, pair, id, ++round, err));
+    TN_TRY(tn_progress_at(progress, tr->token_count, err));
+  }
+  return TN_OK;
+}
+
+/* ---- the result
+ * ------------------------------------------------------------------------------------------------
+ */
+tn_status tn_tokenizer_trainer_finish(tn_tokenizer_trainer *tr, tn_progress *progress,
+                                      tn_tokenizer **out, tn_error *err) {
+  if (tr->words) return tn_fail(err, TN_ERR_ARGUMENT, "this trainer has finished before");
+  TN_TRY(make_words(tr, err));
+  TN_TRY(count_pairs(tr, err));
+  tn_progress_begin(progress, "merges", "tokens", tr->options.vocab_size);
+  tn_status status = learn(tr, progress, err);
+  tn_progress_end(progress);
+  if (status != TN_OK) return status;
+  tn_tokenizer_plan plan = {
+      .tokens = tr->tokens,
+      .token_count = tr->token_count,
+      .special_count = tr->options.special_count,
+      .merges = tr->merges,
+      .merge_count = (int64_t)tr->merge_count,
+  };
+  tn_strbuf json = {0};
+  status = tn_tokenizer_write(&plan, &json, err);
+  if (status == TN_OK)
+    status = tn_tokenizer_parse(out, "the trained tokenizer", tn_strbuf_view(&json), err);
+  tn_strbuf_clear(&json);
+  return status;
+}
