@@ -1,5 +1,5 @@
-/* transformer.h - a Llama-architecture decoder: weights, a forward pass over paged KV for serving, and a
- * forward and backward pass over whole sequences for training.
+/* transformer.h - a Llama-architecture decoder: weights, a forward pass over paged KV for serving,
+ * and a forward and backward pass over whole sequences for training.
  *
  *     ids -> embed -> [ rmsnorm -> q k v -> rope -> attention -> o -> + -> rmsnorm -> gate up ->
  *                       swiglu -> down -> + ] x layers -> rmsnorm -> head -> logits
@@ -21,31 +21,43 @@ typedef struct tn_model tn_model;
 /* All-zero float32 parameters on `device`. */
 TN_NODISCARD tn_status tn_model_new(tn_model **out, const tn_model_config *config,
                                     tn_device *device, tn_error *err);
-/* Normal with deviation 0.02, output projections of the residual stream scaled by
- * 1 / sqrt(2 layers) (GPT-2 paper, section 2.3), norms 1.  A pure function of the seed. */
+/* For a model of tn_model_new on the CPU.  Normal with deviation 0.02, output projections of the
+ * residual stream scaled by 1 / sqrt(2 layers) (GPT-2 paper, section 2.3), norms 1.  A pure
+ * function of the seed. */
 void tn_model_init(tn_model *model, uint64_t seed);
 /* Opens a Hugging Face folder: config.json and model.safetensors, or the sharded
- * model.safetensors.index.json.  F32 and BF16 weights are mapped, not copied; F16 is widened. */
+ * model.safetensors.index.json.  F32 and BF16 weights are mapped, not copied; F16 is widened to
+ * F32. Recorded checksums are verified; a missing tensor, a wrong shape, or a tensor that this
+ * architecture has no use for (TN_ERR_UNSUPPORTED) is named with its file.  Such a model is
+ * read-only: its tn_model_flat has no buffer. */
 TN_NODISCARD tn_status tn_model_open(tn_model **out, const char *folder, tn_device *device,
                                      tn_error *err);
+/* The same weights, widened into the flat float32 array of a tn_model_new: for training on. */
+TN_NODISCARD tn_status tn_model_open_trainable(tn_model **out, const char *folder,
+                                               tn_device *device, tn_error *err);
 void tn_model_free(tn_model *model);
 const tn_model_config *tn_model_config_of(const tn_model *model);
 
 typedef struct tn_parameter {
-  const char *name;  /* as Hugging Face names it: "model.layers.0.self_attn.q_proj.weight" */
+  const char *name; /* as Hugging Face names it: "model.layers.0.self_attn.q_proj.weight" */
   tn_tensor tensor;
-  bool decays;       /* weight decay applies (matrices yes, norms no) */
+  bool decays; /* weight decay applies (matrices yes, norms no) */
 } tn_parameter;
 const tn_parameter *tn_model_parameters(const tn_model *model, int64_t *count);
-/* The flat float32 array that all parameters of tn_model_new lie in ([n]). */
+/* The flat float32 array that all parameters of tn_model_new lie in ([n]), one behind the other in
+ * the order of tn_model_parameters and without gaps: n is tn_model_config_parameters. */
 tn_tensor tn_model_flat(const tn_model *model);
+int64_t tn_model_weight_bytes(const tn_model *model); /* of all parameters, as they are held */
 
-/* Writes config.json and model.safetensors into an existing folder; dtype F32 or BF16. */
+/* Writes model.safetensors, then config.json, into an existing folder; dtype F32 or BF16.  Each
+ * file appears whole or not at all. */
 TN_NODISCARD tn_status tn_model_save(const tn_model *model, const char *folder, tn_dtype dtype,
                                      tn_error *err);
 
-/* ---- serving: rows of many sequences over paged KV -------------------------------------------- */
-typedef struct tn_kv_cache { /* one pair of tensors a layer: [blocks, kv_heads, block_tokens, head_dim] */
+/* ---- serving: rows of many sequences over paged KV --------------------------------------------
+ */
+typedef struct tn_kv_cache { /* one pair of tensors a layer: [blocks, kv_heads, block_tokens,
+                                head_dim] */
   tn_tensor *k, *v;
   int64_t layers, blocks, block_tokens;
   tn_buffer *buffer;
@@ -53,16 +65,17 @@ typedef struct tn_kv_cache { /* one pair of tensors a layer: [blocks, kv_heads, 
 TN_NODISCARD tn_status tn_kv_cache_new(tn_kv_cache **out, const tn_model *model, int64_t blocks,
                                        int64_t block_tokens, tn_error *err);
 void tn_kv_cache_free(tn_kv_cache *kv);
+/* Float32 keys and values of all layers for one block; -1 when that overflows. */
 int64_t tn_kv_cache_block_bytes(const tn_model_config *config, int64_t block_tokens);
 
 typedef struct tn_forward_batch { /* host arrays; borrowed for the call */
-  int64_t rows;                 /* tokens in this step, of all sequences */
-  const int32_t *ids;           /* [rows] */
-  const int32_t *positions;     /* [rows] place in the row's sequence */
-  const int32_t *sequences;     /* [rows] row of block_table */
-  const int32_t *slots;         /* [rows] where this token's K and V go: block * block_tokens + place */
+  int64_t rows;                   /* tokens in this step, of all sequences */
+  const int32_t *ids;             /* [rows] */
+  const int32_t *positions;       /* [rows] place in the row's sequence */
+  const int32_t *sequences;       /* [rows] row of block_table */
+  const int32_t *slots; /* [rows] where this token's K and V go: block * block_tokens + place */
   int64_t sequence_count, blocks_per_sequence;
-  const int32_t *block_table;   /* [sequence_count, blocks_per_sequence] */
+  const int32_t *block_table; /* [sequence_count, blocks_per_sequence] */
   int64_t logit_rows;
   const int32_t *logit_indices; /* [logit_rows] rows whose logits are wanted */
 } tn_forward_batch;
@@ -73,25 +86,30 @@ TN_NODISCARD tn_status tn_forward_new(tn_forward **out, tn_model *model, tn_stre
                                       int64_t sequences_max, int64_t blocks_per_sequence_max,
                                       tn_error *err);
 void tn_forward_free(tn_forward *f);
-/* logits: float32 [logit_rows, vocab_size] in host memory, valid until the next run. */
+/* logits: float32 [logit_rows, vocab_size] in host memory, valid until the next run.  Every index
+ * is checked before anything runs (TN_ERR_ARGUMENT names it).  A slot below 0 stores nothing.  The
+ * logits of a row are bit-equal whatever other rows share its call. */
 TN_NODISCARD tn_status tn_forward_run(tn_forward *f, tn_kv_cache *kv, const tn_forward_batch *batch,
                                       const float **logits, tn_error *err);
 
-/* ---- training: B whole sequences of T tokens ---------------------------------------------------- */
+/* ---- training: B whole sequences of T tokens ----------------------------------------------------
+ */
 typedef struct tn_train_pass tn_train_pass; /* activations for one micro-batch */
 TN_NODISCARD tn_status tn_train_pass_new(tn_train_pass **out, tn_model *model, tn_stream *stream,
                                          int64_t batch, int64_t tokens, tn_error *err);
 void tn_train_pass_free(tn_train_pass *pass);
-/* ids and targets: [batch, tokens] int32 on the host; target -1 is not counted.  *loss: the mean over
- * counted targets; *counted may be NULL. */
+int64_t tn_train_pass_bytes(const tn_train_pass *pass); /* all that it ever uses */
+/* ids and targets: [batch, tokens] int32 on the host; target -1 is not counted.  *loss: the mean
+ * over counted targets; *counted may be NULL. */
 TN_NODISCARD tn_status tn_train_pass_forward(tn_train_pass *pass, const int32_t *ids,
                                              const int32_t *targets, double *loss, int64_t *counted,
                                              tn_error *err);
-/* After a forward: adds grad_scale * d(mean loss)/d(parameter) to `grads`, a flat array shaped like
- * tn_model_flat. */
+/* Once after a forward (it uses the saved activations up): adds grad_scale * d(mean
+ * loss)/d(parameter) to `grads`, a flat array shaped like tn_model_flat. */
 TN_NODISCARD tn_status tn_train_pass_backward(tn_train_pass *pass, const tn_tensor *grads,
                                               double grad_scale, tn_error *err);
-/* float32 [batch * tokens, vocab_size] of the last forward, host memory; overwritten by backward. */
+/* float32 [batch * tokens, vocab_size] of the last forward, host memory; overwritten by backward.
+ */
 const float *tn_train_pass_logits(const tn_train_pass *pass);
 
 #endif
