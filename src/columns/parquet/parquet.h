@@ -1,11 +1,12 @@
 /* parquet.h - Apache Parquet files (https://parquet.apache.org/docs/file-format) of flat columns.
  *
- *     "PAR1" | row group 0: column chunk (pages) ... | row group 1 ... | footer | footer size | "PAR1"
+ *     "PAR1" | row group 0: column chunk (pages) ... | row group 1 ... | footer | footer size |
+ * "PAR1"
  *
  * The reader verifies the CRC of every page that carries one, reads only the byte ranges of the
  * columns asked for, and never trusts a count from the file without a limit.  The writer writes
- * dictionary pages with fallback to PLAIN, definition levels in RLE, statistics, and a CRC for every
- * page.
+ * dictionary pages with fallback to PLAIN, definition levels in RLE, statistics, and a CRC for
+ * every page.
  *
  * Thread: one a reader or writer. */
 /* SPDX-License-Identifier: Apache-2.0 */
@@ -15,10 +16,10 @@
 #include "base/json.h"
 #include "columns/arrow.h"
 
-#define TN_PARQUET_CODEC_LIST(X) /* id, code in the file, name */                                \
-  X(TN_PARQUET_UNCOMPRESSED, 0, "uncompressed")                                                  \
-  X(TN_PARQUET_SNAPPY, 1, "snappy")                                                              \
-  X(TN_PARQUET_GZIP, 2, "gzip")                                                                  \
+#define TN_PARQUET_CODEC_LIST(X) /* id, code in the file, name */ \
+  X(TN_PARQUET_UNCOMPRESSED, 0, "uncompressed")                   \
+  X(TN_PARQUET_SNAPPY, 1, "snappy")                               \
+  X(TN_PARQUET_GZIP, 2, "gzip")                                   \
   X(TN_PARQUET_ZSTD, 6, "zstd")
 typedef enum tn_parquet_codec {
 #define X(id, code, name) id = code,
@@ -28,10 +29,10 @@ typedef enum tn_parquet_codec {
 
 typedef struct tn_parquet_write_options { /* zero: the default, but codec 0 is "uncompressed" */
   tn_parquet_codec codec;
-  int32_t level;             /* zstd: default 1 */
-  int64_t row_group_rows;    /* default 122,880 */
-  int64_t page_bytes;        /* uncompressed, default 1 MiB */
-  int64_t dictionary_bytes;  /* limit before falling back to PLAIN; default 1 MiB */
+  int32_t level;            /* zstd: default 1 */
+  int64_t row_group_rows;   /* default 122,880 */
+  int64_t page_bytes;       /* uncompressed, default 1 MiB */
+  int64_t dictionary_bytes; /* limit before falling back to PLAIN; default 1 MiB */
   bool no_dictionary;
   const char *created_by_suffix; /* appended to "tenon version x.y" */
 } tn_parquet_write_options;
@@ -40,7 +41,8 @@ typedef struct tn_parquet_writer tn_parquet_writer;
 /* Borrows `sink`. */
 TN_NODISCARD tn_status tn_parquet_writer_new(tn_parquet_writer **out, tn_sink *sink,
                                              const ArrowSchema *schema,
-                                             const tn_parquet_write_options *options, tn_error *err);
+                                             const tn_parquet_write_options *options,
+                                             tn_error *err);
 TN_NODISCARD tn_status tn_parquet_writer_batch(tn_parquet_writer *w, const ArrowArray *batch,
                                                tn_error *err);
 TN_NODISCARD tn_status tn_parquet_writer_finish(tn_parquet_writer *w, tn_error *err);
@@ -49,9 +51,9 @@ void tn_parquet_writer_free(tn_parquet_writer *w);
 typedef struct tn_parquet_read_options { /* zero: the default */
   const char *const *columns;            /* projection in this order; NULL: all */
   int32_t column_count;
-  int64_t batch_rows;      /* at most; default 65,536 */
-  int64_t page_bytes_max;  /* an uncompressed page beyond this is TN_ERR_LIMIT; default 1 GiB */
-  bool skip_crc;           /* default: verify */
+  int64_t batch_rows;     /* at most; default 65,536 */
+  int64_t page_bytes_max; /* an uncompressed page beyond this is TN_ERR_LIMIT; default 1 GiB */
+  bool skip_crc;          /* default: verify */
 } tn_parquet_read_options;
 
 typedef struct tn_parquet_file tn_parquet_file;
@@ -64,7 +66,8 @@ int64_t tn_parquet_bytes_read(const tn_parquet_file *file); /* so far, footer in
 TN_NODISCARD tn_status tn_parquet_schema(const tn_parquet_file *file, ArrowSchema *out,
                                          tn_error *err);
 /* A stream over the file, which must outlive it. */
-TN_NODISCARD tn_status tn_parquet_scan(tn_parquet_file *file, const tn_parquet_read_options *options,
+TN_NODISCARD tn_status tn_parquet_scan(tn_parquet_file *file,
+                                       const tn_parquet_read_options *options,
                                        ArrowArrayStream *out, tn_error *err);
 /* Opens and scans in one call; the stream owns everything.  Takes over `source`. */
 TN_NODISCARD tn_status tn_parquet_read(ArrowArrayStream *out, tn_source *source,
@@ -80,7 +83,7 @@ typedef struct tn_parquet_column_info {
 } tn_parquet_column_info;
 typedef struct tn_parquet_chunk_info {
   const char *codec;
-  char encodings[96]; /* "PLAIN RLE RLE_DICTIONARY" */
+  char encodings[96];    /* "PLAIN RLE RLE_DICTIONARY" */
   int64_t values, nulls; /* nulls -1: not recorded */
   int64_t offset, compressed_bytes, uncompressed_bytes;
   bool has_min_max;

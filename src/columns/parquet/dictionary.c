@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "columns/parquet/dictionary.h"
+
+#include "columns/parquet/plain.h"
+
+void tn_parquet_dictionary_reset(tn_parquet_dictionary *d) {
+  d->count = 0;
+  d->loaded = false;
+  d->values.length = 0;
+  d->ends.length = 0;
+}
+
+void tn_parquet_dictionary_clear(tn_parquet_dictionary *d) {
+  tn_parquet_bytes_clear(&d->values);
+  tn_parquet_bytes_clear(&d->ends);
+  *d = (tn_parquet_dictionary){0};
+}
+
+static tn_status too_short(const tn_parquet_page *page, tn_error *err) {
+  return tn_fail(err, TN_ERR_DATA, "a dictionary of %d entries in %zu bytes", page->header.values,
+                 page->value_bytes);
+}
+
+static tn_status load_bytes(tn_parquet_dictionary *d, const tn_parquet_leaf *leaf,
+                            const tn_parquet_page *page, tn_error *err) {
+  size_t count = (size_t)page->header.values;
+  int32_t fixed = leaf->form == TN_PARQUET_FORM_FIXED ? leaf->element->length : -1;
+  size_t least = fixed < 0 ? 4 : (size_t)fixed;
+  if (count > page->value_bytes / least) return too_short(page, err);
+  TN_TRY(tn_parquet_bytes_reserve(&d->ends, (count + 1) * sizeof(int32_t), err));
+  int32_t *ends = (int32_t *)(void *)d->ends.data;
+  ends[0] = 0;
+  const uint8_t *in = page->values;
+  return tn_parquet_plain_bytes(&in, page->values + page->value_bytes, fixed, (int64_t)count,
+                                ends + 1, &d->values, err);
+}
+
+static tn_status load_fixed(tn_parquet_dictionary *d, const tn_parquet_page *page, tn_error *err) {
+  size_t count = (size_t)page->header.values;
+  if (count > page->value_bytes / (size_t)tn_parquet_form_stored(d->form)) {
+    return too_short(page, err);
+  }
+  TN_TRY(tn_parquet_bytes_reserve(&d->values, count * (size_t)tn_parquet_form_arrow(d->form), err));
+  return tn_parquet_plain_fixed(d->form, page->values, (int64_t)count, d->values.data, err);
+}
+
+tn_status tn_parquet_dictionary_load(tn_parquet_dictionary *d, const tn_parquet_leaf *leaf,
+                                     const tn_parquet_page *page, tn_error *err) {
+  int32_t encoding = page->header.encoding;
+  tn_parquet_dictionary_reset(d);
+  d->form = leaf->form;
+  if (encoding != TN_PARQUET_PLAIN && encoding != TN_PARQUET_PLAIN_DICTIONARY) {
+    const char *name = tn_parquet_encoding_name(encoding);
+    return tn_fail(err, TN_ERR_UNSUPPORTED, "a dictionary in encoding %s (%d) is not supported",
+                   name ? name : "unknown", encoding);
+  }
+  if (d->form == TN_PARQUET_FORM_BITS) {
+    return tn_fail(err, TN_ERR_UNSUPPORTED, "a dictionary of booleans is not supported");
+  }
+  bool fixed = tn_parquet_form_stored(d->form) > 0;
+  TN_TRY(fixed ? load_fixed(d, page, err) : load_bytes(d, leaf, page, err));
+  d->count = (uint32_t)page->header.values;
+  d->loaded = true;
+  return TN_OK;
+}
+
+static tn_status check_indices(const tn_parquet_dictionary *d, const uint32_t *indices,
+                               int64_t count, tn_error *err) {
+  uint32_t max = 0;
+  for (int64_t i = 0; i < count; i++) max = indices[i] > max ? indices[i] : max;
+  if (count == 0 || max < d->count) return TN_OK;
+  return tn_fail(err, TN_ERR_DATA, "dictionary index %u, the dictionary has %u entries", max,
+                 d->count);
+}
+
+#define LOOK_UP(type)                                                 \
+  do {                                                                \
+    const type *entries = (const type *)(const void *)d->values.data; \
+    type *to = out;                                                   \
+    for (int64_t i = 0; i < count; i++) to[i] = entries[indices[i]];  \
+  } while (0)
+
+tn_status tn_parquet_dictionary_fixed(const tn_parquet_dictionary *d, const uint32_t *indices,
+                                      int64_t count, void *out, tn_error *err) {
+  TN_TRY(check_indices(d, indices, count, err));
+  switch (tn_parquet_form_arrow(d->form)) {
+    case 1:
+      LOOK_UP(uint8_t);
+      break;
+    case 2:
+      LOOK_UP(uint16_t);
+      break;
+    case 4:
+      LOOK_UP(uint32_t);
+      break;
+    default:
+      LOOK_UP(uint64_t);
+  }
+  return TN_OK;
+}
+
+tn_status tn_parquet_dictionary_bytes(const tn_parquet_dictionary *d, const uint32_t *indices,
+                                      int64_t count, int32_t *offsets, tn_parquet_bytes *data,
+                                      tn_error *err) {
+  TN_TRY(check_indices(d, indices, count, err));
+  const int32_t *ends = (const int32_t *)(const void *)d->ends.data;
+  uint64_t length = data->length; /* grows by at most count * 2 GiB: no overflow for a batch */
+  for (int64_t i = 0; i < count; i++) {
+    length += (uint64_t)(ends[indices[i] + 1] - ends[indices[i]]);
+    offsets[i] = (int32_t)length;
+  }
+  if (length > INT32_MAX) {
+    return tn_fail(err, TN_ERR_LIMIT,
+                   "a batch wants more than 2 GiB of one column's bytes; ask for fewer rows");
+  }
+  TN_TRY(tn_parquet_bytes_reserve(data, (size_t)length - data->length, err));
+  const uint8_t *from = d->values.data;
+  size_t from_bytes = d->values.length + TN_PARQUET_SLACK; /* the slack may be read as well */
+  uint8_t *to = data->data + data->length;
+  for (int64_t i = 0; i < count; i++) {
+    size_t start = (size_t)ends[indices[i]], bytes = (size_t)ends[indices[i] + 1] - start;
+    tn_copy_short(to, from + start, bytes, from_bytes - start);
+    to += bytes;
+  }
+  data->length = (size_t)length;
+  return TN_OK;
+}

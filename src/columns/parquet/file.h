@@ -1,0 +1,22 @@
+/* file.h - an opened Parquet file: its bytes and its parsed footer (private to this folder). */
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef TN_COLUMNS_PARQUET_FILE_H
+#define TN_COLUMNS_PARQUET_FILE_H
+#include "columns/parquet/parquet.h"
+#include "columns/parquet/schema.h"
+
+struct tn_parquet_file {
+  tn_source *source;
+  tn_arena arena; /* what the footer became */
+  tn_parquet_footer footer;
+  tn_buffer *footer_bytes; /* statistics are views of it */
+  tn_parquet_leaf *leaves; /* one a column chunk of a row group */
+  int64_t leaf_count;
+  int64_t data_end; /* where the footer starts */
+};
+
+/* The Arrow schema of `count` readable leaves. */
+TN_NODISCARD tn_status tn_parquet_schema_of(const tn_parquet_leaf *const *leaves, int64_t count,
+                                            ArrowSchema *out, tn_error *err);
+
+#endif

@@ -1,0 +1,195 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "columns/parquet/page.h"
+
+#include <libdeflate.h>
+
+enum { HEADER_BYTES_MAX = 1 << 20, WINDOW_BYTES = 32 << 20 };
+
+/* ---- reading --------------------------------------------------------------------------------- */
+
+static void drop_window(tn_parquet_pages *p) {
+  tn_buffer_drop(p->window);
+  p->window = NULL;
+  p->window_data = NULL;
+  p->window_at = p->window_end = 0;
+}
+
+void tn_parquet_pages_start(tn_parquet_pages *p, int64_t at, int64_t end) {
+  drop_window(p);
+  p->at = at;
+  p->end = end;
+}
+
+void tn_parquet_pages_clear(tn_parquet_pages *p) {
+  drop_window(p);
+  tn_parquet_bytes_clear(&p->scratch);
+}
+
+/* Makes the file's bytes [p->at, p->at + bytes) visible, or as many as the chunk has. */
+static tn_status look(tn_parquet_pages *p, int64_t bytes, const uint8_t **data, size_t *got,
+                      tn_error *err) {
+  if (bytes > p->end - p->at) bytes = p->end - p->at;
+  if (p->at < p->window_at || p->at + bytes > p->window_end) {
+    int64_t want = p->end - p->at;
+    if (want > WINDOW_BYTES) want = bytes > WINDOW_BYTES ? bytes : WINDOW_BYTES;
+    drop_window(p);
+    TN_TRY(p->source->view_at(p->source, p->at, (size_t)want, &p->window, &p->window_data, err));
+    p->window_at = p->at;
+    p->window_end = p->at + want;
+  }
+  *data = p->window_data + (p->at - p->window_at);
+  *got = (size_t)bytes;
+  return TN_OK;
+}
+
+static tn_status check_sizes(const tn_parquet_pages *p, const tn_parquet_page_header *h,
+                             tn_error *err) {
+  if (h->compressed_bytes > p->end - p->at) {
+    return tn_fail(err, TN_ERR_DATA, "the page wants %d bytes, its column chunk has %lld left",
+                   h->compressed_bytes, (long long)(p->end - p->at));
+  }
+  if (h->uncompressed_bytes > p->page_bytes_max) {
+    return tn_fail(err, TN_ERR_LIMIT, "the page wants %d bytes, limit %lld", h->uncompressed_bytes,
+                   (long long)p->page_bytes_max);
+  }
+  return TN_OK;
+}
+
+static tn_status decompress(tn_parquet_pages *p, const uint8_t *bytes, size_t count, size_t want,
+                            const uint8_t **out, tn_error *err) {
+  if (p->codec == TN_PARQUET_UNCOMPRESSED && count == want) {
+    *out = bytes;
+    return TN_OK;
+  }
+  TN_TRY(tn_parquet_decompress_check(p->codec, bytes, count, want, err));
+  p->scratch.length = 0;
+  TN_TRY(tn_parquet_bytes_reserve(&p->scratch, want, err));
+  *out = p->scratch.data;
+  return tn_parquet_decompress(p->codecs, p->codec, bytes, count, p->scratch.data, want, err);
+}
+
+/* V1: four bytes of length, then the levels, then the values. */
+static tn_status split_v1(tn_parquet_page *page, tn_error *err) {
+  if (page->header.level_encoding != TN_PARQUET_RLE) {
+    const char *name = tn_parquet_encoding_name(page->header.level_encoding);
+    return tn_fail(err, TN_ERR_UNSUPPORTED, "definition levels in %s (%d) are not supported",
+                   name ? name : "an unknown encoding", page->header.level_encoding);
+  }
+  size_t bytes = page->value_bytes < 4 ? 0 : tn_load_u32(page->values);
+  if (page->value_bytes < 4 || bytes > page->value_bytes - 4) {
+    return tn_fail(err, TN_ERR_DATA, "definition levels want %zu bytes of a page of %zu", bytes,
+                   page->value_bytes);
+  }
+  page->levels = page->values + 4;
+  page->level_bytes = bytes;
+  page->values += 4 + bytes;
+  page->value_bytes -= 4 + bytes;
+  return TN_OK;
+}
+
+static tn_status load_v2(tn_parquet_pages *p, const uint8_t *body, tn_parquet_page *page,
+                         tn_error *err) {
+  const tn_parquet_page_header *h = &page->header;
+  int64_t levels = (int64_t)h->rep_bytes + h->level_bytes;
+  if (levels > h->compressed_bytes || levels > h->uncompressed_bytes) {
+    return tn_fail(err, TN_ERR_DATA, "levels want %lld bytes of a page of %d", (long long)levels,
+                   h->compressed_bytes);
+  }
+  if (h->rep_bytes > 0) {
+    return tn_fail(err, TN_ERR_DATA, "a flat column has %d bytes of repetition levels",
+                   h->rep_bytes);
+  }
+  if (p->optional) {
+    page->levels = body;
+    page->level_bytes = (size_t)h->level_bytes;
+  }
+  const uint8_t *values = body + levels;
+  size_t stored = (size_t)(h->compressed_bytes - levels);
+  page->value_bytes = (size_t)(h->uncompressed_bytes - levels);
+  page->values = values;
+  /* Nothing but nulls: some writers then store no bytes at all where a codec would have some. */
+  if (page->value_bytes == 0 && stored == 0) return TN_OK;
+  if (h->is_compressed) return decompress(p, values, stored, page->value_bytes, &page->values, err);
+  if (stored == page->value_bytes) return TN_OK;
+  return tn_fail(err, TN_ERR_DATA, "an uncompressed page has %zu bytes and says %zu", stored,
+                 page->value_bytes);
+}
+
+static tn_status load(tn_parquet_pages *p, const uint8_t *body, tn_parquet_page *page,
+                      tn_error *err) {
+  const tn_parquet_page_header *h = &page->header;
+  if (h->has_crc && !p->skip_crc) {
+    uint32_t crc = libdeflate_crc32(0, body, (size_t)h->compressed_bytes);
+    if (crc != h->crc) {
+      return tn_fail(err, TN_ERR_CHECKSUM, "checksum is %08x, the page header says %08x", crc,
+                     h->crc);
+    }
+  }
+  if (h->type == TN_PARQUET_PAGE_DATA_V2) return load_v2(p, body, page, err);
+  page->value_bytes = (size_t)h->uncompressed_bytes;
+  TN_TRY(decompress(p, body, (size_t)h->compressed_bytes, page->value_bytes, &page->values, err));
+  return h->type == TN_PARQUET_PAGE_DATA && p->optional ? split_v1(page, err) : TN_OK;
+}
+
+static tn_status next_page(tn_parquet_pages *p, tn_parquet_page *out, tn_error *err) {
+  const uint8_t *data;
+  size_t got, used;
+  TN_TRY(look(p, HEADER_BYTES_MAX, &data, &got, err));
+  TN_TRY(tn_parquet_page_header_parse(&out->header, data, got, p->at, &used, err));
+  p->at += (int64_t)used;
+  TN_TRY(check_sizes(p, &out->header, err));
+  TN_TRY(look(p, out->header.compressed_bytes, &data, &got, err));
+  p->at += out->header.compressed_bytes;
+  int32_t type = out->header.type;
+  if (type != TN_PARQUET_PAGE_DATA && type != TN_PARQUET_PAGE_DATA_V2 &&
+      type != TN_PARQUET_PAGE_DICTIONARY) {
+    return TN_AGAIN; /* index pages and kinds to come may be passed over */
+  }
+  return load(p, data, out, err);
+}
+
+tn_status tn_parquet_pages_next(tn_parquet_pages *p, tn_parquet_page *out, tn_error *err) {
+  tn_status status = TN_AGAIN;
+  while (status == TN_AGAIN) {
+    if (p->at >= p->end) return TN_END;
+    *out = (tn_parquet_page){.offset = p->at};
+    status = next_page(p, out, err);
+  }
+  if (status == TN_OK) return TN_OK;
+  return tn_error_context(err, status, "page at byte %lld", (long long)out->offset);
+}
+
+/* ---- writing --------------------------------------------------------------------------------- */
+
+static tn_status insert(tn_parquet_bytes *chunk, size_t at, const tn_strbuf *header,
+                        tn_error *err) {
+  TN_TRY(tn_strbuf_check(header, err));
+  TN_TRY(tn_parquet_bytes_reserve(chunk, header->length, err));
+  memmove(chunk->data + at + header->length, chunk->data + at, chunk->length - at);
+  memcpy(chunk->data + at, header->data, header->length);
+  chunk->length += header->length;
+  return TN_OK;
+}
+
+/* The header needs the compressed size, so the body is compressed into place and moved up a little.
+ */
+tn_status tn_parquet_page_write(tn_parquet_bytes *chunk, tn_parquet_codecs *codecs, int32_t codec,
+                                int32_t level, tn_parquet_page_header *header,
+                                const tn_parquet_bytes *body, int64_t *uncompressed,
+                                tn_error *err) {
+  size_t start = chunk->length;
+  TN_TRY(tn_parquet_compress(codecs, codec, level, body->data, body->length, chunk, err));
+  size_t stored = chunk->length - start;
+  if (body->length > INT32_MAX || stored > INT32_MAX) {
+    return tn_fail(err, TN_ERR_LIMIT, "a page of %zu bytes, limit %d", body->length, INT32_MAX);
+  }
+  header->uncompressed_bytes = (int32_t)body->length;
+  header->compressed_bytes = (int32_t)stored;
+  header->crc = libdeflate_crc32(0, stored ? chunk->data + start : NULL, stored);
+  tn_strbuf text = {0};
+  tn_parquet_page_header_write(header, &text);
+  tn_status status = insert(chunk, start, &text, err);
+  *uncompressed = (int64_t)(text.length + body->length);
+  tn_strbuf_clear(&text);
+  return status;
+}

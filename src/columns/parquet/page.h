@@ -1,0 +1,55 @@
+/* page.h - the pages of one column chunk, in order, and the writing of one.
+ *
+ *     header (Thrift) | V1: compressed(levels, values)
+ *                     | V2: repetition levels, definition levels, compressed(values)
+ *
+ * Reading keeps one view of the chunk's bytes (all of a usual chunk, a window of a huge one) and
+ * one buffer for the page being decompressed; an uncompressed page is not copied.  The CRC covers
+ * the page's bytes as stored.  A page's pointers stay valid until the next page is asked for. */
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef TN_COLUMNS_PARQUET_PAGE_H
+#define TN_COLUMNS_PARQUET_PAGE_H
+#include "columns/parquet/codec.h"
+#include "columns/parquet/metadata.h"
+
+typedef struct tn_parquet_page {
+  tn_parquet_page_header header;
+  int64_t offset;        /* of the header, in the file */
+  const uint8_t *levels; /* definition levels without their length; NULL: none */
+  size_t level_bytes;
+  const uint8_t *values;
+  size_t value_bytes;
+} tn_parquet_page;
+
+typedef struct tn_parquet_pages { /* all zero is valid for clear */
+  tn_source *source;
+  tn_parquet_codecs *codecs; /* borrowed */
+  int32_t codec;
+  bool optional; /* pages carry definition levels */
+  bool skip_crc;
+  int64_t page_bytes_max;
+  int64_t at, end;   /* the file's bytes still to come */
+  tn_buffer *window; /* keeps window_data alive */
+  const uint8_t *window_data;
+  int64_t window_at, window_end;
+  tn_parquet_bytes scratch;
+} tn_parquet_pages;
+
+/* Starts over with the bytes [at, end) of the file; the other fields stay as the caller set them.
+ */
+void tn_parquet_pages_start(tn_parquet_pages *pages, int64_t at, int64_t end);
+void tn_parquet_pages_clear(tn_parquet_pages *pages);
+/* The next dictionary or data page, checked and decompressed; TN_END behind the last.  Errors name
+ * the page's byte offset. */
+TN_NODISCARD tn_status tn_parquet_pages_next(tn_parquet_pages *pages, tn_parquet_page *out,
+                                             tn_error *err);
+
+/* Compresses `body` and appends header and page to `chunk`.  The header's sizes and CRC are filled
+ * in; *uncompressed is its size with the header. */
+TN_NODISCARD tn_status tn_parquet_page_write(tn_parquet_bytes *chunk, tn_parquet_codecs *codecs,
+                                             int32_t codec, int32_t level,
+                                             tn_parquet_page_header *header,
+                                             const tn_parquet_bytes *body, int64_t *uncompressed,
+                                             tn_error *err);
+
+#endif
