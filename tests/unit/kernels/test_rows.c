@@ -1,0 +1,242 @@
+/* Every row of ops.def, on every instruction set that this machine has, against ref/ in double. */
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "call.h"
+
+static double unit_roundoff(tn_dtype dtype) {
+  return dtype == TN_BF16 ? 0x1p-8 : dtype == TN_F16 ? 0x1p-11 : dtype == TN_F32 ? 0x1p-24 : 0x1p-53;
+}
+
+/* Float32 roundings that stand between inputs and an output, as a multiple of 2^-24 of the tensor's
+ * largest element: a sum of K terms with random signs errs like sqrt(K), the rest is a few each. */
+static double roundings(call *c) {
+  double sum = 1;
+  for (int32_t i = 0; i < c->name_count; i++) {
+    bool summed = c->sizes[i] > (int64_t)sum && !tn_str_is(c->names[i], "n");
+    if (summed) sum = (double)c->sizes[i];
+  }
+  bool attention = c->op == TN_OP_attention || c->op == TN_OP_attention_backward ||
+                   c->op == TN_OP_attention_paged;
+  /* exp turns an absolute error of a score (about 10, of D terms) into a relative one */
+  return (attention ? 60 : 8) + 4 * sqrt(sum);
+}
+
+static double largest(const tn_tensor *t) {
+  double max = 0;
+  int64_t count = tn_tensor_count(t);
+  for (int64_t i = 0; i < count; i++) max = fmax(max, fabs(get(t, i)));
+  return max;
+}
+
+static double worst_share; /* of the tolerance, over all rows: how much room the bounds leave */
+
+static void compare(call *got, call *truth, const char *isa) {
+  for (int32_t i = 0; i < got->info->tensor_count; i++) {
+    const tn_tensor *x = call_tensor(got, i), *want = call_tensor(truth, i);
+    int64_t count = tn_tensor_count(x);
+    double slack = roundings(got) * 0x1p-24 * largest(want);
+    for (int64_t j = 0; j < count; j++) {
+      double a = get(x, j), b = get(want, j);
+      double limit = is_written(got, i) ? 1.01 * unit_roundoff(x->dtype) * fabs(b) + slack : 0;
+      if (x->dtype == TN_F16 && limit > 0) limit += 0x1p-25; /* subnormal */
+      if (fabs(a - b) <= limit) {
+        if (limit > 0) worst_share = fmax(worst_share, fabs(a - b) / limit);
+        continue;
+      }
+      describe_call(got);
+      fail_msg("%s on %s: %s[%" PRId64 "] is %.9g, truth %.9g, limit %.3g", got->info->name, isa,
+               got->info->tensors[i].name, j, a, b, limit);
+    }
+  }
+}
+
+static void check_row(tn_op_id op, call_sizes mode, tn_dtype real, tn_dtype (*pick)(void)) {
+  call base = {0}, truth, run;
+  call_open(&base, op, mode, real, pick);
+  if (op == TN_OP_linear || op == TN_OP_linear_backward_input)
+    *(int32_t *)(base.args + base.info->scalars[0].offset) = (int32_t)draw_below(2);
+  call_copy(&truth, &base, TN_F64);
+  call_must_run(tn_ops_ref(), NULL, &truth);
+  call_copy(&run, &base, TN_DTYPE_COUNT);
+  call_must_run(tn_ops_ref(), NULL, &run);
+  compare(&run, &truth, "ref");
+  call_close(&run);
+  tn_stream *stream = open_stream(NULL);
+  for (int32_t i = 0; i < ISA_NAMES; i++) {
+    const tn_ops *ops = tn_ops_cpu(isa_names[i]);
+    if (!ops) continue;
+    call_copy(&run, &base, TN_DTYPE_COUNT);
+    call_must_run(ops, stream, &run);
+    compare(&run, &truth, isa_names[i]);
+    assert_true(call_guards_hold(&run));
+    call_close(&run);
+  }
+  tn_stream_close(stream);
+  call_close(&truth);
+  call_close(&base);
+}
+
+static tn_dtype pick_small(void) {
+  static const tn_dtype types[] = {TN_F32, TN_BF16, TN_F16};
+  return types[draw_below(3)];
+}
+
+static void every_row_in_every_type(void **state) {
+  static const tn_dtype types[] = {TN_F32, TN_BF16, TN_F16, TN_F64};
+  for (int32_t op = 0; op < TN_OP_COUNT; op++)
+    for (int32_t i = 0; i < 4; i++)
+      for (int32_t round = 0; round < (i == 0 ? 6 : 2); round++)
+        check_row((tn_op_id)op, SIZES_ODD, types[i], NULL);
+  print_message("worst error: %.0f %% of its bound\n", 100 * worst_share);
+}
+
+static void every_row_with_mixed_types(void **state) {
+  for (int32_t op = 0; op < TN_OP_COUNT; op++)
+    for (int32_t round = 0; round < 3; round++)
+      check_row((tn_op_id)op, SIZES_ODD, TN_F32, pick_small);
+}
+
+static void every_row_of_size_one(void **state) {
+  for (int32_t op = 0; op < TN_OP_COUNT; op++) check_row((tn_op_id)op, SIZES_ONE, TN_F32, NULL);
+}
+
+static void every_row_without_rows(void **state) {
+  for (int32_t op = 0; op < TN_OP_COUNT; op++) check_row((tn_op_id)op, SIZES_EMPTY, TN_F32, NULL);
+}
+
+/* Sizes around the blocks of the fast products: 12 x 32 and 6 x 16 tiles, 256 of K. */
+static void linear_at_the_edges_of_its_blocks(void **state) {
+  static const int64_t m[] = {1, 5, 6, 7, 11, 12, 13, 24, 25}, n[] = {1, 15, 16, 17, 31, 32, 33, 65};
+  static const int64_t k[] = {1, 3, 4, 255, 256, 257, 512, 513};
+  static const tn_op_id ops[] = {TN_OP_linear, TN_OP_linear_backward_input,
+                                 TN_OP_linear_backward_weight};
+  for (int32_t i = 0; i < 9; i++)
+    for (int32_t j = 0; j < 8; j++) {
+      call run = {0}, truth;
+      tn_op_id op = ops[(i + j) % 3];
+      set_size(&run, "M", op == TN_OP_linear_backward_weight ? k[(i + j) % 8] : m[i]);
+      set_size(&run, "N", op == TN_OP_linear_backward_input ? k[(i + j) % 8] : n[j]);
+      set_size(&run, "K", op == TN_OP_linear ? k[(i + j) % 8] : n[j]);
+      call_open(&run, op, SIZES_ODD, TN_F32, NULL);
+      call_copy(&truth, &run, TN_F64);
+      call_must_run(tn_ops_ref(), NULL, &truth);
+      tn_stream *stream = open_stream(NULL);
+      const tn_ops *fast = tn_ops_cpu(isa_names[(i + j) / 3 % ISA_NAMES]);
+      call_must_run(fast ? fast : tn_ops_ref(), stream, &run);
+      compare(&run, &truth, "edges");
+      assert_true(call_guards_hold(&run));
+      tn_stream_close(stream);
+      call_close(&truth);
+      call_close(&run);
+    }
+}
+
+static bool same_place(const call *c, int32_t out, int32_t in) {
+  const tn_op_tensor_info *a = &c->info->tensors[out], *b = &c->info->tensors[in];
+  return a->role == TN_ROLE_OUT && b->role == TN_ROLE_IN && a->kind == b->kind &&
+         strcmp(a->dims, b->dims) == 0;
+}
+
+/* Gives tensor `out` the memory of tensor `in`. */
+static void alias(call *c, int32_t out, int32_t in) { *call_tensor(c, out) = *call_tensor(c, in); }
+
+static void assert_same_outputs(call *a, call *b, const char *what) {
+  for (int32_t i = 0; i < a->info->tensor_count; i++) {
+    const tn_tensor *x = call_tensor(a, i), *y = call_tensor(b, i);
+    if (!is_written(a, i)) continue;
+    if (memcmp(tn_tensor_data(x), tn_tensor_data(y), (size_t)tn_tensor_bytes(x)))
+      fail_msg("%s: %s: %s differs", a->info->name, what, a->info->tensors[i].name);
+  }
+}
+
+static void check_in_place(const tn_ops *ops, tn_op_id op, tn_dtype real) {
+  call base = {0}, plain, placed;
+  call_open(&base, op, SIZES_ODD, real, NULL);
+  tn_stream *stream = open_stream(NULL);
+  call_copy(&plain, &base, TN_DTYPE_COUNT);
+  call_must_run(ops, stream, &plain);
+  int32_t count = base.info->tensor_count, pairs = 0;
+  for (int32_t out = 0; out < count; out++)
+    for (int32_t in = 0; in < count; in++) {
+      if (!same_place(&base, out, in)) continue;
+      pairs++;
+      call_copy(&placed, &base, TN_DTYPE_COUNT);
+      alias(&placed, out, in);
+      tn_error err = {0};
+      if (tn_op_check(op, placed.args, &err)) fail_msg("%s", err.text);
+      call_must_run(ops, stream, &placed);
+      assert_same_outputs(&plain, &placed, "in place");
+      call_close(&placed);
+    }
+  assert_true(pairs > 0);
+  if (op == TN_OP_swiglu_backward) { /* both at once, as the summary says */
+    call_copy(&placed, &base, TN_DTYPE_COUNT);
+    alias(&placed, call_find(base.info, "dgate"), call_find(base.info, "gate"));
+    alias(&placed, call_find(base.info, "dup"), call_find(base.info, "up"));
+    call_must_run(ops, stream, &placed);
+    assert_same_outputs(&plain, &placed, "in place");
+    call_close(&placed);
+  }
+  tn_stream_close(stream);
+  call_close(&plain);
+  call_close(&base);
+}
+
+static void rows_work_in_place_where_they_say_so(void **state) {
+  int32_t rows = 0;
+  for (int32_t op = 0; op < TN_OP_COUNT; op++) {
+    if (!strstr(tn_op_describe((tn_op_id)op)->summary, "in place")) continue;
+    rows++;
+    for (int32_t i = 0; i < 3; i++) {
+      check_in_place(tn_ops_ref(), (tn_op_id)op, i ? TN_BF16 : TN_F32);
+      for (int32_t isa = 0; isa < ISA_NAMES; isa++)
+        if (tn_ops_cpu(isa_names[isa]))
+          check_in_place(tn_ops_cpu(isa_names[isa]), (tn_op_id)op, i ? TN_BF16 : TN_F32);
+    }
+  }
+  assert_true(rows >= 5);
+}
+
+/* Each allocation fails in turn: an ordinary error, nothing leaks, and nothing has been written. */
+static void check_memory(const tn_ops *ops, tn_op_id op) {
+  call base = {0}, run;
+  call_open(&base, op, SIZES_ODD, TN_F32, NULL);
+  call_copy(&run, &base, TN_DTYPE_COUNT);
+  tn_stream *stream = open_stream(NULL);
+  int64_t live = tn_alloc_live();
+  for (int64_t n = 1;; n++) {
+    tn_error err = {0};
+    tn_alloc_fail_at(n);
+    tn_status status = call_run(ops, stream, &run, &err);
+    tn_alloc_fail_at(0);
+    if (status == TN_OK) break;
+    assert_int_equal(status, TN_ERR_MEMORY);
+    assert_true(err.text[0] != 0);
+    assert_int_equal(tn_alloc_live(), live);
+    assert_same_bits(&base, &run, "after a failure");
+    assert_true(n < 100);
+  }
+  tn_stream_close(stream);
+  call_close(&run);
+  call_close(&base);
+}
+
+static void out_of_memory_is_an_ordinary_error(void **state) {
+  for (int32_t op = 0; op < TN_OP_COUNT; op++) {
+    check_memory(tn_ops_ref(), (tn_op_id)op);
+    for (int32_t isa = 0; isa < ISA_NAMES; isa++)
+      if (tn_ops_cpu(isa_names[isa])) check_memory(tn_ops_cpu(isa_names[isa]), (tn_op_id)op);
+  }
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test_setup(every_row_in_every_type, seed_setup),
+      cmocka_unit_test_setup(every_row_with_mixed_types, seed_setup),
+      cmocka_unit_test_setup(every_row_of_size_one, seed_setup),
+      cmocka_unit_test_setup(every_row_without_rows, seed_setup),
+      cmocka_unit_test_setup(linear_at_the_edges_of_its_blocks, seed_setup),
+      cmocka_unit_test_setup(rows_work_in_place_where_they_say_so, seed_setup),
+      cmocka_unit_test_setup(out_of_memory_is_an_ordinary_error, seed_setup),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
