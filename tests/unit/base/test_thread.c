@@ -1,0 +1,168 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base_test.h"
+
+#include <pthread.h>
+#include <sched.h>
+#include <stdatomic.h>
+#include <unistd.h>
+
+#include "base/thread.h"
+
+typedef struct job {
+  tn_pool *pool;
+  int32_t threads;
+  int64_t count;
+  int64_t *results;
+  _Atomic int64_t ran, bad_worker;
+} job;
+
+static void square(void *context, int64_t item, int32_t worker) {
+  job *j = context;
+  j->results[item] += item * item + 1; /* += : a second run of the item would show */
+  atomic_fetch_add(&j->ran, 1);
+  if (worker < 0 || worker >= j->threads) atomic_fetch_add(&j->bad_worker, 1);
+}
+
+static void check_run(tn_pool *pool, int64_t count) {
+  job j = {.pool = pool, .threads = tn_pool_threads(pool), .count = count};
+  j.results = tn_alloc((size_t)count, sizeof *j.results);
+  tn_pool_run(pool, count, square, &j);
+  assert_int_equal(j.ran, count);
+  assert_int_equal(j.bad_worker, 0);
+  for (int64_t i = 0; i < count; i++) assert_int_equal(j.results[i], i * i + 1);
+  tn_free(j.results);
+}
+
+static void every_item_runs_once(void **state) {
+  check_run(NULL, 10);
+  for (int32_t threads = 0; threads <= 5; threads++) {
+    tn_pool *pool;
+    assert_ok(tn_pool_new(&pool, threads, NULL));
+    if (threads) assert_int_equal(tn_pool_threads(pool), threads);
+    for (int64_t count = 0; count < 20; count++) check_run(pool, count);
+    check_run(pool, 5000);
+    tn_pool_free(pool);
+  }
+  tn_pool_free(NULL);
+  assert_int_equal(tn_pool_threads(NULL), 1);
+}
+
+/* Many short runs, some after the workers have gone to sleep: nothing is lost or seen too early. */
+static void many_short_runs(void **state) {
+  tn_pool *pool;
+  assert_ok(tn_pool_new(&pool, 4, NULL));
+  for (int i = 0; i < 2000; i++) {
+    check_run(pool, 1 + i % 7);
+    if (i % 400 == 0) usleep(2000);
+  }
+  tn_pool_free(pool);
+}
+
+static void nest(void *context, int64_t item, int32_t worker) {
+  job *outer = context;
+  job inner = {.pool = outer->pool, .threads = 1, .count = 20}; /* inline: worker 0 only */
+  int64_t results[20] = {0};
+  inner.results = results;
+  tn_pool_run(outer->pool, 20, square, &inner);
+  if (inner.ran == 20 && inner.bad_worker == 0) atomic_fetch_add(&outer->ran, 1);
+}
+
+static void nested_runs_are_inline(void **state) {
+  tn_pool *pool;
+  assert_ok(tn_pool_new(&pool, 3, NULL));
+  job outer = {.pool = pool, .threads = 3};
+  tn_pool_run(pool, 50, nest, &outer);
+  assert_int_equal(outer.ran, 50);
+  check_run(pool, 100); /* and the pool is free again */
+  tn_pool_free(pool);
+}
+
+static void *run_from_another_thread(void *pool) {
+  for (int i = 0; i < 200; i++) {
+    job j = {.pool = pool, .threads = tn_pool_threads(pool)};
+    int64_t results[30] = {0};
+    j.results = results;
+    tn_pool_run(pool, 30, square, &j);
+    if (j.ran != 30 || j.bad_worker) return (void *)1;
+  }
+  return NULL;
+}
+
+static void concurrent_callers(void **state) {
+  tn_pool *pool;
+  pthread_t threads[3];
+  assert_ok(tn_pool_new(&pool, 3, NULL));
+  for (int i = 0; i < 3; i++)
+    assert_int_equal(pthread_create(&threads[i], NULL, run_from_another_thread, pool), 0);
+  for (int i = 0; i < 3; i++) {
+    void *result = (void *)1;
+    pthread_join(threads[i], &result);
+    assert_null(result);
+  }
+  tn_pool_free(pool);
+}
+
+/* Two items that wait for each other can only end when two threads really run them. */
+typedef struct meeting {
+  _Atomic int arrived;
+} meeting;
+
+static void meet(void *context, int64_t item, int32_t worker) {
+  meeting *m = context;
+  atomic_fetch_add(&m->arrived, 1);
+  while (atomic_load(&m->arrived) < 2) sched_yield();
+}
+
+static void threads_really_run(void **state) {
+  tn_pool *pool;
+  assert_ok(tn_pool_new(&pool, 2, NULL));
+  for (int i = 0; i < 20; i++) {
+    meeting m = {0};
+    tn_pool_run(pool, 2, meet, &m);
+    assert_int_equal(m.arrived, 2);
+  }
+  tn_pool_free(pool);
+}
+
+static void bad_thread_counts_are_refused(void **state) {
+  tn_pool *pool;
+  tn_error err;
+  assert_int_equal(tn_pool_new(&pool, -1, &err), TN_ERR_ARGUMENT);
+  assert_int_equal(tn_pool_new(&pool, 1000000, &err), TN_ERR_ARGUMENT);
+  assert_holds(err.text, "1000000 threads");
+}
+
+static tn_status make_pool(void *context, tn_error *err) {
+  tn_pool *pool;
+  TN_TRY(tn_pool_new(&pool, 2, err));
+  tn_pool_free(pool);
+  return TN_OK;
+}
+
+static void allocation_failures(void **state) {
+  assert_int_equal(fail_each_allocation(make_pool, NULL), 2);
+}
+
+static void cpu_count_follows_affinity(void **state) {
+  int32_t cpus = tn_cpu_count();
+  assert_in_range(cpus, 1, sysconf(_SC_NPROCESSORS_CONF));
+  cpu_set_t before, one;
+  assert_int_equal(sched_getaffinity(0, sizeof before, &before), 0);
+  CPU_ZERO(&one);
+  for (int i = 0; i < CPU_SETSIZE && CPU_COUNT(&one) == 0; i++)
+    if (CPU_ISSET(i, &before)) CPU_SET(i, &one);
+  assert_int_equal(sched_setaffinity(0, sizeof one, &one), 0);
+  int32_t alone = tn_cpu_count();
+  sched_setaffinity(0, sizeof before, &before);
+  assert_int_equal(alone, 1);
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(every_item_runs_once),   cmocka_unit_test(many_short_runs),
+      cmocka_unit_test(nested_runs_are_inline), cmocka_unit_test(concurrent_callers),
+      cmocka_unit_test(threads_really_run),     cmocka_unit_test(bad_thread_counts_are_refused),
+      cmocka_unit_test(allocation_failures),    cmocka_unit_test(cpu_count_follows_affinity),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
