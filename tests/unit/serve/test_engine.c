@@ -139,7 +139,7 @@ static void answers_do_not_depend_on_company(void **state) {
   static answer alone[EVERYONE], together[EVERYONE], chunked[EVERYONE], tight[EVERYONE],
       threaded[EVERYONE];
   tn_model *model = model_of(3);
-  tn_engine *e = engine_of(model, (tn_engine_options){0});
+  tn_engine *e = engine_of(model, (tn_engine_options){.block_tokens = 4});
   for (int i = 0; i < EVERYONE; i++) ask_alone(e, i, &alone[i]);
   int different = 0;
   for (int k = 1; k < alone[0].count; k++) different += alone[0].ids[k] != alone[0].ids[k - 1];
@@ -148,25 +148,25 @@ static void answers_do_not_depend_on_company(void **state) {
   tn_engine_free(e);
   same_answers(alone, together, "together");
 
-  e = engine_of(model, (tn_engine_options){.running_max = 5, .step_tokens = 7});
+  e = engine_of(model, (tn_engine_options){.block_tokens = 4, .running_max = 5, .step_tokens = 7});
   ask_together(e, chunked);
   tn_engine_free(e);
   same_answers(alone, chunked, "chunked");
 
-  int64_t block_bytes = tn_kv_cache_block_bytes(tn_model_config_of(model), 16);
-  e = engine_of(model, (tn_engine_options){.kv_bytes = 8 * block_bytes});
+  int64_t block_bytes = tn_kv_cache_block_bytes(tn_model_config_of(model), 4);
+  e = engine_of(model, (tn_engine_options){.block_tokens = 4, .kv_bytes = 24 * block_bytes});
   ask_together(e, tight);
   tn_engine_stats look = tn_engine_look(e);
   assert_true(look.preemptions > 0);
   tn_engine_drain(e);
   assert_true(tn_engine_wait(e, 5000000));
-  assert_int_equal(tn_engine_look(e).blocks_free, 8);
+  assert_int_equal(tn_engine_look(e).blocks_free, 24);
   tn_engine_free(e);
   same_answers(alone, tight, "tight");
 
   tn_pool *pool;
   assert_int_equal(tn_pool_new(&pool, 2, NULL), TN_OK);
-  e = engine_of(model, (tn_engine_options){.pool = pool});
+  e = engine_of(model, (tn_engine_options){.block_tokens = 4, .pool = pool});
   ask_together(e, threaded);
   tn_engine_free(e);
   tn_pool_free(pool);
