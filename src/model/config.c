@@ -6,7 +6,7 @@
 #include "base/io.h"
 #include "base/log.h"
 
-enum { CONFIG_BYTES_MAX = 4 << 20 };
+enum { CONFIG_BYTES_MAX = 1 << 20 };
 
 /* Generous beyond any published model, and small enough that no product of them leaves int64. */
 #define VOCAB_MAX        ((int64_t)1 << 24)
@@ -311,7 +311,7 @@ static tn_status read_root(tn_model_config *c, const tn_json *root, const char *
 
 tn_status tn_model_config_parse(tn_model_config *out, tn_str json, const char *name, bool strict,
                                 tn_error *err) {
-  tn_arena arena = {.limit_bytes = 64u << 20};
+  tn_arena arena = {0}; /* the limit on the text bounds it */
   tn_json *root = NULL;
   tn_model_config config = {0};
   tn_status status = tn_json_parse(&root, &arena, json, NULL, err);
