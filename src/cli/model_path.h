@@ -1,0 +1,15 @@
+/* model_path.h - which folder a user means by "the model".
+ *
+ *     models/llama      has config.json              -> itself
+ *     runs/austen       has latest -> checkpoints/N  -> runs/austen/latest
+ *
+ * so that `tenon serve runs/austen` opens the newest checkpoint of a training run. */
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef TN_CLI_MODEL_PATH_H
+#define TN_CLI_MODEL_PATH_H
+#include "base/str.h"
+
+/* Writes the folder that holds config.json into *out.  TN_ERR_NOT_FOUND says what was looked for.
+ */
+TN_NODISCARD tn_status tn_model_path(const char *folder, tn_strbuf *out, tn_error *err);
+#endif
