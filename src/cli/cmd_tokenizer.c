@@ -1,0 +1,528 @@
+/* cmd_tokenizer.c - `tenon tokenizer`: train, encode, decode, inspect. */
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/clock.h"
+#include "cli/cli.h"
+#include "feed/documents.h"
+#include "model/tokenizer.h"
+
+/* The ratio of bytes to tokens is measured on this much of the text at most. */
+#define SAMPLE_BYTES    ((int64_t)32 << 20)
+#define INPUT_BYTES_MAX ((size_t)1 << 30)
+#define END_OF_TEXT     "<|endoftext|>"
+
+/* ---- train
+ * --------------------------------------------------------------------------------------- */
+typedef struct train_options {
+  const char *column, *out;
+  tn_option_list specials;
+  int64_t vocab_size, min_frequency;
+  bool quiet, json;
+} train_options;
+
+typedef struct train_result {
+  int64_t documents, text_bytes, nulls, vocab_size;
+  int64_t sample_bytes, sample_tokens;
+} train_result;
+
+static tn_status read_corpus(tn_tokenizer_trainer *trainer, const char *const *paths, int32_t count,
+                             const train_options *o, train_result *result, tn_error *err) {
+  tn_progress progress = tn_cli_progress(o->quiet || o->json);
+  tn_documents *documents;
+  tn_document_batch batch;
+  TN_TRY(tn_documents_open(&documents, paths, count, o->column, err));
+  tn_progress_begin(&progress, "read", "B", tn_documents_bytes_total(documents));
+  tn_status status;
+  while ((status = tn_documents_next(documents, &batch, err)) == TN_OK) {
+    for (int64_t i = 0; i < batch.count && status == TN_OK; i++) {
+      status = tn_tokenizer_trainer_add(trainer, batch.texts[i], err);
+      result->text_bytes += (int64_t)batch.texts[i].length;
+      result->documents++;
+    }
+    if (status == TN_OK)
+      status = tn_progress_at(&progress, tn_documents_bytes_done(documents), err);
+    if (status != TN_OK) break;
+  }
+  result->nulls = tn_documents_nulls(documents);
+  tn_documents_close(documents);
+  if (status != TN_END) return status;
+  tn_progress_end(&progress);
+  return TN_OK;
+}
+
+/* Bytes a token, on the beginning of what it was trained on. */
+static tn_status measure(const tn_tokenizer *t, const char *const *paths, int32_t count,
+                         const train_options *o, train_result *result, tn_error *err) {
+  tn_documents *documents;
+  tn_document_batch batch;
+  tn_ids ids = {0};
+  TN_TRY(tn_documents_open(&documents, paths, count, o->column, err));
+  tn_status status = TN_OK;
+  while (status == TN_OK && result->sample_bytes < SAMPLE_BYTES) {
+    status = tn_documents_next(documents, &batch, err);
+    for (int64_t i = 0; status == TN_OK && i < batch.count; i++) {
+      ids.count = 0;
+      status = tn_tokenizer_encode(t, batch.texts[i], false, &ids, err);
+      result->sample_bytes += (int64_t)batch.texts[i].length;
+      result->sample_tokens += (int64_t)ids.count;
+    }
+  }
+  tn_ids_clear(&ids);
+  tn_documents_close(documents);
+  return status == TN_END ? TN_OK : status;
+}
+
+static tn_status save_folder(const tn_tokenizer *t, const train_options *o, const char *eos,
+                             tn_error *err) {
+  TN_TRY(tn_dir_make(o->out, err));
+  tn_strbuf path = {0};
+  tn_strbuf_addf(&path, "%s/tokenizer.json", o->out);
+  tn_status status = tn_strbuf_check(&path, err);
+  if (status == TN_OK) status = tn_tokenizer_save(t, path.data, err);
+  tn_strbuf_reset(&path);
+  tn_strbuf_addf(&path, "%s/tokenizer_config.json", o->out);
+  if (status == TN_OK) status = tn_strbuf_check(&path, err);
+  if (status == TN_OK) status = tn_tokenizer_save_config(t, path.data, tn_str_of(eos), err);
+  tn_strbuf_clear(&path);
+  return status;
+}
+
+static tn_status train(const char *const *paths, int32_t count, const train_options *o,
+                       train_result *result, tn_error *err) {
+  static const char *const default_specials[] = {END_OF_TEXT};
+  bool own = o->specials.count > 0;
+  const char *const *specials = own ? o->specials.items : default_specials;
+  tn_tokenizer_train_options options = {.vocab_size = o->vocab_size,
+                                        .min_frequency = o->min_frequency,
+                                        .specials = specials,
+                                        .special_count = own ? o->specials.count : 1};
+  tn_progress progress = tn_cli_progress(o->quiet || o->json);
+  tn_tokenizer_trainer *trainer;
+  tn_tokenizer *t = NULL;
+  TN_TRY(tn_tokenizer_trainer_new(&trainer, &options, err));
+  tn_status status = read_corpus(trainer, paths, count, o, result, err);
+  if (status == TN_OK) status = tn_tokenizer_trainer_finish(trainer, &progress, &t, err);
+  tn_tokenizer_trainer_free(trainer);
+  if (status == TN_OK) status = measure(t, paths, count, o, result, err);
+  if (status == TN_OK) status = save_folder(t, o, specials[0], err);
+  if (status == TN_OK) result->vocab_size = tn_tokenizer_vocab_size(t);
+  tn_tokenizer_free(t);
+  return status;
+}
+
+static double bytes_per_token(const train_result *r) {
+  return r->sample_tokens ? (double)r->sample_bytes / (double)r->sample_tokens : 0;
+}
+
+static void report_train_json(const train_options *o, const train_result *r, double seconds) {
+  tn_cli_json j;
+  tn_cli_json_begin(&j);
+  tn_json_begin_object(&j.w);
+  tn_json_key(&j.w, "out"), tn_json_cstr(&j.w, o->out);
+  tn_json_key(&j.w, "documents"), tn_json_i64(&j.w, r->documents);
+  tn_json_key(&j.w, "nulls"), tn_json_i64(&j.w, r->nulls);
+  tn_json_key(&j.w, "text_bytes"), tn_json_i64(&j.w, r->text_bytes);
+  tn_json_key(&j.w, "vocab_size"), tn_json_i64(&j.w, r->vocab_size);
+  tn_json_key(&j.w, "bytes_per_token"), tn_json_f64(&j.w, bytes_per_token(r));
+  tn_json_key(&j.w, "seconds"), tn_json_f64(&j.w, seconds);
+  tn_json_end_object(&j.w);
+  tn_cli_json_finish(&j);
+}
+
+static void report_train(const train_options *o, const train_result *r, double seconds) {
+  tn_strbuf line = {0};
+  tn_strbuf_addf(&line, "%s/tokenizer.json: ", o->out);
+  tn_strbuf_add_count_human(&line, r->vocab_size);
+  tn_strbuf_add(&line, " tokens learned from ");
+  tn_strbuf_add_count_human(&line, r->documents);
+  tn_strbuf_add(&line, " documents (");
+  tn_strbuf_add_bytes_human(&line, (double)r->text_bytes);
+  tn_strbuf_addf(&line, "); %.2f bytes a token; ", bytes_per_token(r));
+  tn_strbuf_add_duration_human(&line, seconds);
+  if (!line.failed) puts(line.data);
+  tn_strbuf_clear(&line);
+  if (r->vocab_size < o->vocab_size)
+    printf("The text has no more pairs that occur often enough; %lld tokens were asked for.\n",
+           (long long)o->vocab_size);
+}
+
+static int run_train(int argc, char **argv) {
+  train_options o = {.column = "text", .vocab_size = 4096};
+  const tn_option options[] = {
+      {"--out", 'o', TN_OPTION_TEXT, &o.out, "DIR", "where tokenizer.json goes (required)"},
+      {"--column", 0, TN_OPTION_TEXT, &o.column, "NAME", "the text column (default text)"},
+      {"--vocab-size", 0, TN_OPTION_INT, &o.vocab_size, "N",
+       "tokens, bytes and specials included (default 4,096)"},
+      {"--min-frequency", 0, TN_OPTION_INT, &o.min_frequency, "N",
+       "of a pair to become a token (default 2)"},
+      {"--special", 0, TN_OPTION_LIST, &o.specials, "TOKEN",
+       "repeatable; the first ends texts (default " END_OF_TEXT ")"},
+      {"--quiet", 'q', TN_OPTION_FLAG, &o.quiet, NULL, "no progress bar"},
+      {"--json", 0, TN_OPTION_FLAG, &o.json, NULL, "the result as one JSON object"},
+      {0}};
+  const tn_usage usage = {
+      .words = "tenon tokenizer train [options] --out DIR IN...",
+      .about =
+          "Learns a byte-level BPE vocabulary from texts: a column of Parquet, Arrow or CSV\n"
+          "files, or whole .txt files. Hugging Face's tokenizers and transformers load DIR.",
+      .example = "tenon tokenizer train books.parquet --column text --vocab-size 4096 --out tok",
+      .options = options,
+      .words_min = 1,
+      .words_max = -1};
+  int32_t count;
+  int code = tn_args(&usage, argc, argv, &count);
+  if (code >= 0) return code;
+  if (!o.out) return tn_cli_usage_error("--out DIR is missing; it says where tokenizer.json goes");
+  tn_error err = {0};
+  train_result result = {0};
+  int64_t start_us = tn_time_us();
+  if (train((const char *const *)argv + 1, count, &o, &result, &err) != TN_OK)
+    return tn_cli_fail(&err, err.status == TN_ERR_INTERRUPTED ? "nothing was written" : NULL);
+  double seconds = (double)(tn_time_us() - start_us) / 1e6;
+  (o.json ? report_train_json : report_train)(&o, &result, seconds);
+  return 0;
+}
+
+/* ---- encode
+ * -------------------------------------------------------------------------------------------- */
+typedef struct encode_options {
+  const char *text;
+  bool special, show, lines, json;
+} encode_options;
+
+static const char tokenizer_hint[] =
+    "TOKENIZER is a tokenizer.json or a folder that holds one; `tenon tokenizer train` makes one";
+
+static void write_ids(tn_json_writer *w, const tn_ids *ids) {
+  tn_json_begin_array(w);
+  for (size_t i = 0; i < ids->count; i++) tn_json_i64(w, ids->items[i]);
+  tn_json_end_array(w);
+}
+
+static void print_ids(const tn_ids *ids) {
+  for (size_t i = 0; i < ids->count; i++) printf("%s%d", i ? " " : "", ids->items[i]);
+  putchar('\n');
+}
+
+static void print_tokens(const tn_tokenizer *t, const tn_ids *ids) {
+  for (size_t i = 0; i < ids->count; i++) {
+    tn_str token = tn_tokenizer_token(t, ids->items[i]);
+    printf("%8d  %.*s\n", ids->items[i], TN_STR_ARG(token));
+  }
+}
+
+static void print_encoded_json(const tn_tokenizer *t, tn_str text, const tn_ids *ids) {
+  tn_cli_json j;
+  tn_cli_json_begin(&j);
+  tn_json_begin_object(&j.w);
+  tn_json_key(&j.w, "bytes"), tn_json_i64(&j.w, (int64_t)text.length);
+  tn_json_key(&j.w, "count"), tn_json_i64(&j.w, (int64_t)ids->count);
+  tn_json_key(&j.w, "ids"), write_ids(&j.w, ids);
+  tn_json_key(&j.w, "tokens");
+  tn_json_begin_array(&j.w);
+  for (size_t i = 0; i < ids->count; i++) tn_json_str(&j.w, tn_tokenizer_token(t, ids->items[i]));
+  tn_json_end_array(&j.w);
+  tn_json_end_object(&j.w);
+  tn_cli_json_finish(&j);
+}
+
+static tn_status encode_text(const tn_tokenizer *t, tn_str text, const encode_options *o,
+                             tn_error *err) {
+  tn_ids ids = {0};
+  tn_status status = tn_tokenizer_encode(t, text, o->special, &ids, err);
+  if (status == TN_OK && o->json)
+    print_encoded_json(t, text, &ids);
+  else if (status == TN_OK && o->show)
+    print_tokens(t, &ids);
+  else if (status == TN_OK)
+    print_ids(&ids);
+  tn_ids_clear(&ids);
+  return status;
+}
+
+/* Each line is a JSON string, and its ids come out as one JSON array. */
+static tn_status encode_line(const tn_tokenizer *t, tn_str line, const encode_options *o,
+                             tn_arena *arena, tn_error *err) {
+  tn_json *value;
+  tn_ids ids = {0};
+  TN_TRY(tn_json_parse(&value, arena, line, NULL, err));
+  if (value->kind != TN_JSON_STRING)
+    return tn_fail(err, TN_ERR_DATA, "%s, expected string", tn_json_kind_name(value->kind));
+  tn_status status = tn_tokenizer_encode(t, value->text, o->special, &ids, err);
+  if (status == TN_OK) {
+    tn_cli_json j;
+    tn_cli_json_begin(&j);
+    write_ids(&j.w, &ids);
+    tn_cli_json_finish(&j);
+  }
+  tn_ids_clear(&ids);
+  return status;
+}
+
+static tn_status encode_lines(const tn_tokenizer *t, tn_str text, const encode_options *o,
+                              tn_error *err) {
+  tn_arena arena = {0};
+  tn_status status = TN_OK;
+  for (int64_t number = 1; text.length && status == TN_OK; number++) {
+    tn_str line = tn_str_trim(tn_str_cut(&text, '\n'));
+    if (!line.length) continue;
+    tn_arena_reset(&arena);
+    status = encode_line(t, line, o, &arena, err);
+    if (status != TN_OK) status = tn_error_context(err, status, "line %lld", (long long)number);
+  }
+  tn_arena_clear(&arena);
+  return status;
+}
+
+static tn_status encode_input(const char *tokenizer, const char *path, const encode_options *o,
+                              tn_error *err) {
+  tn_tokenizer *t;
+  TN_TRY(tn_tokenizer_open(&t, tokenizer, err));
+  tn_strbuf input = {0};
+  tn_str text = tn_str_of(o->text);
+  tn_status status = TN_OK;
+  if (!o->text) {
+    status = tn_file_read(path ? path : "-", INPUT_BYTES_MAX, &input, err);
+    text = tn_strbuf_view(&input);
+  }
+  if (status == TN_OK) status = (o->lines ? encode_lines : encode_text)(t, text, o, err);
+  tn_strbuf_clear(&input);
+  tn_tokenizer_free(t);
+  return status;
+}
+
+static int run_encode(int argc, char **argv) {
+  encode_options o = {0};
+  const tn_option options[] = {
+      {"--text", 't', TN_OPTION_TEXT, &o.text, "TEXT", "encode this instead of a file"},
+      {"--special", 0, TN_OPTION_FLAG, &o.special, NULL,
+       "special tokens in the text become their ids"},
+      {"--show", 0, TN_OPTION_FLAG, &o.show, NULL, "one token a line, id and spelling"},
+      {"--json-lines", 0, TN_OPTION_FLAG, &o.lines, NULL,
+       "each line is a JSON string; its ids come out as a JSON array"},
+      {"--json", 0, TN_OPTION_FLAG, &o.json, NULL, "ids and spellings as one JSON object"},
+      {0}};
+  const tn_usage usage = {
+      .words = "tenon tokenizer encode [options] TOKENIZER [FILE | -]",
+      .about = "Turns text into token ids. Without FILE or --text it reads standard input.",
+      .example = "tenon tokenizer encode tok --text 'It is a truth universally acknowledged'",
+      .options = options,
+      .words_min = 1,
+      .words_max = 2};
+  int32_t count;
+  int code = tn_args(&usage, argc, argv, &count);
+  if (code >= 0) return code;
+  if (o.text && count == 2) return tn_cli_usage_error("both --text and a file: which one?");
+  tn_error err = {0};
+  if (encode_input(argv[1], count == 2 ? argv[2] : NULL, &o, &err) != TN_OK)
+    return tn_cli_fail(&err, err.status == TN_ERR_NOT_FOUND ? tokenizer_hint : NULL);
+  return 0;
+}
+
+/* ---- decode
+ * ---------------------------------------------------------------------------------------------- */
+static tn_status add_id(tn_ids *ids, tn_str word, tn_error *err) {
+  int64_t id;
+  if (!tn_str_to_i64(word, &id) || id < 0 || id > INT32_MAX)
+    return tn_fail(err, TN_ERR_DATA, "'%.*s' is no token id",
+                   (int)(word.length > 40 ? 40 : word.length), word.data);
+  TN_TRY(tn_grow((void **)&ids->items, &ids->capacity, ids->count + 1, sizeof *ids->items, err));
+  ids->items[ids->count++] = (int32_t)id;
+  return TN_OK;
+}
+
+/* Numbers parted by anything that is no digit: "1 2", "[1, 2]". */
+static tn_status add_ids(tn_ids *ids, tn_str text, tn_error *err) {
+  static const char separators[] = " \t\r\n,[]";
+  size_t at = 0;
+  while (at < text.length) {
+    size_t start = at;
+    while (at < text.length && !memchr(separators, text.data[at], sizeof separators - 1)) at++;
+    if (at > start) TN_TRY(add_id(ids, (tn_str){text.data + start, at - start}, err));
+    at++;
+  }
+  return TN_OK;
+}
+
+static tn_status decode_words(char **words, int32_t count, tn_ids *ids, tn_error *err) {
+  tn_strbuf input = {0};
+  tn_status status = TN_OK;
+  if (count == 0 || (count == 1 && strcmp(words[0], "-") == 0)) {
+    status = tn_file_read("-", INPUT_BYTES_MAX, &input, err);
+    if (status == TN_OK) status = add_ids(ids, tn_strbuf_view(&input), err);
+  }
+  for (int32_t i = 0; input.data == NULL && i < count && status == TN_OK; i++)
+    if (strcmp(words[i], "-") != 0) status = add_ids(ids, tn_str_of(words[i]), err);
+  tn_strbuf_clear(&input);
+  return status;
+}
+
+static void print_decoded(tn_str text, bool json) {
+  if (!json) {
+    fwrite(text.data ? text.data : "", 1, text.length, stdout);
+    return;
+  }
+  tn_cli_json j;
+  tn_cli_json_begin(&j);
+  tn_json_begin_object(&j.w);
+  tn_json_key(&j.w, "text"), tn_json_str(&j.w, text);
+  tn_json_key(&j.w, "bytes"), tn_json_i64(&j.w, (int64_t)text.length);
+  tn_json_key(&j.w, "valid_utf8"), tn_json_bool(&j.w, tn_utf8_valid(text));
+  tn_json_end_object(&j.w);
+  tn_cli_json_finish(&j);
+}
+
+static tn_status decode(const char *tokenizer, char **words, int32_t count, bool keep_special,
+                        bool json, tn_error *err) {
+  tn_tokenizer *t;
+  tn_ids ids = {0};
+  tn_strbuf text = {0};
+  TN_TRY(tn_tokenizer_open(&t, tokenizer, err));
+  tn_status status = decode_words(words, count, &ids, err);
+  if (status == TN_OK)
+    status = tn_tokenizer_decode(t, ids.items, ids.count, keep_special, &text, err);
+  if (status == TN_OK) print_decoded(tn_strbuf_view(&text), json);
+  tn_strbuf_clear(&text);
+  tn_ids_clear(&ids);
+  tn_tokenizer_free(t);
+  return status;
+}
+
+static int run_decode(int argc, char **argv) {
+  bool keep_special = false, json = false;
+  const tn_option options[] = {
+      {"--keep-special", 0, TN_OPTION_FLAG, &keep_special, NULL, "write special tokens too"},
+      {"--json", 0, TN_OPTION_FLAG, &json, NULL, "the text as one JSON object"},
+      {0}};
+  const tn_usage usage = {
+      .words = "tenon tokenizer decode [options] TOKENIZER [ID... | -]",
+      .about =
+          "Turns token ids back into the bytes they stand for, exactly, with no new line\n"
+          "behind. Without ids it reads them from standard input.",
+      .example = "tenon tokenizer encode tok --text 'to and fro' | tenon tokenizer decode tok",
+      .options = options,
+      .words_min = 1,
+      .words_max = -1};
+  int32_t count;
+  int code = tn_args(&usage, argc, argv, &count);
+  if (code >= 0) return code;
+  tn_error err = {0};
+  if (decode(argv[1], argv + 2, count - 1, keep_special, json, &err) != TN_OK)
+    return tn_cli_fail(&err, err.status == TN_ERR_NOT_FOUND ? tokenizer_hint : NULL);
+  return 0;
+}
+
+/* ---- inspect
+ * -----------------------------------------------------------------------------------------------
+ */
+#define SPECIALS_SHOWN 8
+
+typedef struct vocab_summary {
+  int64_t size, tokens, specials;
+  size_t longest_bytes;
+  int32_t longest, eos;
+} vocab_summary;
+
+static vocab_summary summarize(const tn_tokenizer *t, const char *path) {
+  vocab_summary s = {.size = tn_tokenizer_vocab_size(t),
+                     .longest = -1,
+                     .eos = tn_tokenizer_eos(t, tn_dir_exists(path) ? path : NULL)};
+  for (int64_t id = 0; id < s.size; id++) {
+    tn_str bytes = tn_tokenizer_bytes(t, (int32_t)id);
+    if (!bytes.data) continue;
+    s.tokens++;
+    if (tn_tokenizer_is_special(t, (int32_t)id)) {
+      s.specials++;
+    } else if (bytes.length > s.longest_bytes) {
+      s.longest_bytes = bytes.length;
+      s.longest = (int32_t)id;
+    }
+  }
+  return s;
+}
+
+static void inspect_json(const tn_tokenizer *t, const vocab_summary *s) {
+  char hash[17];
+  snprintf(hash, sizeof hash, "%016llx", (unsigned long long)tn_tokenizer_hash(t));
+  tn_cli_json j;
+  tn_cli_json_begin(&j);
+  tn_json_begin_object(&j.w);
+  tn_json_key(&j.w, "vocab_size"), tn_json_i64(&j.w, s->size);
+  tn_json_key(&j.w, "tokens"), tn_json_i64(&j.w, s->tokens);
+  tn_json_key(&j.w, "eos_id"), tn_json_i64(&j.w, s->eos);
+  tn_json_key(&j.w, "hash"), tn_json_cstr(&j.w, hash);
+  tn_json_key(&j.w, "longest"), tn_json_str(&j.w, tn_tokenizer_token(t, s->longest));
+  tn_json_key(&j.w, "specials");
+  tn_json_begin_object(&j.w);
+  for (int64_t id = 0; id < s->size; id++) {
+    if (!tn_tokenizer_is_special(t, (int32_t)id)) continue;
+    tn_json_key_str(&j.w, tn_tokenizer_token(t, (int32_t)id));
+    tn_json_i64(&j.w, id);
+  }
+  tn_json_end_object(&j.w);
+  tn_json_end_object(&j.w);
+  tn_cli_json_finish(&j);
+}
+
+static void inspect_text(const tn_tokenizer *t, const vocab_summary *s) {
+  tn_strbuf out = {0};
+  tn_str eos = tn_tokenizer_token(t, s->eos), longest = tn_tokenizer_token(t, s->longest);
+  tn_strbuf_add(&out, "vocabulary     ");
+  tn_strbuf_add_count_human(&out, s->size);
+  tn_strbuf_add(&out, " ids, ");
+  tn_strbuf_add_count_human(&out, s->tokens);
+  tn_strbuf_add(&out, " in use\n");
+  if (eos.data) tn_strbuf_addf(&out, "end of text    %d  %.*s\n", s->eos, TN_STR_ARG(eos));
+  tn_strbuf_addf(&out, "special        %lld\n", (long long)s->specials);
+  int64_t shown = 0;
+  for (int64_t id = 0; id < s->size && shown < SPECIALS_SHOWN; id++) {
+    if (!tn_tokenizer_is_special(t, (int32_t)id)) continue;
+    tn_str token = tn_tokenizer_token(t, (int32_t)id);
+    tn_strbuf_addf(&out, "               %lld  %.*s\n", (long long)id, TN_STR_ARG(token));
+    shown++;
+  }
+  if (shown < s->specials)
+    tn_strbuf_addf(&out, "               ... and %lld more\n", (long long)(s->specials - shown));
+  if (longest.data)
+    tn_strbuf_addf(&out, "longest        %zu bytes  %.*s\n", s->longest_bytes, TN_STR_ARG(longest));
+  tn_strbuf_addf(&out, "xxh64          %016llx\n", (unsigned long long)tn_tokenizer_hash(t));
+  if (!out.failed) fputs(out.data, stdout);
+  tn_strbuf_clear(&out);
+}
+
+static int run_inspect(int argc, char **argv) {
+  bool json = false;
+  const tn_option options[] = {
+      {"--json", 0, TN_OPTION_FLAG, &json, NULL, "everything as one JSON object"}, {0}};
+  const tn_usage usage = {.words = "tenon tokenizer inspect [options] TOKENIZER",
+                          .about = "Shows what a tokenizer holds.",
+                          .example = "tenon tokenizer inspect runs/austen",
+                          .options = options,
+                          .words_min = 1,
+                          .words_max = 1};
+  int32_t count;
+  int code = tn_args(&usage, argc, argv, &count);
+  if (code >= 0) return code;
+  tn_error err = {0};
+  tn_tokenizer *t;
+  if (tn_tokenizer_open(&t, argv[1], &err) != TN_OK)
+    return tn_cli_fail(&err, err.status == TN_ERR_NOT_FOUND ? tokenizer_hint : NULL);
+  vocab_summary summary = summarize(t, argv[1]);
+  (json ? inspect_json : inspect_text)(t, &summary);
+  tn_tokenizer_free(t);
+  return 0;
+}
+
+/* ---- the command
+ * ------------------------------------------------------------------------------------------- */
+static int run_tokenizer(int argc, char **argv) {
+  static const tn_subcommand subs[] = {{"train", "learn a byte-level BPE from texts", run_train},
+                                       {"encode", "text to token ids", run_encode},
+                                       {"decode", "token ids to text", run_decode},
+                                       {"inspect", "what a tokenizer holds", run_inspect},
+                                       {0}};
+  return tn_dispatch("tokenizer", "Byte-level BPE in the format of Hugging Face's tokenizers.",
+                     subs, argc, argv);
+}
+
+const tn_command tn_command_tokenizer = {"tokenizer", "train, encode, decode, inspect",
+                                         run_tokenizer};
