@@ -1,0 +1,9 @@
+/* cmd_model.h - the subcommands of `tenon model` that run the model. */
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef TN_CLI_CMD_MODEL_H
+#define TN_CLI_CMD_MODEL_H
+
+int tn_cmd_model_logits(int argc, char **argv);
+int tn_cmd_model_grads(int argc, char **argv);
+
+#endif
