@@ -27,7 +27,8 @@ typedef struct tn_buffer {
 
 /* Zeroed host memory, 64-byte aligned. */
 TN_NODISCARD tn_status tn_buffer_new(tn_buffer **out, size_t bytes, tn_error *err);
-/* Takes over foreign bytes; release(self) is called once by the last drop (NULL: nothing to do). */
+/* Takes over foreign bytes; release(self) is called once by the last drop (NULL: nothing to do).
+ * After a failure the bytes are still the caller's. */
 TN_NODISCARD tn_status tn_buffer_wrap(tn_buffer **out, void *data, size_t bytes,
                                       struct tn_device *device, void (*release)(tn_buffer *),
                                       void *owner, tn_error *err);

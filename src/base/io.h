@@ -43,7 +43,8 @@ typedef struct tn_sink {
       struct tn_sink *self); /* frees self; without a commit before, nothing stays behind */
 } tn_sink;
 
-/* "-" is standard output (commit only flushes). */
+/* "-" is standard output (commit only flushes).  A pipe or a device is written in place; a symbolic
+ * link stays one, an existing file keeps its mode.  After a failed write only close is of use. */
 TN_NODISCARD tn_status tn_sink_open_file(tn_sink **out, const char *path, tn_error *err);
 /* Appends to a tn_strbuf that the caller owns. */
 TN_NODISCARD tn_status tn_sink_open_memory(tn_sink **out, const char *name, tn_strbuf *into,
@@ -52,7 +53,8 @@ TN_NODISCARD tn_status tn_sink_write(tn_sink *sink, const void *bytes, size_t co
 TN_NODISCARD tn_status tn_sink_commit(tn_sink *sink, tn_error *err);
 void tn_sink_close(tn_sink *sink); /* NULL is fine */
 
-/* Whole small files; limit_bytes 0: 1 GiB.  The text is NUL-terminated beyond its length. */
+/* Whole small files; limit_bytes 0: 1 GiB.  Replaces what *out holds; the text is
+ * NUL-terminated beyond its length. */
 TN_NODISCARD tn_status tn_file_read(const char *path, size_t limit_bytes, tn_strbuf *out,
                                     tn_error *err);
 TN_NODISCARD tn_status tn_file_write_atomic(const char *path, tn_str content, tn_error *err);
@@ -60,7 +62,8 @@ bool tn_file_exists(const char *path);
 bool tn_dir_exists(const char *path);
 TN_NODISCARD tn_status tn_dir_make(const char *path,
                                    tn_error *err); /* with parents; exists: TN_OK */
-TN_NODISCARD tn_status tn_dir_remove(const char *path, tn_error *err); /* with all inside */
+TN_NODISCARD tn_status tn_dir_remove(const char *path, tn_error *err); /* with all inside; links are
+                                                                        * not followed */
 /* fsync of a directory, so that a rename inside it is durable. */
 TN_NODISCARD tn_status tn_dir_sync(const char *path, tn_error *err);
 

@@ -41,7 +41,8 @@ tn_str tn_str_trim(tn_str s);                 /* without ASCII white space at bo
 tn_str tn_str_cut(tn_str *rest, char separator);
 
 /* Whole-string parses, no white space allowed; false when s is not exactly such a number or does
- * not fit.  f64 is correctly rounded and takes inf, nan and exponents; locale does not matter. */
+ * not fit.  f64 is correctly rounded and takes inf, nan and exponents; locale does not matter;
+ * a finite number that would become infinite does not fit. */
 bool tn_str_to_i64(tn_str s, int64_t *out);
 bool tn_str_to_u64(tn_str s, uint64_t *out);
 bool tn_str_to_f64(tn_str s, double *out);

@@ -5,7 +5,8 @@
  * load on the machine does not collapse it.  Which thread runs an item is not fixed: results must
  * not depend on it.
  *
- * Thread: one caller at a time (a nested or concurrent run executes its items inline). */
+ * Thread: one caller at a time (a nested or concurrent run executes its items inline, all
+ * as worker 0: memory that is kept by worker must belong to the run, not to the pool). */
 /* SPDX-License-Identifier: Apache-2.0 */
 #ifndef TN_BASE_THREAD_H
 #define TN_BASE_THREAD_H

@@ -1,11 +1,12 @@
 /* fuzz_json.c - whatever parses is written, parsed again, and must be the same tree and text.
  *
- * The first input byte chooses the options. */
+ * A hash of the input chooses the options, so that plain JSON files serve as seeds. */
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <stdint.h>
 #include <stdlib.h>
 
 #include "base/json.h"
+#include "base/map.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -35,14 +36,14 @@ static void write_tree(const tn_json *root, int32_t indent, tn_strbuf *out) {
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
-  if (size == 0) return 0;
-  tn_json_options options = {.depth_max = data[0] & 1 ? 3 : 200, .unique_keys = data[0] & 2};
-  int32_t indent = data[0] & 4 ? 2 : 0;
+  uint64_t choice = tn_hash_bytes(data, size, 0);
+  tn_json_options options = {.depth_max = choice % 8 ? 200 : 3, .unique_keys = choice & 8};
+  int32_t indent = choice & 16 ? 2 : 0;
   tn_arena arena = {0};
   tn_error err = {0};
   tn_json *root, *back;
   tn_strbuf once = {0}, twice = {0};
-  tn_str text = {(const char *)data + 1, size - 1};
+  tn_str text = {(const char *)data, size};
   tn_status status = tn_json_parse(&root, &arena, text, &options, &err);
   if (status == TN_OK) {
     write_tree(root, indent, &once);

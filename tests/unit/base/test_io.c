@@ -13,7 +13,7 @@
 static char folder[64];
 
 static int make_folder(void **state) {
-  strcpy(folder, "/tmp/tn-test-io-XXXXXX");
+  snprintf(folder, sizeof folder, "/tmp/tn-test-io-XXXXXX");
   return mkdtemp(folder) ? 0 : -1;
 }
 

@@ -170,7 +170,7 @@ static void ties_round_to_even(void **state) {
     memset(text + length, '0', 900);
     text[length + 900] = '\0';
     check_like_strtod(text);
-    strcpy(text + length + 900, "1");
+    memcpy(text + length + 900, "1", 2);
     check_like_strtod(text);
   }
 }
