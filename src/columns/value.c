@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/number.h"
 #include "columns/arrow.h"
 #include "columns/calendar.h"
 
@@ -82,6 +83,15 @@ static bool add_short_decimal(tn_strbuf *out, double value) {
   return false;
 }
 
+/* Nine digits always read back as the same float. */
+static void float_to_text(float value, char *text, size_t room) {
+  for (int digits = 6; digits <= 9; digits++) {
+    snprintf(text, room, "%.*g", digits, (double)value);
+    double back;
+    if (tn_str_to_f64(tn_str_of(text), &back) && (float)back == value) return;
+  }
+}
+
 /* The fewest digits that read back as the same value.  A whole number keeps ".0", so that it stays
  * floating-point when types are inferred from the text. */
 static void add_real(tn_strbuf *out, double value, bool is_float) {
@@ -94,14 +104,11 @@ static void add_real(tn_strbuf *out, double value, bool is_float) {
     return;
   }
   if (!is_float && add_short_decimal(out, value)) return;
-  char text[40];
-  int32_t last = is_float ? 9 : 17;
-  for (int32_t digits = is_float ? 6 : 15; digits <= last; digits++) {
-    snprintf(text, sizeof text, "%.*g", (int)digits, value);
-    double back;
-    if (digits == last || !tn_str_to_f64(tn_str_of(text), &back)) break;
-    if (is_float ? (float)back == (float)value : back == value) break;
-  }
+  char text[TN_F64_TEXT_BYTES];
+  if (is_float)
+    float_to_text((float)value, text, sizeof text);
+  else
+    tn_f64_to_text(value, text);
   tn_strbuf_add(out, text);
   if (!strpbrk(text, ".e")) tn_strbuf_add(out, ".0");
 }
