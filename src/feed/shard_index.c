@@ -5,6 +5,8 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+#define TREE_BYTES_MAX ((size_t)1 << 30)
+
 void tn_shard_index_clear(tn_shard_index *index) {
   tn_free(index->shards);
   *index = (tn_shard_index){0};
@@ -142,9 +144,12 @@ static tn_status read_root(tn_shard_index *out, const tn_json *root, tn_error *e
 }
 
 tn_status tn_shard_index_parse(tn_shard_index *out, tn_str json, tn_error *err) {
-  tn_arena arena = {.limit_bytes = (size_t)1 << 30};
+  tn_arena arena = {.limit_bytes = TREE_BYTES_MAX};
   tn_json *root;
   tn_status status = tn_json_parse(&root, &arena, json, NULL, err);
+  /* The parser takes any failure of a limited arena for the limit; far from it, memory ran out. */
+  if (arena.failed && arena.used_bytes < TREE_BYTES_MAX / 2)
+    status = tn_fail_memory(err, "a JSON tree", arena.used_bytes);
   if (status == TN_OK && root->kind != TN_JSON_OBJECT)
     status = tn_fail(err, TN_ERR_DATA, "not an object");
   if (status == TN_OK) status = read_root(out, root, err);

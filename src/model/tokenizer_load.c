@@ -19,6 +19,14 @@ static bool is_null(const tn_json *value) {
   return !value || value->kind == TN_JSON_NULL;
 }
 
+/* How many bytes of a text a message shows: whole characters only. */
+static int shown(tn_str s) {
+  size_t length = s.length;
+  if (length > 64)
+    for (length = 64; length > 0 && ((uint8_t)s.data[length] & 0xC0) == 0x80;) length--;
+  return (int)length;
+}
+
 static tn_status want_kind(const tn_json *value, tn_json_kind kind, const char *key,
                            tn_error *err) {
   if (value && value->kind == kind) return TN_OK;
@@ -27,8 +35,8 @@ static tn_status want_kind(const tn_json *value, tn_json_kind kind, const char *
 }
 
 static tn_status unsupported(tn_error *err, const char *what, tn_str name) {
-  return tn_fail(err, TN_ERR_UNSUPPORTED, "%s \"%.*s\"", what,
-                 (int)(name.length > 64 ? 64 : name.length), name.data ? name.data : "");
+  return tn_fail(err, TN_ERR_UNSUPPORTED, "%s \"%.*s\"", what, shown(name),
+                 name.data ? name.data : "");
 }
 
 /* ---- vocabulary
@@ -37,9 +45,8 @@ static tn_status check_id(const tn_json *value, tn_str token, tn_error *err) {
   if (value->kind == TN_JSON_NUMBER && value->is_integer && value->integer >= 0 &&
       value->integer <= TN_TOKENIZER_ID_MAX)
     return TN_OK;
-  return tn_fail(err, TN_ERR_DATA, "token \"%.*s\" has id %.*s, expected 0 to %d",
-                 (int)(token.length > 64 ? 64 : token.length), token.data,
-                 (int)(value->text.length > 24 ? 24 : value->text.length),
+  return tn_fail(err, TN_ERR_DATA, "token \"%.*s\" has id %.*s, expected 0 to %d", shown(token),
+                 token.data, (int)(value->text.length > 24 ? 24 : value->text.length),
                  value->text.data ? value->text.data : "?", TN_TOKENIZER_ID_MAX);
 }
 
@@ -69,8 +76,7 @@ static tn_status count_ids(tn_tokenizer *t, const tn_json *vocab, const tn_json 
 static tn_status add_id(tn_tokenizer *t, tn_str token, int32_t id, tn_error *err) {
   if (t->written[id].data)
     return tn_fail(err, TN_ERR_DATA, "id %d belongs to \"%.*s\" and to \"%.*s\"", id,
-                   (int)(t->written[id].length > 64 ? 64 : t->written[id].length),
-                   t->written[id].data, (int)(token.length > 64 ? 64 : token.length), token.data);
+                   shown(t->written[id]), t->written[id].data, shown(token), token.data);
   char *copy = tn_arena_strndup(&t->arena, token.data, token.length);
   if (!copy) return tn_fail_memory(err, "a token", token.length);
   t->written[id] = (tn_str){copy, token.length};
@@ -96,8 +102,8 @@ static tn_status load_vocab(tn_tokenizer *t, const tn_json *vocab, tn_error *err
   memset(t->byte_ids, 0xFF, sizeof t->byte_ids);
   for (const tn_json *v = vocab->first; v; v = v->next) {
     if (tn_map_get(&t->ids, v->key, NULL))
-      return tn_fail(err, TN_ERR_DATA, "token \"%.*s\" is in the vocabulary twice",
-                     (int)(v->key.length > 64 ? 64 : v->key.length), v->key.data);
+      return tn_fail(err, TN_ERR_DATA, "token \"%.*s\" is in the vocabulary twice", shown(v->key),
+                     v->key.data);
     TN_TRY(add_id(t, v->key, (int32_t)v->integer, err));
     TN_TRY(spell(t, (int32_t)v->integer, err));
   }
@@ -159,8 +165,7 @@ static tn_status load_merge(tn_tokenizer *t, const tn_json *merge, int64_t rank,
   for (int i = 0; i < 3; i++)
     if (!tn_map_get(&t->ids, tokens[i], &ids[i]))
       return tn_fail(err, TN_ERR_DATA, "merge %lld: \"%.*s\" is not in the vocabulary",
-                     (long long)rank, (int)(tokens[i].length > 64 ? 64 : tokens[i].length),
-                     tokens[i].data ? tokens[i].data : "");
+                     (long long)rank, shown(tokens[i]), tokens[i].data ? tokens[i].data : "");
   put_merge(&t->merges, (int32_t)ids[0], (int32_t)ids[1], (uint32_t)rank, (int32_t)ids[2]);
   return TN_OK;
 }
@@ -252,8 +257,7 @@ static tn_status add_added(tn_tokenizer *t, tn_added_token *token, tn_error *err
     TN_TRY(add_id(t, token->content, token->id, err));
   } else if (known != (uint64_t)token->id) {
     return tn_fail(err, TN_ERR_DATA, "added token \"%.*s\" has id %d, in the vocabulary %lld",
-                   (int)(token->content.length > 64 ? 64 : token->content.length),
-                   token->content.data, token->id, (long long)known);
+                   shown(token->content), token->content.data, token->id, (long long)known);
   }
   token->content = t->written[token->id];
   t->bytes[token->id] = token->content;
@@ -383,9 +387,9 @@ tn_status tn_tokenizer_load(tn_tokenizer *t, tn_str json, tn_error *err) {
   tn_arena nodes = {.limit_bytes = TN_TOKENIZER_PARSE_BYTES_MAX};
   tn_json *root;
   tn_status status = tn_json_parse(&root, &nodes, t->source, NULL, err);
-  if (status == TN_ERR_MEMORY && nodes.used_bytes > TN_TOKENIZER_PARSE_BYTES_MAX / 2)
-    status = tn_fail(err, TN_ERR_LIMIT, "its JSON needs more than %zu bytes in memory",
-                     TN_TOKENIZER_PARSE_BYTES_MAX);
+  /* The parser takes any failure of a limited arena for the limit; far from it, memory ran out. */
+  if (nodes.failed && nodes.used_bytes < TN_TOKENIZER_PARSE_BYTES_MAX / 2)
+    status = tn_fail_memory(err, "a JSON tree", nodes.used_bytes);
   if (status == TN_OK) status = load_root(t, root, err);
   tn_arena_clear(&nodes);
   return status;
