@@ -48,8 +48,9 @@ static tn_status find_footer(tn_source *source, int64_t *at, size_t *bytes, tn_e
   return TN_OK;
 }
 
-static tn_status check_groups(const tn_parquet_file *file, tn_error *err) {
-  const tn_parquet_footer *footer = &file->footer;
+/* Some writers leave the file's own row count at 0; the row groups' counts are what is read by. */
+static tn_status check_groups(tn_parquet_file *file, tn_error *err) {
+  tn_parquet_footer *footer = &file->footer;
   int64_t rows = 0;
   for (int64_t g = 0; g < footer->group_count; g++) {
     const tn_parquet_group_meta *group = &footer->groups[g];
@@ -59,6 +60,7 @@ static tn_status check_groups(const tn_parquet_file *file, tn_error *err) {
     }
     if (__builtin_add_overflow(rows, group->rows, &rows)) rows = -1;
   }
+  if (footer->rows == 0 && rows > 0) footer->rows = rows;
   if (rows == footer->rows) return TN_OK;
   return tn_fail(err, TN_ERR_DATA, "the footer says %lld rows, its row groups %lld",
                  (long long)footer->rows, (long long)rows);

@@ -442,6 +442,23 @@ tn_status tn_parquet_footer_parse(tn_parquet_footer *out, tn_arena *arena, const
 
 /* ---- parsing: page headers ------------------------------------------------------------------- */
 
+static void parse_dictionary_header(tn_thrift_reader *r, tn_parquet_page_header *out) {
+  tn_thrift_field f;
+  tn_thrift_begin(r, &f);
+  while (tn_thrift_next(r, &f)) {
+    switch (f.id) {
+      case 1:
+        out->values = tn_thrift_i32(r, &f);
+        break;
+      case 2:
+        out->encoding = tn_thrift_i32(r, &f);
+        break;
+      default:
+        tn_thrift_skip(r, &f);
+    }
+  }
+}
+
 static void parse_data_header(tn_thrift_reader *r, tn_parquet_page_header *out) {
   tn_thrift_field f;
   tn_thrift_begin(r, &f);
@@ -537,7 +554,7 @@ tn_status tn_parquet_page_header_parse(tn_parquet_page_header *out, const void *
         break;
       case 7:
         body = TN_PARQUET_PAGE_DICTIONARY;
-        if (tn_thrift_is_struct(r, &f)) parse_data_header(r, out); /* same first two fields */
+        if (tn_thrift_is_struct(r, &f)) parse_dictionary_header(r, out);
         break;
       case 8:
         body = TN_PARQUET_PAGE_DATA_V2;

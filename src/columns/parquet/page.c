@@ -95,12 +95,9 @@ static tn_status load_v2(tn_parquet_pages *p, const uint8_t *body, tn_parquet_pa
     return tn_fail(err, TN_ERR_DATA, "levels want %lld bytes of a page of %d", (long long)levels,
                    h->compressed_bytes);
   }
-  if (h->rep_bytes > 0) {
-    return tn_fail(err, TN_ERR_DATA, "a flat column has %d bytes of repetition levels",
-                   h->rep_bytes);
-  }
+  /* A flat column needs no repetition levels; some writers store them all the same. */
   if (p->optional) {
-    page->levels = body;
+    page->levels = body + h->rep_bytes;
     page->level_bytes = (size_t)h->level_bytes;
   }
   const uint8_t *values = body + levels;

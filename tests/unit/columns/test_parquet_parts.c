@@ -1,0 +1,325 @@
+/* The parts below pages: bit runs, the RLE hybrid, codecs, the interner, statistics of long
+ * strings. */
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "test_parquet_table.h"
+
+#include <stdlib.h>
+#include <time.h>
+
+#include "columns/parquet/bits.h"
+#include "columns/parquet/codec.h"
+#include "columns/parquet/interner.h"
+#include "columns/parquet/levels.h"
+#include "columns/parquet/stats.h"
+
+static uint64_t seed_now(void) {
+  uint64_t seed = (uint64_t)time(NULL);
+  print_message("seed %llu\n", (unsigned long long)seed);
+  return seed;
+}
+
+static void bit_runs(void **state) {
+  uint64_t seed = seed_now();
+  for (uint64_t i = 0; i < 3000; i++) {
+    uint8_t from[64], to[64], want[64];
+    for (size_t k = 0; k < sizeof from; k++) {
+      from[k] = (uint8_t)tn_random_u64(seed, i, k);
+      to[k] = want[k] = (uint8_t)tn_random_u64(seed, i, 100 + k);
+    }
+    int64_t from_at = (int64_t)tn_random_below(seed, i, 200, 200);
+    int64_t to_at = (int64_t)tn_random_below(seed, i, 201, 200);
+    int64_t count = (int64_t)tn_random_below(seed, i, 202, 310), ones = 0;
+    for (int64_t k = 0; k < count; k++) {
+      tn_bit_put(want, to_at + k, tn_bit_get(from, from_at + k));
+      ones += tn_bit_get(from, from_at + k);
+    }
+    /* An exact-size copy, so that ASan sees a load too far. */
+    uint8_t *exact = malloc(tn_bits_bytes(from_at + count) + 1);
+    assert_non_null(exact);
+    memcpy(exact, from, tn_bits_bytes(from_at + count));
+    tn_bits_copy(to, to_at, exact, from_at, count);
+    assert_memory_equal(to, want, sizeof to);
+    assert_int_equal(tn_bits_count(exact, from_at, count), ones);
+    free(exact);
+    tn_bits_fill(to, to_at, count, i & 1);
+    for (int64_t k = 0; k < count; k++) tn_bit_put(want, to_at + k, i & 1);
+    assert_memory_equal(to, want, sizeof to);
+  }
+}
+
+/* ---- the hybrid ------------------------------------------------------------------------------ */
+
+static int64_t random_runs(uint64_t seed, uint64_t stream, int32_t width, uint32_t *out) {
+  int64_t count = (int64_t)tn_random_below(seed, stream, 0, 3000), n = 0;
+  uint64_t limit = (uint64_t)1 << width;
+  for (uint64_t k = 1; n < count; k += 3) {
+    int64_t run = (int64_t)tn_random_below(seed, stream, k, 4) == 0
+                      ? (int64_t)tn_random_below(seed, stream, k + 1, 200)
+                      : 1;
+    uint32_t value = (uint32_t)tn_random_below(seed, stream, k + 2, limit);
+    for (; run-- > 0 && n < count;) out[n++] = value;
+  }
+  return count;
+}
+
+static void hybrid_of_every_width(void **state) {
+  static uint32_t values[3000], got[3000];
+  uint64_t seed = seed_now();
+  tn_error err = {0};
+  for (int32_t width = 0; width <= 32; width++) {
+    for (uint64_t i = 0; i < 40; i++) {
+      int64_t count = random_runs(seed, (uint64_t)width * 1000 + i, width, values);
+      tn_parquet_bytes bytes = {0};
+      CHECK_OK(tn_parquet_levels_write(&bytes, values, count, width, &err), &err);
+      uint8_t *exact = malloc(bytes.length + 1);
+      assert_non_null(exact);
+      if (bytes.length) memcpy(exact, bytes.data, bytes.length);
+      tn_parquet_levels l;
+      tn_parquet_levels_init(&l, exact, bytes.length, width);
+      for (int64_t at = 0, k = 0; at < count; k++) { /* in pieces of odd sizes */
+        int64_t n = 1 + (int64_t)tn_random_below(seed, i, 9000 + (uint64_t)k, 300);
+        if (n > count - at) n = count - at;
+        assert_true(tn_parquet_levels_read(&l, got + at, n));
+        at += n;
+      }
+      if (count) assert_memory_equal(got, values, (size_t)count * sizeof *got);
+      for (size_t cut = 0; width && cut < bytes.length; cut += 1 + cut / 3) {
+        tn_parquet_levels_init(&l, exact, cut, width);
+        if (!tn_parquet_levels_read(&l, got, count)) continue;
+        /* Only padding of the last group was cut, which some writers do not store either. */
+        assert_true(bytes.length - cut < (size_t)width);
+        assert_memory_equal(got, values, (size_t)count * sizeof *got);
+      }
+      free(exact);
+      tn_parquet_bytes_clear(&bytes);
+    }
+  }
+}
+
+static void hybrid_of_bits(void **state) {
+  static uint32_t values[3000];
+  uint64_t seed = seed_now();
+  tn_error err = {0};
+  for (uint64_t i = 0; i < 300; i++) {
+    uint8_t bits[400] = {0}, got[400] = {0};
+    int64_t count = random_runs(seed, i, 1, values), ones, at = (int64_t)(i % 13);
+    for (int64_t k = 0; k < count; k++) tn_bit_put(bits, k, values[k]);
+    tn_parquet_bytes bytes = {0};
+    CHECK_OK(tn_parquet_levels_write_bits(&bytes, bits, count, &err), &err);
+    tn_parquet_levels l;
+    tn_parquet_levels_init(&l, bytes.data, bytes.length, 1);
+    assert_true(tn_parquet_levels_read_bits(&l, got, at, count, &ones));
+    assert_int_equal(ones, tn_bits_count(bits, 0, count));
+    for (int64_t k = 0; k < count; k++) {
+      assert_int_equal(tn_bit_get(got, at + k), tn_bit_get(bits, k));
+    }
+    tn_parquet_bytes_clear(&bytes);
+  }
+}
+
+static void hybrid_hostile(void **state) {
+  uint32_t out[64];
+  tn_parquet_levels l;
+  const uint8_t no_value[] = {0x10}, too_large[] = {0x10, 0x04},
+                endless[] = {0xff, 0xff, 0xff, 0xff, 0xff, 0xff};
+  tn_parquet_levels_init(&l, no_value, 1, 1);
+  assert_false(tn_parquet_levels_read(&l, out, 8));
+  tn_parquet_levels_init(&l, too_large, 2, 2); /* 4 does not fit 2 bits */
+  assert_false(tn_parquet_levels_read(&l, out, 8));
+  tn_parquet_levels_init(&l, endless, 6, 7);
+  assert_false(tn_parquet_levels_read(&l, out, 8));
+  tn_parquet_levels_init(&l, NULL, 0, 3);
+  assert_false(tn_parquet_levels_read(&l, out, 1));
+  tn_parquet_levels_init(&l, NULL, 0, 0); /* width 0 needs no bytes */
+  assert_true(tn_parquet_levels_read(&l, out, 64));
+  assert_int_equal(out[63], 0);
+}
+
+/* ---- codecs ---------------------------------------------------------------------------------- */
+
+static void codecs_round_trip(void **state) {
+  const int32_t codecs[] = {0, 1, 2, 6};
+  uint64_t seed = seed_now();
+  tn_error err = {0};
+  tn_parquet_codecs memory = {0};
+  for (size_t c = 0; c < 4; c++) {
+    for (size_t size = 0; size < 100000; size = size * 3 + 1) {
+      uint8_t *in = malloc(size + 1), *out = malloc(size + 1);
+      assert_true(in && out);
+      for (size_t i = 0; i < size; i++) in[i] = (uint8_t)(tn_random_u64(seed, c, i / 5) % 7);
+      tn_parquet_bytes packed = {0};
+      CHECK_OK(tn_parquet_compress(&memory, codecs[c], 0, in, size, &packed, &err), &err);
+      CHECK_OK(tn_parquet_decompress_check(codecs[c], packed.data, packed.length, size, &err),
+               &err);
+      CHECK_OK(
+          tn_parquet_decompress(&memory, codecs[c], packed.data, packed.length, out, size, &err),
+          &err);
+      assert_memory_equal(in, out, size);
+      tn_status wrong =
+          tn_parquet_decompress_check(codecs[c], packed.data, packed.length, size + 1, &err);
+      if (wrong == TN_OK) {
+        uint8_t *more = malloc(size + 1);
+        wrong = tn_parquet_decompress(&memory, codecs[c], packed.data, packed.length, more,
+                                      size + 1, &err);
+        free(more);
+      }
+      assert_int_equal(wrong, TN_ERR_DATA);
+      free(in);
+      free(out);
+      tn_parquet_bytes_clear(&packed);
+    }
+  }
+  assert_int_equal(tn_parquet_codec_check(5, &err), TN_ERR_UNSUPPORTED);
+  assert_non_null(strstr(err.text, "lz4"));
+  assert_int_equal(tn_parquet_codec_check(55, &err), TN_ERR_DATA);
+  tn_parquet_codecs_clear(&memory);
+}
+
+/* A few bytes that claim to be gigabytes are refused before any memory is reserved. */
+static void bombs(void **state) {
+  tn_error err = {0};
+  const uint8_t snappy[] = {0xff, 0xff, 0xff, 0xff, 0x07, 0x00};
+  const size_t huge = INT32_MAX;
+  assert_int_equal(tn_parquet_decompress_check(1, snappy, sizeof snappy, huge, &err), TN_ERR_DATA);
+  assert_int_equal(tn_parquet_decompress_check(2, snappy, sizeof snappy, huge, &err), TN_ERR_DATA);
+  assert_int_equal(tn_parquet_decompress_check(6, snappy, sizeof snappy, huge, &err), TN_ERR_DATA);
+  assert_int_equal(tn_parquet_decompress_check(0, snappy, sizeof snappy, huge, &err), TN_ERR_DATA);
+}
+
+/* ---- the interner ---------------------------------------------------------------------------- */
+
+static void interner_numbers_in_order(void **state) {
+  tn_error err = {0};
+  for (int32_t width = 0; width <= 8; width += 4) {
+    tn_parquet_interner in = {.width = width, .bytes_max = 1 << 20};
+    for (int round = 0; round < 2; round++) {
+      for (uint32_t i = 0; i < 20000; i++) {
+        uint32_t index = 0, key = i % 5000 * 2654435761u;
+        uint64_t wide = (uint64_t)key << 17;
+        char text[32];
+        snprintf(text, sizeof text, "%.*s%u", (int)(key % 20), "abcdefghijklmnopqrstuvwxyz", key);
+        tn_str s = tn_str_of(text);
+        const void *value = width == 4 ? (const void *)&key : &wide;
+        CHECK_OK(width ? tn_parquet_intern_fixed(&in, value, 1, &index, &err)
+                       : tn_parquet_intern_bytes(&in, &s, 1, &index, &err),
+                 &err);
+        assert_int_equal(index, i % 5000);
+        if (!width) assert_true(tn_str_equal(tn_parquet_interner_str(&in, index), s));
+      }
+      assert_int_equal(in.count, 5000);
+      tn_parquet_interner_reset(&in);
+    }
+    uint64_t many[10] = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10};
+    tn_str texts[2] = {TN_STR("12345678"), TN_STR("12345679")};
+    uint32_t index[10];
+    in.bytes_max = 12; /* exactly one string behind its length */
+    assert_int_equal(width ? tn_parquet_intern_fixed(&in, many, 10, index, &err)
+                           : tn_parquet_intern_bytes(&in, texts, 2, index, &err),
+                     TN_FULL);
+    tn_parquet_interner_clear(&in);
+  }
+}
+
+/* ---- statistics of long strings ----------------------------------------------------------------
+ */
+
+static void range_of(tn_column_type type, const char *data, size_t length, char *room,
+                     tn_parquet_range *range) {
+  tn_parquet_stats stats = {0};
+  tn_str value = {data, length};
+  tn_parquet_stats_start(&stats, type);
+  tn_parquet_stats_bytes(&stats, &value, 1);
+  tn_parquet_stats_range(&stats, room, range);
+}
+
+static void long_strings_are_cut(void **state) {
+  char text[200], room[2 * TN_PARQUET_STATS_BYTES];
+  tn_parquet_range r = {0};
+  memset(text, 'x', sizeof text);
+  range_of(TN_COLUMN_STRING, text, 64, room, &r); /* just fits */
+  assert_true(r.present && r.min_exact && r.max_exact && r.min.length == 64);
+  assert_true(tn_str_equal(r.min, r.max));
+  range_of(TN_COLUMN_STRING, text, 65, room, &r);
+  assert_true(r.present && !r.min_exact && !r.max_exact);
+  assert_int_equal(r.min.length, 64);
+  assert_int_equal(r.max.length, 64);
+  assert_int_equal(r.max.data[63], 'y');
+  memset(text, 0xff, sizeof text);
+  range_of(TN_COLUMN_BINARY, text, 100, room, &r); /* nothing above it in 64 bytes */
+  assert_false(r.present);
+  text[10] = 5;
+  range_of(TN_COLUMN_BINARY, text, 100, room, &r);
+  assert_int_equal(r.max.length, 11);
+  assert_int_equal(r.max.data[10], 6);
+}
+
+static void long_text_stays_text(void **state) {
+  char text[200], room[2 * TN_PARQUET_STATS_BYTES];
+  tn_parquet_range r = {0};
+  for (size_t lead = 0; lead < 4; lead++) { /* a character across the cut */
+    memset(text, 'x', lead);
+    for (size_t i = lead; i + 3 <= sizeof text; i += 3) memcpy(text + i, "\xe2\x82\xac", 3);
+    range_of(TN_COLUMN_STRING, text, 180, room, &r);
+    assert_true(r.present && !r.max_exact);
+    assert_true(tn_utf8_valid(r.min) && tn_utf8_valid(r.max));
+    assert_true(r.min.length >= 62 && r.max.length >= 62);
+    assert_true(memcmp(r.max.data, text, r.max.length) > 0);
+    assert_memory_equal(r.min.data, text, r.min.length);
+  }
+  for (size_t i = 0; i + 4 <= sizeof text; i += 4) memcpy(text + i, "\xf4\x8f\xbf\xbf", 4);
+  range_of(TN_COLUMN_STRING, text, 180, room, &r); /* U+10FFFF has no successor */
+  assert_false(r.present);
+  memcpy(text, "a", 1);
+  memset(text + 1, 'z', 62);
+  memcpy(text + 61, "\xed\x9f\xbf", 3); /* U+D7FF: its successor is U+E000 */
+  range_of(TN_COLUMN_STRING, text, 180, room, &r);
+  assert_true(r.present && tn_utf8_valid(r.max));
+  assert_memory_equal(r.max.data + 61, "\xee\x80\x80", 3);
+}
+
+/* The smallest and largest of many values that share their first 64 bytes. */
+static void cut_ranges_hold_every_value(void **state) {
+  uint64_t seed = seed_now();
+  for (uint64_t round = 0; round < 200; round++) {
+    char text[20][90], room[2 * TN_PARQUET_STATS_BYTES];
+    tn_parquet_stats stats = {0};
+    tn_parquet_range r = {0};
+    tn_str values[20];
+    tn_parquet_stats_start(&stats, TN_COLUMN_BINARY);
+    for (uint64_t i = 0; i < 20; i++) {
+      size_t length = 60 + tn_random_below(seed, round, i, 31);
+      memset(text[i], 'q', sizeof text[i]);
+      for (size_t k = 58; k < length; k++) {
+        text[i][k] = (char)(tn_random_below(seed, round, i * 100 + k, 2) ? 0xff : 0);
+      }
+      values[i] = (tn_str){text[i], length};
+    }
+    tn_parquet_stats_bytes(&stats, values, 20);
+    tn_parquet_stats_range(&stats, room, &r);
+    assert_true(r.present);
+    for (int i = 0; i < 20; i++) {
+      size_t low = values[i].length < r.min.length ? values[i].length : r.min.length;
+      size_t high = values[i].length < r.max.length ? values[i].length : r.max.length;
+      int below = memcmp(values[i].data, r.min.data, low);
+      int above = memcmp(values[i].data, r.max.data, high);
+      assert_true(below > 0 || (below == 0 && values[i].length >= r.min.length));
+      assert_true(above < 0 || (above == 0 && values[i].length <= r.max.length));
+    }
+  }
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(bit_runs),
+      cmocka_unit_test(hybrid_of_every_width),
+      cmocka_unit_test(hybrid_of_bits),
+      cmocka_unit_test(hybrid_hostile),
+      cmocka_unit_test(codecs_round_trip),
+      cmocka_unit_test(bombs),
+      cmocka_unit_test(interner_numbers_in_order),
+      cmocka_unit_test(long_strings_are_cut),
+      cmocka_unit_test(long_text_stays_text),
+      cmocka_unit_test(cut_ranges_hold_every_value),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
