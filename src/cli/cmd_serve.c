@@ -1,0 +1,349 @@
+/* cmd_serve.c - `tenon serve`: a model folder behind OpenAI's HTTP interface. */
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <inttypes.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/io.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "cli/cli.h"
+#include "cli/model_path.h"
+#include "serve/api.h"
+
+enum { EOS_MAX = 16 };
+
+typedef struct serve_words {
+  const char *host, *port_file, *name;
+  int64_t port, running_max, step_tokens, queue_max, kv_bytes, body_bytes, context, threads,
+      drain_seconds, connections;
+  bool json, verbose;
+} serve_words;
+
+/* All that one server consists of, in the order in which it is made. */
+typedef struct service {
+  char *folder; /* without links: a newer checkpoint does not change what is served */
+  char name[128];
+  int32_t eos_ids[EOS_MAX];
+  int32_t eos_count;
+  tn_metrics *metrics;
+  tn_model *model;
+  tn_tokenizer *tokenizer;
+  tn_engine *engine;
+  tn_api *api;
+  tn_http_server *server;
+} service;
+
+static void close_service(service *s) {
+  tn_http_server_close(s->server, 2000);
+  tn_engine_free(s->engine);
+  tn_api_free(s->api);
+  tn_tokenizer_free(s->tokenizer);
+  tn_model_free(s->model);
+  tn_metrics_free(s->metrics);
+  free(s->folder);
+}
+
+/* ---- opening
+ * -------------------------------------------------------------------------------------------- */
+
+static void add_eos(service *s, int64_t id) {
+  if (id < 0 || id > INT32_MAX || s->eos_count == EOS_MAX) return;
+  for (int32_t i = 0; i < s->eos_count; i++) {
+    if (s->eos_ids[i] == id) return;
+  }
+  s->eos_ids[s->eos_count++] = (int32_t)id;
+}
+
+/* eos_token_id of generation_config.json: a number or a list of them. */
+static tn_status read_generation_config(service *s, tn_error *err) {
+  tn_strbuf path = {0}, text = {0};
+  tn_arena arena = {0};
+  tn_json *root = NULL;
+  tn_strbuf_addf(&path, "%s/generation_config.json", s->folder);
+  tn_status status = tn_strbuf_check(&path, err);
+  if (status == TN_OK && tn_file_exists(path.data)) {
+    status = tn_file_read(path.data, 1 << 20, &text, err);
+    if (status == TN_OK) {
+      status = tn_json_parse(&root, &arena, tn_strbuf_view(&text), NULL, err);
+      if (status != TN_OK) status = tn_error_context(err, status, "%s", path.data);
+    }
+  }
+  const tn_json *eos = status == TN_OK && root ? tn_json_get(root, "eos_token_id") : NULL;
+  if (eos && eos->kind == TN_JSON_NUMBER) add_eos(s, eos->integer);
+  for (const tn_json *v = eos && eos->kind == TN_JSON_ARRAY ? eos->first : NULL; v; v = v->next) {
+    if (v->is_integer) add_eos(s, v->integer);
+  }
+  tn_arena_clear(&arena);
+  tn_strbuf_clear(&text);
+  tn_strbuf_clear(&path);
+  return status;
+}
+
+static tn_status find_eos(service *s, tn_error *err) {
+  add_eos(s, tn_model_config_of(s->model)->eos_id);
+  TN_TRY(read_generation_config(s, err));
+  if (s->eos_count == 0) add_eos(s, tn_tokenizer_eos(s->tokenizer, s->folder));
+  return TN_OK;
+}
+
+static tn_status resolve(service *s, const char *word, const serve_words *w, tn_error *err) {
+  tn_strbuf folder = {0};
+  tn_status status = tn_model_path(word, &folder, err);
+  if (status == TN_OK) {
+    s->folder = realpath(folder.data, NULL);
+    char *named = realpath(word, NULL); /* "runs/austen", not the checkpoint inside */
+    if (!s->folder || !named) status = tn_fail(err, TN_ERR_NOT_FOUND, "%s: no such folder", word);
+    const char *slash = named ? strrchr(named, '/') : NULL;
+    snprintf(s->name, sizeof s->name, "%s",
+             w->name             ? w->name
+             : slash && slash[1] ? slash + 1
+                                 : "model");
+    free(named);
+  }
+  tn_strbuf_clear(&folder);
+  return status;
+}
+
+static tn_status open_model(service *s, tn_error *err) {
+  TN_TRY(tn_model_open(&s->model, s->folder, tn_device_cpu(), err));
+  TN_TRY(tn_tokenizer_open(&s->tokenizer, s->folder, err));
+  int64_t known = tn_tokenizer_vocab_size(s->tokenizer);
+  int64_t rows = tn_model_config_of(s->model)->vocab_size;
+  if (known > rows) {
+    return tn_fail(err, TN_ERR_DATA,
+                   "%s: the tokenizer has %" PRId64 " tokens, the model only %" PRId64, s->folder,
+                   known, rows);
+  }
+  return find_eos(s, err);
+}
+
+static tn_status open_service(service *s, const char *word, const serve_words *w, tn_error *err) {
+  TN_TRY(resolve(s, word, w, err));
+  TN_TRY(tn_metrics_new(&s->metrics, err));
+  TN_TRY(open_model(s, err));
+  const tn_model_config *config = tn_model_config_of(s->model);
+  tn_engine_options engine = {
+      .running_max = (int32_t)w->running_max,
+      .step_tokens = (int32_t)w->step_tokens,
+      .queue_max = (int32_t)w->queue_max,
+      .kv_bytes = w->kv_bytes,
+      .context = w->context,
+      .eos_ids = s->eos_ids,
+      .eos_count = s->eos_count,
+      .tokenizer = s->tokenizer,
+      .pool = tn_cli_pool((int32_t)w->threads),
+      .metrics = s->metrics,
+  };
+  TN_TRY(tn_engine_new(&s->engine, s->model, &engine, err));
+  tn_api_options api = {
+      .engine = s->engine,
+      .tokenizer = s->tokenizer,
+      .metrics = s->metrics,
+      .model_name = s->name,
+      .version = TENON_VERSION,
+      .parameters = tn_model_config_parameters(config),
+      .vocab_size = config->vocab_size,
+      .start_id = config->bos_id >= 0 ? (int32_t)config->bos_id
+                  : s->eos_count > 0  ? s->eos_ids[0]
+                                      : -1,
+  };
+  TN_TRY(tn_api_new(&s->api, &api, err));
+  tn_http_server_options server = {
+      .host = w->host,
+      .port = (int32_t)w->port,
+      .connections_max = (int32_t)w->connections,
+      .body_bytes_max = w->body_bytes,
+      .error_body = tn_api_error_body,
+      .observe = tn_api_observe,
+      .context = s->api,
+  };
+  return tn_http_server_open(&s->server, tn_api_routes(s->api), &server, err);
+}
+
+/* ---- telling
+ * -------------------------------------------------------------------------------------------- */
+
+static void say_ready(const service *s, const serve_words *w) {
+  tn_engine_stats e = tn_engine_look(s->engine);
+  int64_t parameters = tn_model_config_parameters(tn_model_config_of(s->model));
+  char url[160];
+  bool six = strchr(w->host, ':') != NULL;
+  snprintf(url, sizeof url, "http://%s%s%s:%d", six ? "[" : "", w->host, six ? "]" : "",
+           tn_http_server_port(s->server));
+  if (w->json) {
+    tn_cli_json j;
+    tn_cli_json_begin(&j);
+    tn_json_begin_object(&j.w);
+    tn_json_key(&j.w, "url");
+    tn_json_cstr(&j.w, url);
+    tn_json_key(&j.w, "model");
+    tn_json_cstr(&j.w, s->name);
+    tn_json_key(&j.w, "parameters");
+    tn_json_i64(&j.w, parameters);
+    tn_json_key(&j.w, "context");
+    tn_json_i64(&j.w, e.context);
+    tn_json_key(&j.w, "kv_blocks");
+    tn_json_i64(&j.w, e.blocks_total);
+    tn_json_end_object(&j.w);
+    tn_cli_json_finish(&j);
+  } else {
+    tn_strbuf text = {0};
+    tn_strbuf_addf(&text, "serving %s at %s  (", s->name, url);
+    tn_strbuf_add_count_human(&text, parameters);
+    tn_strbuf_addf(&text, " parameters, context %" PRId64 ", %" PRId64 " KV blocks of 16 tokens, ",
+                   e.context, e.blocks_total);
+    tn_strbuf_add_bytes_human(&text, (double)(e.blocks_total * e.block_bytes));
+    tn_strbuf_add(&text, ")");
+    if (!text.failed) puts(text.data);
+    tn_strbuf_clear(&text);
+  }
+  fflush(stdout);
+}
+
+static void log_as_json(void *context, tn_log_level level, const char *room, const char *text) {
+  (void)context;
+  tn_strbuf line = {0};
+  tn_json_writer w = {.out = &line};
+  tn_json_begin_object(&w);
+  tn_json_key(&w, "time");
+  tn_json_f64(&w, (double)(tn_time_unix_us() / 1000) / 1e3);
+  tn_json_key(&w, "level");
+  tn_json_cstr(&w, tn_log_level_name(level));
+  tn_json_key(&w, "room");
+  tn_json_cstr(&w, room);
+  tn_json_key(&w, "text");
+  tn_json_cstr(&w, text);
+  tn_json_end_object(&w);
+  if (!line.failed) fprintf(stderr, "%s\n", line.data);
+  tn_strbuf_clear(&line);
+}
+
+static void log_as_text(void *context, tn_log_level level, const char *room, const char *text) {
+  (void)context;
+  fprintf(stderr, "%s: %s: %s\n", tn_log_level_name(level), room, text);
+}
+
+/* ---- running
+ * -------------------------------------------------------------------------------------------- */
+
+/* What runs may finish, new requests get 503 meanwhile; then the rest is cut. */
+static void drain(service *s, const serve_words *w) {
+  tn_engine_stats e = tn_engine_look(s->engine);
+  if (!w->json) {
+    fprintf(stderr,
+            "stopping: %" PRId64 " running and %" PRId64
+            " waiting requests may finish within %" PRId64 " s\n",
+            e.running, e.waiting, w->drain_seconds);
+  }
+  tn_api_drain(s->api);
+  tn_engine_drain(s->engine);
+  if (tn_engine_wait(s->engine, w->drain_seconds * 1000000)) return;
+  tn_engine_cancel(s->engine);
+  (void)tn_engine_wait(s->engine, 10000000);
+}
+
+static tn_status write_port_file(const service *s, const serve_words *w, tn_error *err) {
+  char text[16];
+  if (!w->port_file) return TN_OK;
+  snprintf(text, sizeof text, "%d\n", tn_http_server_port(s->server));
+  return tn_file_write_atomic(w->port_file, tn_str_of(text), err);
+}
+
+static const char *hint_for(const tn_error *err) {
+  if (strstr(err->text, "listening on"))
+    return "another port: --port 8001, or --port 0 for any free one";
+  if (strstr(err->text, "KV memory")) return "give it more: --kv-memory 1GiB";
+  if (err->status == TN_ERR_NOT_FOUND) {
+    return "a model folder holds config.json, model.safetensors and tokenizer.json; `tenon train` "
+           "makes one";
+  }
+  return NULL;
+}
+
+static int serve(const char *word, const serve_words *w) {
+  service s = {0};
+  tn_error err;
+  tn_log_to(w->json ? log_as_json : log_as_text, NULL,
+            w->json || w->verbose ? TN_LOG_INFO : TN_LOG_WARN);
+  tn_status status = open_service(&s, word, w, &err);
+  if (status == TN_OK) status = write_port_file(&s, w, &err);
+  if (status == TN_OK) {
+    say_ready(&s, w);
+    while (!tn_cli_stop_requested()) usleep(20000);
+    drain(&s, w);
+  }
+  close_service(&s);
+  return status == TN_OK ? 0 : tn_cli_fail(&err, hint_for(&err));
+}
+
+static bool in_range(const char *name, int64_t value, int64_t low, int64_t high) {
+  if (value >= low && value <= high) return true;
+  tn_cli_usage_error("%s %" PRId64 ", wants %" PRId64 " to %" PRId64, name, value, low, high);
+  return false;
+}
+
+static int run_serve(int argc, char **argv) {
+  serve_words w = {.host = "127.0.0.1",
+                   .port = 8000,
+                   .running_max = 16,
+                   .step_tokens = 512,
+                   .queue_max = 64,
+                   .kv_bytes = INT64_C(1) << 30,
+                   .body_bytes = 4 << 20,
+                   .drain_seconds = 30,
+                   .connections = 1024};
+  const tn_option options[] = {
+      {"--host", 0, TN_OPTION_TEXT, &w.host, "ADDRESS",
+       "where to listen (127.0.0.1: this machine only)"},
+      {"--port", 'p', TN_OPTION_INT, &w.port, "N", "0: any free one, which is printed (8000)"},
+      {"--port-file", 0, TN_OPTION_TEXT, &w.port_file, "FILE",
+       "write the port there once it listens"},
+      {"--name", 0, TN_OPTION_TEXT, &w.name, "NAME", "the model's name for clients (the folder's)"},
+      {"--max-running", 0, TN_OPTION_INT, &w.running_max, "N", "requests in one step (16)"},
+      {"--step-tokens", 0, TN_OPTION_INT, &w.step_tokens, "N", "tokens in one step (512)"},
+      {"--queue", 0, TN_OPTION_INT, &w.queue_max, "N", "requests that may wait; more get 429 (64)"},
+      {"--context", 0, TN_OPTION_INT, &w.context, "N",
+       "tokens of prompt and answer (what the model can)"},
+      {"--kv-memory", 0, TN_OPTION_INT, &w.kv_bytes, "BYTES", "for keys and values (1GiB)"},
+      {"--max-body", 0, TN_OPTION_INT, &w.body_bytes, "BYTES",
+       "of a request; more gets 413 (4MiB)"},
+      {"--max-connections", 0, TN_OPTION_INT, &w.connections, "N", "open at once (1024)"},
+      {"--threads", 't', TN_OPTION_INT, &w.threads, "N", "for the model (all CPUs)"},
+      {"--drain-seconds", 0, TN_OPTION_INT, &w.drain_seconds, "N",
+       "for running requests after SIGTERM (30)"},
+      {"--verbose", 'v', TN_OPTION_FLAG, &w.verbose, NULL, "a line for each request"},
+      {"--json", 0, TN_OPTION_FLAG, &w.json, NULL, "the ready line and the log as JSON"},
+      {0}};
+  const tn_usage usage = {
+      .words = "tenon serve [options] FOLDER",
+      .about =
+          "Serves a model folder (or the newest checkpoint of a training run) with OpenAI's HTTP "
+          "interface:\n/v1/models, /v1/completions, /v1/chat/completions, /health, /metrics. "
+          "Ctrl-C or SIGTERM lets\nrunning requests finish and stops.",
+      .example =
+          "tenon serve runs/austen --port 8000\n  curl http://127.0.0.1:8000/v1/completions -d "
+          "'{\"prompt\": \"It is a truth\", \"max_tokens\": 20}'",
+      .options = options,
+      .words_min = 1,
+      .words_max = 1};
+  int32_t count;
+  int code = tn_args(&usage, argc, argv, &count);
+  if (code >= 0) return code;
+  if (!in_range("--port", w.port, 0, 65535) || !in_range("--max-running", w.running_max, 1, 1024) ||
+      !in_range("--step-tokens", w.step_tokens, w.running_max, 1 << 16) ||
+      !in_range("--queue", w.queue_max, 1, 1 << 16) ||
+      !in_range("--context", w.context, 0, 1 << 24) ||
+      !in_range("--kv-memory", w.kv_bytes, 1, INT64_C(1) << 50) ||
+      !in_range("--max-body", w.body_bytes, 1, 1 << 30) ||
+      !in_range("--max-connections", w.connections, 2, 1 << 16) ||
+      !in_range("--threads", w.threads, 0, 1024) ||
+      !in_range("--drain-seconds", w.drain_seconds, 0, 86400)) {
+    return TN_EXIT_USAGE;
+  }
+  return serve(argv[1], &w);
+}
+
+const tn_command tn_command_serve = {"serve", "answer requests with a model (OpenAI's interface)",
+                                     run_serve};
