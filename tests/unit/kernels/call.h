@@ -1,8 +1,8 @@
 /* call.h - a random call of any row of ops.def: sizes, tensors, values, and guards around them.
  *
  * Every tensor lies in a buffer of its own between two zones of a known byte; call_guards_hold says
- * whether they still have it.  Values are normal numbers rounded to the tensor's type, index tensors
- * point where the row allows, statistics are plausible. */
+ * whether they still have it.  Values are normal numbers rounded to the tensor's type, index
+ * tensors point where the row allows, statistics are plausible. */
 /* SPDX-License-Identifier: Apache-2.0 */
 #ifndef TN_TESTS_KERNELS_CALL_H
 #define TN_TESTS_KERNELS_CALL_H
@@ -51,21 +51,26 @@ static inline int seed_setup(void **state) {
 static inline int64_t draw_below(int64_t n) {
   return (int64_t)tn_random_below(test_seed, 1, test_draws++, (uint64_t)n);
 }
-static inline int64_t draw(int64_t min, int64_t max) { return min + draw_below(max - min + 1); }
-static inline double draw_normal(void) { return tn_random_normal(test_seed, 2, test_draws++); }
+static inline int64_t draw(int64_t min, int64_t max) {
+  return min + draw_below(max - min + 1);
+}
+static inline double draw_normal(void) {
+  return tn_random_normal(test_seed, 2, test_draws++);
+}
 
 /* ---- sizes ---- */
 
-/* How large random sizes are: ONE all 1; EMPTY the rows are 0; SMALL for gradients; ODD anything. */
+/* How large random sizes are: ONE all 1; EMPTY the rows are 0; SMALL for gradients; ODD anything.
+ */
 typedef enum call_sizes { SIZES_ONE, SIZES_EMPTY, SIZES_SMALL, SIZES_ODD } call_sizes;
 
 static inline int64_t size_max(tn_op_id op, tn_str name) {
   static const struct {
     const char *name;
     int64_t max;
-  } list[] = {{"T", 130}, {"C", 200}, {"V", 300}, {"M", 70}, {"N", 150},   {"K", 600}, {"H", 5},
-              {"D", 80},  {"P", 40},  {"B", 3},   {"G", 5},  {"Hkv", 3},   {"S", 4},   {"L", 5},
-              {"R", 20},  {"F", 300}, {"n", 40000}, {"one", 1}};
+  } list[] = {{"T", 130}, {"C", 200}, {"V", 300}, {"M", 70},  {"N", 150},   {"K", 600},
+              {"H", 5},   {"D", 80},  {"P", 40},  {"B", 3},   {"G", 5},     {"Hkv", 3},
+              {"S", 4},   {"L", 5},   {"R", 20},  {"F", 300}, {"n", 40000}, {"one", 1}};
   bool paged = op == TN_OP_kv_write || op == TN_OP_attention_paged;
   if (paged && tn_str_is(name, "N")) return 12;
   for (size_t i = 0; i < sizeof list / sizeof list[0]; i++)
@@ -76,8 +81,8 @@ static inline int64_t size_max(tn_op_id op, tn_str name) {
 
 static inline int64_t draw_size(tn_op_id op, tn_str name, call_sizes mode) {
   int64_t max = size_max(op, name);
-  bool rows = tn_str_is(name, "T") || tn_str_is(name, "M") || tn_str_is(name, "R") ||
-              tn_str_is(name, "n");
+  bool rows =
+      tn_str_is(name, "T") || tn_str_is(name, "M") || tn_str_is(name, "R") || tn_str_is(name, "n");
   if (mode == SIZES_ONE) return 1;
   if (mode == SIZES_EMPTY && rows) return 0;
   if (mode == SIZES_SMALL) return draw(1, max < 5 ? max : 5);
@@ -168,9 +173,10 @@ static inline void fill_index(call *c, int32_t i) {
     limit = call_named(c, "k_cache")->shape[0] * call_named(c, "k_cache")->shape[2];
     uint64_t stream = (uint64_t)draw_below(1000);
     for (int64_t j = 0; j < count; j++)
-      set(t, j, j >= limit || draw_below(5) == 0
-                    ? -1.0
-                    : (double)tn_random_permute(test_seed, stream, (uint64_t)j, (uint64_t)limit));
+      set(t, j,
+          j >= limit || draw_below(5) == 0
+              ? -1.0
+              : (double)tn_random_permute(test_seed, stream, (uint64_t)j, (uint64_t)limit));
     return;
   }
   for (int64_t j = 0; j < count; j++)
@@ -191,8 +197,8 @@ static inline void fill_values(call *c, int32_t i) {
 /* A backward row of attention needs out and lse that belong to its q, k, v. */
 static inline void fill_attention(call *c) {
   tn_attention_backward_args *b = (void *)c->args;
-  tn_attention_args a = {.out = b->out, .lse = b->lse, .q = b->q, .k = b->k, .v = b->v,
-                         .scale = b->scale};
+  tn_attention_args a = {
+      .out = b->out, .lse = b->lse, .q = b->q, .k = b->k, .v = b->v, .scale = b->scale};
   tn_error err = {0};
   if (tn_ops_ref()->attention(NULL, &a, &err)) fail_msg("%s", err.text);
 }
@@ -217,7 +223,7 @@ static inline void call_open(call *c, tn_op_id op, call_sizes mode, tn_dtype rea
   assert_true(c->info->args_bytes <= sizeof c->args);
   for (int32_t i = 0; i < c->info->tensor_count; i++) {
     tn_op_kind kind = c->info->tensors[i].kind;
-    tn_dtype dtype = kind == TN_KIND_INDEX ? TN_I32
+    tn_dtype dtype = kind == TN_KIND_INDEX  ? TN_I32
                      : kind == TN_KIND_STAT ? (real == TN_F64 ? TN_F64 : TN_F32)
                      : pick                 ? pick()
                                             : real;
@@ -234,7 +240,8 @@ static inline void call_open(call *c, tn_op_id op, call_sizes mode, tn_dtype rea
   if (op == TN_OP_attention_backward) fill_attention(c);
 }
 
-/* The same call with its own tensors; reals and statistics as `dtype` unless it is TN_DTYPE_COUNT. */
+/* The same call with its own tensors; reals and statistics as `dtype` unless it is TN_DTYPE_COUNT.
+ */
 static inline void call_copy(call *to, call *from, tn_dtype dtype) {
   *to = *from;
   for (int32_t i = 0; i < to->info->tensor_count; i++) {
@@ -258,11 +265,13 @@ static inline tn_status call_run(const tn_ops *ops, tn_stream *stream, call *c, 
   switch (c->op) {
 #define TN_GRAD(forward, backward)
 #define TN_OP(name, summary, tensors, scalars) \
-  case TN_OP_##name: return ops->name(stream, args, err);
+  case TN_OP_##name:                           \
+    return ops->name(stream, args, err);
 #include "kernels/ops.def"
 #undef TN_OP
 #undef TN_GRAD
-    case TN_OP_COUNT: break;
+    case TN_OP_COUNT:
+      break;
   }
   return TN_ERR_ARGUMENT;
 }
