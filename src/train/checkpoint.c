@@ -47,7 +47,7 @@ static tn_status write_moments(const char *folder, const tn_optimizer *optimizer
                                {"optimizer.v", tn_optimizer_v(optimizer)}};
   const char *metadata[] = {"format", "pt"};
   tn_status status = path_of(&path, err, "%s/optimizer.safetensors", folder);
-  if (status == TN_OK) status = tn_safetensors_write(path.data, tensors, 2, metadata, 2, err);
+  if (status == TN_OK) status = tn_safetensors_write(path.data, tensors, 2, metadata, 1, err);
   tn_strbuf_clear(&path);
   return status;
 }
