@@ -1,0 +1,304 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <stdio.h>
+
+#include "columns/ipc_format.h"
+
+#define FIELDS_MAX 100000
+
+enum { SCHEMA_ENDIANNESS, SCHEMA_FIELDS, SCHEMA_METADATA };
+enum {
+  FIELD_NAME,
+  FIELD_NULLABLE,
+  FIELD_TYPE_TYPE,
+  FIELD_TYPE,
+  FIELD_DICTIONARY,
+  FIELD_CHILDREN,
+  FIELD_METADATA
+};
+enum { PAIR_KEY, PAIR_VALUE };
+enum { TYPE_INT = 2, TYPE_FLOATING = 3, TYPE_BINARY = 4, TYPE_UTF8 = 5, TYPE_BOOL = 6 };
+enum { TYPE_DATE = 8, TYPE_TIMESTAMP = 10 };
+static const char *const type_names[] = {"none",
+                                         "null",
+                                         "int",
+                                         "floating point",
+                                         "binary",
+                                         "utf8",
+                                         "bool",
+                                         "decimal",
+                                         "date",
+                                         "time",
+                                         "timestamp",
+                                         "interval",
+                                         "list",
+                                         "struct",
+                                         "union",
+                                         "fixed-size binary",
+                                         "fixed-size list",
+                                         "map",
+                                         "duration",
+                                         "large binary",
+                                         "large utf8",
+                                         "large list",
+                                         "run-end encoded",
+                                         "binary view",
+                                         "utf8 view",
+                                         "list view",
+                                         "large list view"};
+
+/* ---- writing ---- */
+static size_t add_pair(tn_strbuf *b, tn_str key, tn_str value) {
+  tn_flat_field fields[] = {{PAIR_KEY, 4}, {PAIR_VALUE, 4}};
+  size_t table = tn_flat_add_table(b, fields, 2);
+  tn_flat_point(b, fields[0].at, tn_flat_add_str(b, key));
+  tn_flat_point(b, fields[1].at, tn_flat_add_str(b, value));
+  return table;
+}
+
+static size_t add_metadata(tn_strbuf *b, const char *metadata) {
+  int32_t pairs;
+  memcpy(&pairs, metadata, 4);
+  size_t vector = tn_flat_add_vector(b, NULL, (uint32_t)pairs, 4, 4);
+  int64_t at = 4;
+  for (int32_t i = 0; i < pairs; i++) {
+    tn_str key = tn_metadata_next(metadata, &at), value = tn_metadata_next(metadata, &at);
+    tn_flat_point(b, vector + 4 + 4 * (size_t)i, add_pair(b, key, value));
+  }
+  return vector;
+}
+
+static size_t add_timestamp(tn_strbuf *b, tn_column_type type) {
+  const char *format = tn_column_type_format(type); /* "tsu:UTC" */
+  uint64_t unit = format[2] == 'm' ? 1 : format[2] == 'u' ? 2 : 3;
+  tn_flat_field fields[] = {{0, 2, unit}, {1, 4}};
+  bool zoned = format[4] != '\0';
+  size_t table = tn_flat_add_table(b, fields, zoned ? 2 : 1);
+  if (zoned) tn_flat_point(b, fields[1].at, tn_flat_add_str(b, tn_str_of(format + 4)));
+  return table;
+}
+
+static size_t add_type(tn_strbuf *b, tn_column_type type, uint64_t *kind) {
+  tn_flat_field one[] = {{0, 2}};
+  tn_flat_field integer[] = {{0, 4, (uint64_t)tn_column_type_bits(type)}, {1, 1}};
+  switch (type) {
+    case TN_COLUMN_BOOL:
+      *kind = TYPE_BOOL;
+      return tn_flat_add_table(b, NULL, 0);
+    case TN_COLUMN_STRING:
+      *kind = TYPE_UTF8;
+      return tn_flat_add_table(b, NULL, 0);
+    case TN_COLUMN_BINARY:
+      *kind = TYPE_BINARY;
+      return tn_flat_add_table(b, NULL, 0);
+    case TN_COLUMN_FLOAT:
+    case TN_COLUMN_DOUBLE:
+      *kind = TYPE_FLOATING;
+      one[0].value = type == TN_COLUMN_FLOAT ? 1 : 2;
+      return tn_flat_add_table(b, one, 1);
+    case TN_COLUMN_DATE32:
+      *kind = TYPE_DATE;
+      return tn_flat_add_table(b, one, 1); /* 0: days */
+    case TN_COLUMN_TIMESTAMP_MS:
+    case TN_COLUMN_TIMESTAMP_US:
+    case TN_COLUMN_TIMESTAMP_NS:
+    case TN_COLUMN_TIMESTAMP_US_UTC:
+      *kind = TYPE_TIMESTAMP;
+      return add_timestamp(b, type);
+    default: /* lower-case formats of the C Data Interface are the signed integers */
+      *kind = TYPE_INT;
+      integer[1].value = tn_column_type_format(type)[0] >= 'a';
+      return tn_flat_add_table(b, integer, 2);
+  }
+}
+
+static size_t add_field(tn_strbuf *b, const ArrowSchema *field, tn_column_type type) {
+  tn_flat_field fields[] = {
+      {FIELD_NAME, 4},      {FIELD_TYPE, 4},
+      {FIELD_CHILDREN, 4},  {FIELD_NULLABLE, 1, (field->flags & ARROW_FLAG_NULLABLE) != 0},
+      {FIELD_TYPE_TYPE, 1}, {FIELD_METADATA, 4}};
+  uint64_t kind = 0;
+  size_t table = tn_flat_add_table(b, fields, field->metadata ? 6 : 5);
+  tn_flat_point(b, fields[0].at, tn_flat_add_str(b, tn_str_of(field->name ? field->name : "")));
+  tn_flat_point(b, fields[1].at, add_type(b, type, &kind));
+  tn_flat_point(b, fields[2].at, tn_flat_add_vector(b, NULL, 0, 4, 4));
+  if (field->metadata) tn_flat_point(b, fields[5].at, add_metadata(b, field->metadata));
+  if (!b->failed) b->data[fields[4].at] = (char)kind;
+  return table;
+}
+
+size_t tn_ipc_add_schema(tn_strbuf *b, const ArrowSchema *schema, const tn_column_type *types,
+                         const char *metadata) {
+  tn_flat_field fields[] = {{SCHEMA_ENDIANNESS, 2}, {SCHEMA_FIELDS, 4}, {SCHEMA_METADATA, 4}};
+  size_t table = tn_flat_add_table(b, fields, metadata ? 3 : 2);
+  size_t vector = tn_flat_add_vector(b, NULL, (uint32_t)schema->n_children, 4, 4);
+  tn_flat_point(b, fields[1].at, vector);
+  for (int64_t i = 0; i < schema->n_children; i++)
+    tn_flat_point(b, vector + 4 + 4 * (size_t)i, add_field(b, schema->children[i], types[i]));
+  if (metadata) tn_flat_point(b, fields[2].at, add_metadata(b, metadata));
+  return table;
+}
+
+/* ---- reading ---- */
+static tn_status unsupported(const char *name, const char *type, tn_error *err) {
+  return tn_fail(err, TN_ERR_UNSUPPORTED, "column \"%.100s\": Arrow type %s", name, type);
+}
+
+static void int_format(const tn_flat_table *type, char *out) {
+  int64_t bits = tn_flat_int(type, 0, 4, 0);
+  bool is_signed = tn_flat_int(type, 1, 1, 0) != 0;
+  const char *letter = bits == 8 ? "cC" : bits == 16 ? "sS" : bits == 32 ? "iI" : "lL";
+  if (bits == 8 || bits == 16 || bits == 32 || bits == 64)
+    snprintf(out, 2, "%c", letter[!is_signed]);
+}
+
+/* The C Data Interface's format; "" for a type beyond the list. */
+static void format_of(int64_t kind, const tn_flat_table *type, char *out, size_t room) {
+  int64_t unit;
+  tn_str zone;
+  switch (kind) {
+    case TYPE_INT:
+      int_format(type, out);
+      break;
+    case TYPE_FLOATING:
+      unit = tn_flat_int(type, 0, 2, 0);
+      snprintf(out, room, "%s", unit == 1 ? "f" : unit == 2 ? "g" : "");
+      break;
+    case TYPE_BINARY:
+      snprintf(out, room, "z");
+      break;
+    case TYPE_UTF8:
+      snprintf(out, room, "u");
+      break;
+    case TYPE_BOOL:
+      snprintf(out, room, "b");
+      break;
+    case TYPE_DATE:
+      snprintf(out, room, "%s", tn_flat_int(type, 0, 2, 1) == 0 ? "tdD" : "");
+      break;
+    case TYPE_TIMESTAMP:
+      unit = tn_flat_int(type, 0, 2, 0);
+      zone = tn_flat_get_str(type, 1);
+      if (unit >= 0 && unit < 4 && zone.length < room - 8)
+        snprintf(out, room, "ts%c:%.*s", "smun"[unit], TN_STR_ARG(zone));
+      break;
+    default:
+      break;
+  }
+}
+
+static tn_status column_type(const tn_flat_table *field, const char *name, tn_column_type *out,
+                             tn_error *err) {
+  int64_t kind = (uint8_t)tn_flat_int(field, FIELD_TYPE_TYPE, 1, 0);
+  tn_flat_table type = tn_flat_get_table(field, FIELD_TYPE);
+  size_t known = sizeof type_names / sizeof *type_names;
+  const char *type_name = kind < (int64_t)known ? type_names[kind] : "of an unknown number";
+  if (tn_flat_has(field, FIELD_DICTIONARY)) return unsupported(name, "dictionary", err);
+  char format[64] = "";
+  format_of(kind, &type, format, sizeof format);
+  if (!*format) return unsupported(name, type_name, err);
+  const ArrowSchema like = {.format = format, .name = name};
+  return tn_column_type_of(&like, out, err);
+}
+
+/* What is made of the metadata while reading.  Offsets of a hostile file may all lead to the same
+ * bytes: `unfolded_bytes` counts what they come to, which must not outgrow the file. */
+typedef struct schema_parts {
+  size_t unfolded_bytes;
+  char **names;
+  tn_column_type *types;
+  bool *nullable;
+  tn_arena arena;
+  tn_strbuf blob;
+} schema_parts;
+
+static bool unfolds_too_far(schema_parts *p, const tn_flat_view *view, size_t bytes) {
+  p->unfolded_bytes += bytes;
+  return p->unfolded_bytes > 2 * view->bytes + 1024;
+}
+
+static void add_pair_part(tn_strbuf *blob, tn_str text) {
+  int32_t length = (int32_t)text.length;
+  tn_strbuf_append(blob, &length, 4);
+  tn_strbuf_add_str(blob, text);
+}
+
+/* KeyValue tables to the C Data Interface's encoding; an absent vector leaves p->blob empty. */
+static void parse_metadata(const tn_flat_table *t, int32_t slot, schema_parts *p) {
+  tn_flat_vector v = tn_flat_get_vector(t, slot, 4);
+  tn_strbuf_reset(&p->blob);
+  if (v.count == 0 || v.count > INT32_MAX) return;
+  tn_strbuf_append(&p->blob, &v.count, 4);
+  for (uint32_t i = 0; i < v.count && !v.view->bad; i++) {
+    tn_flat_table pair = tn_flat_item(&v, i);
+    tn_str key = tn_flat_get_str(&pair, PAIR_KEY), value = tn_flat_get_str(&pair, PAIR_VALUE);
+    if (unfolds_too_far(p, v.view, key.length + value.length)) v.view->bad = true;
+    if (v.view->bad) return;
+    add_pair_part(&p->blob, key);
+    add_pair_part(&p->blob, value);
+  }
+}
+
+static tn_status malformed(tn_error *err) {
+  return tn_fail(err, TN_ERR_DATA, "the Arrow schema's metadata is malformed");
+}
+
+static tn_status parse_field(const tn_flat_vector *fields, uint32_t i, schema_parts *p,
+                             tn_error *err) {
+  tn_flat_table field = tn_flat_item(fields, i);
+  tn_str name = tn_flat_get_str(&field, FIELD_NAME);
+  if (fields->view->bad || unfolds_too_far(p, fields->view, name.length) ||
+      (name.length && memchr(name.data, '\0', name.length)) || !tn_utf8_valid(name))
+    return malformed(err);
+  p->names[i] = tn_arena_strndup(&p->arena, name.data ? name.data : "", name.length);
+  if (!p->names[i]) return tn_fail_memory(err, "Arrow schema", name.length);
+  p->nullable[i] = tn_flat_int(&field, FIELD_NULLABLE, 1, 0) != 0;
+  TN_TRY(column_type(&field, p->names[i], &p->types[i], err));
+  return fields->view->bad ? malformed(err) : TN_OK;
+}
+
+static tn_status set_metadata(ArrowSchema *schema, const tn_flat_table *t, int32_t slot,
+                              schema_parts *p, tn_error *err) {
+  parse_metadata(t, slot, p);
+  if (t->view->bad) return malformed(err);
+  TN_TRY(tn_strbuf_check(&p->blob, err));
+  return p->blob.length ? tn_schema_set_metadata(schema, p->blob.data, err) : TN_OK;
+}
+
+static tn_status parse_fields(const tn_flat_table *table, const tn_flat_vector *fields,
+                              schema_parts *p, ArrowSchema *out, tn_error *err) {
+  for (uint32_t i = 0; i < fields->count; i++) TN_TRY(parse_field(fields, i, p, err));
+  TN_TRY(tn_schema_new(out, (const char *const *)p->names, p->types, fields->count, err));
+  for (uint32_t i = 0; i < fields->count; i++) {
+    tn_flat_table field = tn_flat_item(fields, i);
+    out->children[i]->flags = p->nullable[i] ? ARROW_FLAG_NULLABLE : 0;
+    TN_TRY(set_metadata(out->children[i], &field, FIELD_METADATA, p, err));
+  }
+  return set_metadata(out, table, SCHEMA_METADATA, p, err);
+}
+
+tn_status tn_ipc_parse_schema(const tn_flat_table *table, ArrowSchema *out, tn_column_type **types,
+                              tn_error *err) {
+  schema_parts p = {0};
+  memset(out, 0, sizeof *out);
+  if (!table->view || table->view->bad) return malformed(err);
+  if (tn_flat_int(table, SCHEMA_ENDIANNESS, 2, 0) != 0)
+    return tn_fail(err, TN_ERR_UNSUPPORTED, "big-endian Arrow data");
+  tn_flat_vector fields = tn_flat_get_vector(table, SCHEMA_FIELDS, 4);
+  if (fields.count > FIELDS_MAX)
+    return tn_fail(err, TN_ERR_LIMIT, "%u columns, limit %d", fields.count, FIELDS_MAX);
+  p.names = tn_arena_alloc(&p.arena, fields.count, sizeof *p.names);
+  p.nullable = tn_arena_alloc(&p.arena, fields.count, sizeof *p.nullable);
+  p.types = tn_alloc(fields.count, sizeof *p.types);
+  tn_status status = p.names && p.nullable && p.types
+                         ? parse_fields(table, &fields, &p, out, err)
+                         : tn_fail_memory(err, "Arrow schema", fields.count * sizeof *p.names);
+  if (status == TN_OK) {
+    *types = p.types;
+  } else {
+    tn_free(p.types);
+    tn_schema_clear(out);
+  }
+  tn_arena_clear(&p.arena);
+  tn_strbuf_clear(&p.blob);
+  return status;
+}
