@@ -146,7 +146,8 @@ static tn_status start_column(parquet_scan *scan, const tn_parquet_group_meta *g
 
 static tn_status start_group(parquet_scan *scan, tn_error *err) {
   const tn_parquet_group_meta *group = &scan->file->footer.groups[scan->group];
-  for (int64_t i = 0; i < scan->column_count; i++) {
+  /* An empty row group may have chunks that begin nowhere. */
+  for (int64_t i = 0; i < scan->column_count && group->rows > 0; i++) {
     tn_status status = start_column(scan, group, &scan->columns[i], err);
     if (status != TN_OK) return in_column(scan, &scan->columns[i], status, err);
   }
