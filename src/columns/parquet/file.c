@@ -60,6 +60,9 @@ static tn_status check_groups(tn_parquet_file *file, tn_error *err) {
     }
     if (__builtin_add_overflow(rows, group->rows, &rows)) rows = -1;
   }
+  if (file->leaf_count == 0 && rows != 0) {
+    return tn_fail(err, TN_ERR_DATA, "%lld rows without a column", (long long)rows);
+  }
   if (footer->rows == 0 && rows > 0) footer->rows = rows;
   if (rows == footer->rows) return TN_OK;
   return tn_fail(err, TN_ERR_DATA, "the footer says %lld rows, its row groups %lld",
