@@ -1,12 +1,18 @@
 /* parquet.h - Apache Parquet files (https://parquet.apache.org/docs/file-format) of flat columns.
  *
- *     "PAR1" | row group 0: column chunk (pages) ... | row group 1 ... | footer | footer size |
- * "PAR1"
+ *     "PAR1" | row group 0: column chunk (pages) ... | row group 1 ... | footer | its size | "PAR1"
  *
  * The reader verifies the CRC of every page that carries one, reads only the byte ranges of the
  * columns asked for, and never trusts a count from the file without a limit.  The writer writes
  * dictionary pages with fallback to PLAIN, definition levels in RLE, statistics, and a CRC for
  * every page.
+ *
+ * Read so far: flat columns in PLAIN, dictionary and RLE (booleans) encoding, data pages V1 and
+ * V2, the codecs below.  Everything else (nesting, DECIMAL, TIME, FLOAT16, DELTA_*,
+ * BYTE_STREAM_SPLIT, brotli, lz4) is TN_ERR_UNSUPPORTED naming file, column and what, when a scan
+ * asks for that column.  Three types come out changed: INT96 as timestamp[ns], UTC milliseconds as
+ * timestamp[us, UTC], UTC nanoseconds as timestamp[ns] (the same instants).  Strings are handed on
+ * as stored, UTF-8 or not.
  *
  * Thread: one a reader or writer. */
 /* SPDX-License-Identifier: Apache-2.0 */
@@ -30,7 +36,7 @@ typedef enum tn_parquet_codec {
 typedef struct tn_parquet_write_options { /* zero: the default, but codec 0 is "uncompressed" */
   tn_parquet_codec codec;
   int32_t level;            /* zstd: default 1 */
-  int64_t row_group_rows;   /* default 122,880 */
+  int64_t row_group_rows;   /* default 122,880; fewer where a group would buffer over 256 MiB */
   int64_t page_bytes;       /* uncompressed, default 1 MiB */
   int64_t dictionary_bytes; /* limit before falling back to PLAIN; default 1 MiB */
   bool no_dictionary;
