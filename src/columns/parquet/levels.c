@@ -6,13 +6,12 @@
 /* ---- packing: one function a width, so that every shift is a constant ---------------------------
  */
 
-#define WIDTHS(X)                                                                                  \
-  X(1)                                                                                             \
-  X(2)                                                                                             \
-  X(3)                                                                                             \
-  X(4)                                                                                             \
-  X(5) X(6) X(7) X(8) X(9) X(10) X(11) X(12) X(13) X(14) X(15) X(16) X(17) X(18) X(19) X(20) X(21) \
-      X(22) X(23) X(24) X(25) X(26) X(27) X(28) X(29) X(30) X(31) X(32)
+#define WIDTHS_8(X, a, b, c, d, e, f, g, h) X(a) X(b) X(c) X(d) X(e) X(f) X(g) X(h)
+#define WIDTHS(X)                             \
+  WIDTHS_8(X, 1, 2, 3, 4, 5, 6, 7, 8)         \
+  WIDTHS_8(X, 9, 10, 11, 12, 13, 14, 15, 16)  \
+  WIDTHS_8(X, 17, 18, 19, 20, 21, 22, 23, 24) \
+  WIDTHS_8(X, 25, 26, 27, 28, 29, 30, 31, 32)
 
 static inline uint32_t mask_of(int32_t width) {
   return width == 32 ? UINT32_MAX : ((uint32_t)1 << width) - 1;
