@@ -395,8 +395,7 @@ tn_status tn_parquet_column_writer_add(tn_parquet_column_writer *w, const ArrowA
   return TN_OK;
 }
 
-/* ---- the end of a row group -------------------------------------------------------------------
- */
+/* ---- the end of a row group ------------------------------------------------------------------ */
 
 tn_status tn_parquet_column_writer_finish(tn_parquet_column_writer *w, char *room, tn_error *err) {
   if (w->in_dictionary) {

@@ -3,8 +3,7 @@
 
 #include "columns/parquet/bits.h"
 
-/* ---- packing: one function a width, so that every shift is a constant ---------------------------
- */
+/* ---- packing: one function a width, so that every shift is a constant ------------------------ */
 
 #define WIDTHS_8(X, a, b, c, d, e, f, g, h) X(a) X(b) X(c) X(d) X(e) X(f) X(g) X(h)
 #define WIDTHS(X)                             \
@@ -17,8 +16,7 @@ static inline uint32_t mask_of(int32_t width) {
   return width == 32 ? UINT32_MAX : ((uint32_t)1 << width) - 1;
 }
 
-/* One group of 8 values is `width` bytes.  Loads whole words, so it may read up to 7 bytes beyond.
- */
+/* One group of 8 values is `width` bytes.  Word loads read up to 7 bytes beyond. */
 static inline __attribute__((always_inline)) void unpack_group(const uint8_t *in, uint32_t *out,
                                                                const int32_t width) {
   const uint32_t mask = mask_of(width);

@@ -112,8 +112,7 @@ tn_status tn_parquet_plain_fixed(tn_parquet_form form, const uint8_t *in, int64_
                  (long long)count, 8 * tn_parquet_form_arrow(form));
 }
 
-/* ---- decoding byte arrays ----------------------------------------------------------------------
- */
+/* ---- decoding byte arrays -------------------------------------------------------------------- */
 
 static tn_status bytes_end_early(int64_t done, int64_t count, tn_error *err) {
   return tn_fail(err, TN_ERR_DATA, "the page ends after %lld of %lld byte arrays", (long long)done,
@@ -150,8 +149,7 @@ tn_status tn_parquet_plain_bytes(const uint8_t **in, const uint8_t *end, int32_t
   return TN_OK;
 }
 
-/* ---- encoding ----------------------------------------------------------------------------------
- */
+/* ---- encoding -------------------------------------------------------------------------------- */
 
 #define GATHER(name, from_type, to_type)                                                    \
   static int64_t name(const from_type *in, int64_t rows, const uint8_t *valid, int64_t bit, \

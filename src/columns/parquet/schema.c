@@ -3,8 +3,7 @@
 
 enum { DEPTH_MAX = 64, PATH_BYTES_MAX = 4096 };
 
-/* ---- reading: which Arrow type a leaf has ------------------------------------------------------
- */
+/* ---- reading: which Arrow type a leaf has ---------------------------------------------------- */
 
 static void take(tn_parquet_leaf *leaf, tn_column_type type, tn_parquet_form form) {
   leaf->why_not = NULL;
@@ -174,8 +173,7 @@ const char *tn_parquet_logical_text(const tn_parquet_logical *l) {
   }
 }
 
-/* ---- reading: walking the tree -----------------------------------------------------------------
- */
+/* ---- reading: walking the tree --------------------------------------------------------------- */
 
 typedef struct tree_walk {
   const tn_parquet_footer *footer;
@@ -250,8 +248,7 @@ tn_status tn_parquet_leaves(const tn_parquet_footer *footer, tn_arena *arena, tn
   return TN_OK;
 }
 
-/* ---- writing -----------------------------------------------------------------------------------
- */
+/* ---- writing --------------------------------------------------------------------------------- */
 
 static void integer(tn_parquet_element *e, int32_t physical, int8_t bits, bool is_signed) {
   e->physical = physical;

@@ -124,8 +124,7 @@ static void sliced_arrays(void **state) {
   tn_strbuf_clear(&bytes);
 }
 
-/* ---- statistics --------------------------------------------------------------------------------
- */
+/* ---- statistics ------------------------------------------------------------------------------ */
 
 static tn_parquet_file *one_column(tn_column_type type, const double *reals, const char **texts,
                                    int64_t count, tn_strbuf *bytes) {
@@ -202,8 +201,7 @@ static void zeros_keep_their_signs(void **state) {
   tn_strbuf_clear(&bytes);
 }
 
-/* ---- projection --------------------------------------------------------------------------------
- */
+/* ---- projection ------------------------------------------------------------------------------ */
 
 static void projection_reads_only_its_bytes(void **state) {
   tn_error err = {0};
@@ -246,8 +244,7 @@ static void projection_reads_only_its_bytes(void **state) {
   tn_strbuf_clear(&bytes);
 }
 
-/* ---- misuse and memory -------------------------------------------------------------------------
- */
+/* ---- misuse and memory ----------------------------------------------------------------------- */
 
 static void nulls_in_a_required_column(void **state) {
   tn_error err = {0};

@@ -156,8 +156,7 @@ static void page_limit(void **state) {
   tn_strbuf_clear(&bytes);
 }
 
-/* ---- files of others ----------------------------------------------------------------------------
- */
+/* ---- files of others ------------------------------------------------------------------------- */
 
 static tn_status read_path(const char *path, const tn_parquet_read_options *options, int64_t *rows,
                            tn_error *err) {

@@ -220,8 +220,7 @@ static void interner_numbers_in_order(void **state) {
   }
 }
 
-/* ---- statistics of long strings ----------------------------------------------------------------
- */
+/* ---- statistics of long strings -------------------------------------------------------------- */
 
 static void range_of(tn_column_type type, const char *data, size_t length, char *room,
                      tn_parquet_range *range) {
