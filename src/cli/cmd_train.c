@@ -152,7 +152,7 @@ static int failed(const command *c, const tn_train_result *r, const tn_error *er
              "this would not be the run in %s any more: give another with --set run=FOLDER, or "
              "start over with --fresh (removes its checkpoints)",
              c->config.run);
-  else if (err->status == TN_ERR_DATA && r->parameters > 0)
+  else if (err->status == TN_ERR_DATA && strncmp(err->text, "step ", 5) == 0)
     snprintf(hint, sizeof hint,
              "training diverged: a lower optimizer.lr, more optimizer.warmup_steps or a smaller "
              "optimizer.clip may help");

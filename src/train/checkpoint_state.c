@@ -93,6 +93,8 @@ static tn_status write_files(tn_json_writer *w, const char *folder, tn_error *er
 static tn_status write_object(tn_strbuf *out, const char *folder, const tn_train_state *s,
                               const tn_run_config *config, tn_error *err) {
   tn_json_writer w = {.out = out, .indent = 1};
+  uint64_t config_hash;
+  TN_TRY(tn_run_config_hash(config, &config_hash, err));
   tn_json_begin_object(&w);
   tn_json_key(&w, "format");
   tn_json_cstr(&w, format_name);
@@ -104,7 +106,7 @@ static tn_status write_object(tn_strbuf *out, const char *folder, const tn_train
   tn_json_key(&w, "loss_average");
   tn_json_f64(&w, s->loss_average);
   write_hex(&w, "token_set_hash", s->token_set_hash);
-  write_hex(&w, "config_hash", tn_run_config_hash(config));
+  write_hex(&w, "config_hash", config_hash);
   tn_json_key(&w, "config");
   tn_run_config_write_maths(config, &w);
   tn_json_key(&w, "files");

@@ -473,13 +473,14 @@ void tn_run_config_write_maths(const tn_run_config *c, tn_json_writer *w) {
   tn_strbuf_clear(&value);
 }
 
-uint64_t tn_run_config_hash(const tn_run_config *c) {
+tn_status tn_run_config_hash(const tn_run_config *c, uint64_t *out, tn_error *err) {
   tn_strbuf text = {0};
   tn_json_writer w = {.out = &text};
   tn_run_config_write_maths(c, &w);
-  uint64_t hash = text.failed ? 0 : tn_hash_bytes(text.data, text.length, 0);
+  tn_status status = tn_strbuf_check(&text, err);
+  if (status == TN_OK) *out = tn_hash_bytes(text.data, text.length, 0);
   tn_strbuf_clear(&text);
-  return hash;
+  return status;
 }
 
 tn_status tn_run_config_compare(const tn_run_config *c, const tn_json *maths, tn_error *err) {

@@ -80,7 +80,8 @@ tn_schedule tn_run_config_schedule(const tn_run_config *config);
 void tn_run_config_write(const tn_run_config *config, tn_strbuf *yaml);
 /* The keys that decide the numbers, as one JSON object of strings: {"batch.tokens": "64", ...}. */
 void tn_run_config_write_maths(const tn_run_config *config, tn_json_writer *w);
-uint64_t tn_run_config_hash(const tn_run_config *config); /* of those */
+TN_NODISCARD tn_status tn_run_config_hash(const tn_run_config *config, uint64_t *out,
+                                          tn_error *err); /* of those */
 /* Against such an object: TN_ERR_ARGUMENT names the first key that differs, with both values. */
 TN_NODISCARD tn_status tn_run_config_compare(const tn_run_config *config, const tn_json *maths,
                                              tn_error *err);

@@ -140,7 +140,10 @@ static void writes_what_it_reads(void **state) {
   assert_string_equal(again.data.text, "it's \"odd\": # text");
   tn_run_config_write(&again, &second);
   assert_string_equal(first.data, second.data);
-  assert_true(tn_run_config_hash(&c) == tn_run_config_hash(&again));
+  uint64_t before = 0, after = 1;
+  assert_int_equal(tn_run_config_hash(&c, &before, &err), TN_OK);
+  assert_int_equal(tn_run_config_hash(&again, &after, &err), TN_OK);
+  assert_true(before == after);
   tn_run_config_clear(&c);
   tn_run_config_clear(&again);
   tn_strbuf_clear(&first);
