@@ -345,11 +345,12 @@ static void on_completed(void *context, struct MHD_Connection *connection, void 
   x->over = true;
   if (!whole || (streaming && !ended)) atomic_store(&x->gone, true);
   bool last = x->holders == 0;
-  pthread_mutex_unlock(&x->lock);
+  const char *path = x->route ? x->route->path : NULL;
+  int64_t duration_us = tn_time_us() - x->started_us;
+  pthread_mutex_unlock(&x->lock); /* from here on another holder may free it */
   const tn_http_server_options *options = &server->options;
   if (options->observe) {
-    options->observe(options->context, x->route ? x->route->path : NULL, status,
-                     tn_time_us() - x->started_us, whole && !(streaming && !ended));
+    options->observe(options->context, path, status, duration_us, whole && !(streaming && !ended));
   }
   if (last) exchange_free(x);
 }

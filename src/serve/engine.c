@@ -326,6 +326,7 @@ static void run_step(tn_engine *e) {
   tn_error err = {TN_OK, ""};
   const float *logits = NULL;
   int32_t count = tn_scheduler_plan(e->scheduler, &plan);
+  publish(e); /* whoever sees a first token also sees its request running */
   if (count == 0) return;
   int64_t start_us = tn_time_us();
   tn_forward_batch b = build_batch(e, plan, count);
@@ -346,7 +347,6 @@ static void *engine_main(void *context) {
   tn_engine *e = context;
   while (take_new(e)) {
     drop_unwanted(e);
-    publish(e);
     run_step(e);
     publish(e);
   }

@@ -35,6 +35,7 @@ def folder(tmp_path_factory):
                                    "User: hello\nAssistant: hi there\n" * 10], trainer)
     tokenizer.save(str(out / "tokenizer.json"))
     torch.manual_seed(5)
+    torch.set_num_threads(1)  # the server needs the others
     config = LlamaConfig(vocab_size=tokenizer.get_vocab_size(), hidden_size=128, intermediate_size=352,
                          num_hidden_layers=4, num_attention_heads=4, num_key_value_heads=2,
                          max_position_embeddings=CONTEXT, tie_word_embeddings=False, bos_token_id=0,
@@ -259,6 +260,10 @@ def test_few_blocks_change_nothing(tenon, folder, server, tmp_path):
         with concurrent.futures.ThreadPoolExecutor(16) as pool:
             together = list(pool.map(lambda p: tight.complete(p, **how).choices[0].text, PROMPTS))
         assert tight.until_idle(5)["preemptions"] > 0
+        full = tight.complete([1] * 120, max_tokens=8, extra_body={"ignore_eos": True})
+        assert full.usage.total_tokens == 128
+        with pytest.raises(openai.BadRequestError):
+            tight.complete([1] * 120, max_tokens=9)
     assert together == alone
 
 
@@ -351,7 +356,6 @@ def test_long_prompts(server):
     with pytest.raises(openai.BadRequestError) as error:
         server.complete([1] * (CONTEXT - 5), max_tokens=6)
     assert "max_tokens is 6" in error.value.message
-    assert server.complete([1] * (CONTEXT - 5), max_tokens=5).usage.total_tokens <= CONTEXT
 
 
 def test_empty_prompt_starts_at_the_beginning(server):
@@ -424,8 +428,9 @@ def read_to_end(connection, got):
 
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_lets_running_requests_finish(tenon, folder, tmp_path, how):
-    with serving(tenon, folder, tmp_path) as s:
+    with serving(tenon, folder, tmp_path) as s, concurrent.futures.ThreadPoolExecutor(1) as pool:
         connection, got = long_stream(s, 3000)
+        reader = pool.submit(read_to_end, connection, got)  # or it is cut as a slow one
         s.process.send_signal(how)
         deadline = time.monotonic() + 10
         while s.request("GET", "/health")[0] != 503:
@@ -433,7 +438,7 @@ def test_a_signal_lets_running_requests_finish(tenon, folder, tmp_path, how):
         assert s.health()["status"] == "draining" and s.health()["running"] == 1
         status, answer = s.post("/v1/completions", {"prompt": "a"})
         assert (status, answer["error"]["code"]) == (503, "draining")
-        got = read_to_end(connection, got)
+        got = reader.result(60)
         assert b'"finish_reason":"length"' in got and b"data: [DONE]" in got
         assert s.process.wait(30) == 0
 
