@@ -104,6 +104,7 @@ static void observe(void *context, const char *path, int32_t status, int64_t dur
   atomic_fetch_add(&r->observed, 1);
 }
 
+static void hand_over(void *context, tn_http_exchange *x);
 static tn_http_route routes[16];
 
 static void start(rig *r, tn_http_server_options options) {
@@ -116,6 +117,7 @@ static void start(rig *r, tn_http_server_options options) {
   routes[n++] = (tn_http_route){"POST", "/hold", hold, r};
   routes[n++] = (tn_http_route){"POST", "/ticks", ticks, r};
   routes[n++] = (tn_http_route){"GET", "/flood", flood, r};
+  routes[n++] = (tn_http_route){"GET", "/handed", hand_over, r};
   routes[n++] = (tn_http_route){0};
   options.observe = observe;
   options.context = r;
@@ -351,6 +353,37 @@ static void *answer_late(void *context) {
   return NULL;
 }
 
+static void *answer_then_linger(void *context) {
+  tn_http_exchange *x = context;
+  tn_http_reply(x, 200, "text/plain", TN_STR("now"));
+  usleep(20000); /* the answer is out before the last holder lets go */
+  tn_http_drop(x);
+  return NULL;
+}
+
+static void hand_over(void *context, tn_http_exchange *x) {
+  rig *r = context;
+  pthread_create(&r->feeder, NULL, answer_then_linger, tn_http_share(x));
+}
+
+static void holders_may_outlive_the_answer(void **state) {
+  (void)state;
+  rig r;
+  start(&r, (tn_http_server_options){0});
+  tn_http_client *client;
+  tn_http_answer answer = {0};
+  tn_error err;
+  assert_int_equal(tn_http_client_new(&client, NULL, &err), TN_OK);
+  for (int i = 0; i < 20; i++) {
+    assert_int_equal(tn_http_get(client, url(&r, "/handed"), &answer, &err), TN_OK);
+    assert_string_equal(answer.body.data, "now");
+    pthread_join(r.feeder, NULL);
+  }
+  tn_http_answer_clear(&answer);
+  tn_http_client_free(client);
+  tn_http_server_close(r.server, 1000);
+}
+
 static void close_waits_for_answers(void **state) {
   (void)state;
   rig r;
@@ -454,6 +487,7 @@ int main(void) {
       cmocka_unit_test(slow_reader_is_cut),
       cmocka_unit_test(client_that_leaves_is_noticed),
       cmocka_unit_test(close_while_exchanges_are_held),
+      cmocka_unit_test(holders_may_outlive_the_answer),
       cmocka_unit_test(close_waits_for_answers),
       cmocka_unit_test(slow_senders_are_cut),
       cmocka_unit_test(taken_port_is_an_error),
