@@ -33,7 +33,7 @@ typedef struct report {
   const char *features[FEATURES_MAX];
   int32_t feature_count, cpus;
   int64_t memory_bytes, memory_free_bytes, disk_free_bytes;
-  char kernel[128], pcre_version[32];
+  char kernel[200], pcre_version[32];
   tn_gpu gpus[GPUS_MAX];
   int32_t gpu_count;
   const char *gpu_why;

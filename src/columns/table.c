@@ -3,7 +3,7 @@
 
 static const struct {
   const char *extension;
-  tn_table_format format;
+  tn_table_format format = TN_TABLE_CSV;
 } extensions[] = {
     {".csv", TN_TABLE_CSV},     {".tsv", TN_TABLE_TSV},   {".parquet", TN_TABLE_PARQUET},
     {".arrow", TN_TABLE_ARROW}, {".ipc", TN_TABLE_ARROW},
@@ -62,7 +62,7 @@ tn_status tn_table_open(tn_table *out, const char *path, const tn_table_read_opt
   static const tn_table_read_options defaults;
   *out = (tn_table){0};
   if (!options) options = &defaults;
-  tn_table_format format;
+  tn_table_format format = TN_TABLE_CSV;
   TN_TRY(tn_table_format_of(path, &format, err));
   tn_source *source;
   TN_TRY(tn_source_open_file(&source, path, err));
@@ -121,7 +121,7 @@ tn_status tn_table_writer_new(tn_table_writer **out, const char *path, const Arr
                               const tn_table_write_options *options, tn_error *err) {
   static const tn_table_write_options defaults;
   *out = NULL;
-  tn_table_format format;
+  tn_table_format format = TN_TABLE_CSV;
   TN_TRY(tn_table_format_of(path, &format, err));
   tn_table_writer *w = tn_alloc(1, sizeof *w);
   if (!w) return tn_fail_memory(err, "table writer", sizeof *w);
