@@ -3,7 +3,7 @@
 
 static const struct {
   const char *extension;
-  tn_table_format format = TN_TABLE_CSV;
+  tn_table_format format;
 } extensions[] = {
     {".csv", TN_TABLE_CSV},     {".tsv", TN_TABLE_TSV},   {".parquet", TN_TABLE_PARQUET},
     {".arrow", TN_TABLE_ARROW}, {".ipc", TN_TABLE_ARROW},
