@@ -17,7 +17,8 @@ struct tn_api {
   tn_http_route routes[10];
   char *model_path; /* "/v1/models/<name>" */
   int64_t started_us;
-  int64_t created; /* Unix seconds */
+  int64_t created;         /* Unix seconds */
+  int64_t token_bytes_max; /* of any token */
   atomic_bool draining;
 };
 
@@ -189,6 +190,14 @@ static bool copy_ids(draft *d, const tn_json *array, tn_ids *ids) {
  * text. */
 static bool encode_text(draft *d, tn_str text, bool chat, tn_ids *ids) {
   tn_error err;
+  int64_t context = tn_engine_look(d->api->options.engine).context;
+  int64_t at_least = (int64_t)text.length / d->api->token_bytes_max;
+  if (at_least >= context) { /* megabytes need no encoding to be too long */
+    return tn_api_problem_set(&d->problem, 400, chat ? "messages" : "prompt",
+                              "context_length_exceeded",
+                              "the prompt has %zu bytes, at least %lld tokens, limit %lld tokens",
+                              text.length, (long long)at_least, (long long)context);
+  }
   tn_status status = tn_tokenizer_encode(d->api->options.tokenizer, text, !chat, ids, &err);
   if (status != TN_OK) return tn_api_problem_set(&d->problem, 500, NULL, NULL, "%s", err.text);
   if (ids->count > 0) return true;
@@ -361,6 +370,15 @@ static void post_chat(void *context, tn_http_exchange *x) {
  * -----------------------------------------------------------------------------------------------
  */
 
+static int64_t longest_token(const tn_tokenizer *t) {
+  int64_t longest = 1, count = tn_tokenizer_vocab_size(t);
+  for (int64_t id = 0; id < count; id++) {
+    int64_t bytes = (int64_t)tn_tokenizer_bytes(t, (int32_t)id).length;
+    if (bytes > longest) longest = bytes;
+  }
+  return longest;
+}
+
 tn_status tn_api_new(tn_api **out, const tn_api_options *options, tn_error *err) {
   for (const char *c = options->model_name; *c; c++) {
     if ((uint8_t)*c > ' ' && *c != '"' && *c != '\\' && *c != 0x7f) continue;
@@ -377,6 +395,7 @@ tn_status tn_api_new(tn_api **out, const tn_api_options *options, tn_error *err)
   }
   api->options = *options;
   api->model_path = path.data; /* keeps the buffer's memory */
+  api->token_bytes_max = longest_token(options->tokenizer);
   api->started_us = tn_time_us();
   api->created = tn_time_unix_us() / 1000000;
   const tn_http_route routes[] = {

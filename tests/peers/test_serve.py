@@ -354,6 +354,9 @@ def test_long_prompts(server):
     assert f"{CONTEXT + 5} tokens, limit {CONTEXT} tokens" in error.value.message
     assert error.value.code == "context_length_exceeded"
     with pytest.raises(openai.BadRequestError) as error:
+        server.complete("words and " * 100000)
+    assert f"limit {CONTEXT} tokens" in error.value.message
+    with pytest.raises(openai.BadRequestError) as error:
         server.complete([1] * (CONTEXT - 5), max_tokens=6)
     assert "max_tokens is 6" in error.value.message
 
