@@ -141,7 +141,8 @@ static tn_status open_run(loop *l, tn_error *err) {
   TN_TRY(open_trainer(l, step, err));
   if (l->options->fresh) TN_TRY(tn_run_folder_empty(&l->folder, err));
   if (l->options->from) TN_TRY(tn_checkpoint_go_back(l->config->run, step, err));
-  TN_TRY(tn_checkpoint_prune(l->config->run, 0, err));
+  /* What a kill between the last save and its tidying left undone. */
+  TN_TRY(tn_checkpoint_prune(l->config->run, l->config->checkpoint.keep, err));
   TN_TRY(open_log(l, err));
   l->result->saved_step = step;
   l->result->start_step = l->result->step = step_of(l);

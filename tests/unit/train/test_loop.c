@@ -173,6 +173,19 @@ static void more_steps_go_on(void **state) {
   assert_int_equal(w.steps, 3);
 }
 
+/* A run killed between its last save and the tidying behind it: the next start tidies. */
+static void old_checkpoints_go_at_the_next_start(void **state) {
+  witness w;
+  tn_train_result r;
+  tn_error err = {0};
+  assert_ok(run_with("checkpoint.keep=0", -1, (tn_train_options){0}, &w, &r, &err));
+  assert_true(tn_dir_exists("run/checkpoints/step-000005"));
+  assert_ok(run_with("checkpoint.keep=2", -1, (tn_train_options){0}, &w, &r, &err));
+  assert_false(tn_dir_exists("run/checkpoints/step-000005"));
+  assert_true(tn_dir_exists("run/checkpoints/step-000010"));
+  assert_true(tn_file_exists("run/latest/config.json"));
+}
+
 static void one_process_a_folder(void **state) {
   witness w;
   tn_train_result r;
@@ -250,6 +263,7 @@ int main(void) {
       cmocka_unit_test_setup(goes_back_to_a_checkpoint, begin),
       cmocka_unit_test_setup(refuses_other_maths_and_other_data, begin),
       cmocka_unit_test_setup(more_steps_go_on, begin),
+      cmocka_unit_test_setup(old_checkpoints_go_at_the_next_start, begin),
       cmocka_unit_test_setup(one_process_a_folder, begin),
       cmocka_unit_test_setup(a_validation_cut_short_is_made_up, begin),
       cmocka_unit_test_setup(divergence_is_an_error, begin),

@@ -25,10 +25,12 @@
 /* Becomes the current folder for the whole test program; removed by leave_folder. */
 static char test_folder[64];
 static inline int enter_folder(void **state) {
+  (void)state;
   snprintf(test_folder, sizeof test_folder, "/tmp/tenon-train-XXXXXX");
   return mkdtemp(test_folder) && chdir(test_folder) == 0 ? 0 : -1;
 }
 static inline int leave_folder(void **state) {
+  (void)state;
   return chdir("/") == 0 && tn_dir_remove(test_folder, NULL) == TN_OK ? 0 : -1;
 }
 
