@@ -1,8 +1,8 @@
 /* csv_split.h - bytes of a CSV file to a table of field positions.
  *
- * The text between `at` and `end` is cut into whole records; a record that runs over `end` is left for
- * the next call, unless `last` says that nothing follows.  Nothing is copied: a field points at its
- * text inside the quotes, doubled quotes still doubled.
+ * The text between `at` and `end` is cut into whole records; a record that runs over `end` is left
+ * for the next call, unless `last` says that nothing follows.  Nothing is copied: a field points at
+ * its text inside the quotes, doubled quotes still doubled.
  *
  *     rows x width fields, row after row; columns with slot -1 are only stepped over
  *
@@ -48,12 +48,13 @@ typedef struct tn_csv_splitter {
   int32_t fault_column;    /* from 0; for FEW and MANY: the number of fields found */
 } tn_csv_splitter;
 
-/* Cuts up to rows_max records into fields and moves `at` behind them; returns their number.  Fewer than
- * rows_max: `at` stands at an incomplete record, at the end, or at a fault. */
+/* Cuts up to rows_max records into fields and moves `at` behind them; returns their number.  Fewer
+ * than rows_max: `at` stands at an incomplete record, at the end, or at a fault. */
 int64_t tn_csv_split(tn_csv_splitter *s, tn_csv_field *fields, int64_t rows_max);
 
-/* The fields of one record of unknown width (the header): at most `room` are stored, all are counted.
- * -1: incomplete, or a fault; 0: there is no record.  Moves `at` only when at most `room`. */
+/* The fields of one record of unknown width (the header): at most `room` are stored, all are
+ * counted. -1: incomplete, or a fault; 0: there is no record.  Moves `at` only when at most `room`.
+ */
 int64_t tn_csv_split_header(tn_csv_splitter *s, tn_csv_field *fields, int64_t room);
 
 /* The text without the doubling of quotes; `to` has room for field->length bytes. */

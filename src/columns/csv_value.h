@@ -1,9 +1,10 @@
 /* csv_value.h - what a piece of text may be: bool, integer, real, date or time.
  *
- * Two uses: tn_csv_kinds says which types fit a text (inference narrows a column's set by it), and the
- * tn_csv_to_* functions make values.  The rules are strict so that nothing is lost on the way: "007" and
- * "+49" are text, an integer that int64 cannot hold is text, a time with digits below a microsecond is
- * text.  Declared types are read with `lenient`: there the caller has said what it is.
+ * Two uses: tn_csv_kinds says which types fit a text (inference narrows a column's set by it), and
+ * the tn_csv_to_* functions make values.  The rules are strict so that nothing is lost on the way:
+ * "007" and
+ * "+49" are text, an integer that int64 cannot hold is text, a time with digits below a microsecond
+ * is text.  Declared types are read with `lenient`: there the caller has said what it is.
  *
  * Texts must be readable for 16 bytes beyond their end.  Thread: any. */
 /* SPDX-License-Identifier: Apache-2.0 */
@@ -29,8 +30,8 @@ bool tn_csv_to_bool(tn_str text, bool *out); /* true, True, TRUE, false, False, 
 bool tn_csv_to_i64(tn_str text, bool lenient, int64_t *out);
 bool tn_csv_to_f64(tn_str text, bool lenient, double *out);
 bool tn_csv_to_date(tn_str text, int64_t *days); /* YYYY-MM-DD */
-/* YYYY-MM-DD[(T| )hh:mm[:ss[.f...]][Z|(+|-)hh[:]mm]] in units of 1/per_second; false too when the text
- * is finer than the unit or does not fit int64. */
+/* YYYY-MM-DD[(T| )hh:mm[:ss[.f...]][Z|(+|-)hh[:]mm]] in units of 1/per_second; false too when the
+ * text is finer than the unit or does not fit int64. */
 bool tn_csv_to_time(tn_str text, int64_t per_second, int64_t *out, bool *has_zone);
 
 #endif

@@ -28,7 +28,8 @@ typedef struct tn_shard_index { /* all zero is valid and empty */
 void tn_shard_index_clear(tn_shard_index *index);
 /* "tokens-00012-0123456789abcdef.arrow" */
 void tn_shard_name(char out[TN_SHARD_NAME_MAX], int64_t number, uint64_t hash);
-/* Whether a file in the folder could be one of ours (finished or not). */
+/* Whether a file in the folder is a shard, or a shard or index that a killed run left unfinished.
+ */
 bool tn_shard_name_is(const char *file);
 void tn_shard_index_write(const tn_shard_index *index, tn_strbuf *out);
 /* *out must be empty; on failure the caller clears it. */

@@ -1,9 +1,10 @@
 /* ops.h - the table of operations that a device fills, made from ops.def.
  *
  * Every operation is `tn_status op(tn_stream *stream, const tn_<op>_args *args, tn_error *err)`.
- * Callers go through tn_ops_for(device): its rows check shapes and types against ops.def (naming the
- * argument that does not fit) and then run the device's fastest implementation; a row that the device
- * leaves empty runs ref/ (plain C, any dtype, sums in double), and tn_op_source says which it is.
+ * Callers go through tn_ops_for(device): its rows check shapes and types against ops.def (naming
+ * the argument that does not fit) and then run the device's fastest implementation; a row that the
+ * device leaves empty runs ref/ (plain C, any dtype, sums in double), and tn_op_source says which
+ * it is.
  *
  *     ref/   the truth: simple loops, any floating type, accumulates in double
  *     cpu/   AVX2 and AVX-512 rows laid over ref by CPUID at first use
@@ -18,7 +19,7 @@
 
 #define TN_GRAD(forward, backward)
 #define T(role, name, kind, dims) tn_tensor name;
-#define S(type, name, example) type name;
+#define S(type, name, example)    type name;
 #define TN_OP(name, summary, tensors, scalars) \
   typedef struct tn_##name##_args {            \
     tensors scalars                            \
@@ -40,7 +41,7 @@ typedef enum tn_op_id {
 #define TN_OP(name, summary, tensors, scalars) TN_OP_##name,
 #include "kernels/ops.def"
 #undef TN_OP
-      TN_OP_COUNT
+  TN_OP_COUNT
 } tn_op_id;
 #undef TN_GRAD
 

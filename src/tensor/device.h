@@ -33,7 +33,7 @@ typedef struct tn_device_table {
 struct tn_device {
   tn_device_kind kind;
   int32_t index;
-  const char *name; /* "cpu", "cuda:0" */
+  const char *name;     /* "cpu", "cuda:0" */
   int64_t memory_bytes; /* in all */
   const tn_device_table *table;
   void *context; /* the device's own */

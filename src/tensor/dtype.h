@@ -9,17 +9,17 @@
 #include "base/str.h"
 
 /* id, bits, name, safetensors name.  A new type is a new row at the end. */
-#define TN_DTYPE_LIST(X)                                                                         \
-  X(TN_F32, 32, "float32", "F32")                                                                \
-  X(TN_F64, 64, "float64", "F64")                                                                \
-  X(TN_F16, 16, "float16", "F16")                                                                \
-  X(TN_BF16, 16, "bfloat16", "BF16")                                                             \
-  X(TN_I64, 64, "int64", "I64")                                                                  \
-  X(TN_I32, 32, "int32", "I32")                                                                  \
-  X(TN_I16, 16, "int16", "I16")                                                                  \
-  X(TN_I8, 8, "int8", "I8")                                                                      \
-  X(TN_U16, 16, "uint16", "U16")                                                                 \
-  X(TN_U8, 8, "uint8", "U8")                                                                     \
+#define TN_DTYPE_LIST(X)             \
+  X(TN_F32, 32, "float32", "F32")    \
+  X(TN_F64, 64, "float64", "F64")    \
+  X(TN_F16, 16, "float16", "F16")    \
+  X(TN_BF16, 16, "bfloat16", "BF16") \
+  X(TN_I64, 64, "int64", "I64")      \
+  X(TN_I32, 32, "int32", "I32")      \
+  X(TN_I16, 16, "int16", "I16")      \
+  X(TN_I8, 8, "int8", "I8")          \
+  X(TN_U16, 16, "uint16", "U16")     \
+  X(TN_U8, 8, "uint8", "U8")         \
   X(TN_BOOL, 8, "bool", "BOOL")
 
 typedef enum tn_dtype {
