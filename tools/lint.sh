@@ -34,7 +34,7 @@ report "$(printf '%s\n' "$ours" | xargs awk '
 for header in $(printf '%s\n' "$sources" | grep '\.h$'); do
   flags=
   case "$header" in *_avx512*.h) flags=-march=x86-64-v4 ;; *_avx2*.h) flags=-march=x86-64-v3 ;; esac
-  out=$(${CC:-gcc} -std=gnu11 -D_GNU_SOURCE -Wall -Wextra -Isrc -Iinclude $flags -fsyntax-only \
+  out=$(${CC:-gcc} -std=gnu11 -D_GNU_SOURCE -Wall -Wextra -Wno-unused-parameter -Isrc -Iinclude $flags -fsyntax-only \
     -x c "$header" 2>&1 | grep -E 'error|warning' | grep -v 'pragma once')
   report "$out"
 done
