@@ -16,16 +16,26 @@ void tn_shard_name(char out[TN_SHARD_NAME_MAX], int64_t number, uint64_t hash) {
   snprintf(out, TN_SHARD_NAME_MAX, "tokens-%05" PRId64 "-%016" PRIx64 ".arrow", number, hash);
 }
 
+/* "tokens-" digits "-" 16 hexadecimal digits ".arrow", cut off the front of *rest. */
+static bool cut_shard_name(tn_str *rest) {
+  size_t at = 7, digits = 0;
+  if (!tn_str_starts(*rest, TN_STR("tokens-"))) return false;
+  for (; at < rest->length && rest->data[at] >= '0' && rest->data[at] <= '9'; at++) digits++;
+  if (digits < 5 || rest->length < at + 23 || rest->data[at] != '-') return false;
+  tn_str tail = {rest->data + at + 17, rest->length - at - 17};
+  if (!tn_str_starts(tail, TN_STR(".arrow"))) return false;
+  *rest = (tn_str){tail.data + 6, tail.length - 6};
+  return true;
+}
+
 bool tn_shard_name_is(const char *file) {
   tn_str rest = tn_str_of(file);
-  if (!tn_str_starts(rest, TN_STR("tokens-"))) return false;
-  rest.data += 7;
-  rest.length -= 7;
-  size_t digits = 0;
-  while (digits < rest.length && rest.data[digits] >= '0' && rest.data[digits] <= '9') digits++;
-  if (digits < 5 || rest.length < digits + 23 || rest.data[digits] != '-') return false;
-  tn_str tail = {rest.data + digits + 17, rest.length - digits - 17};
-  return tn_str_starts(tail, TN_STR(".arrow")); /* a sink's temporary name has more behind it */
+  bool hidden = file[0] == '.'; /* what a sink calls a file before its commit: .name.<...>.tmp */
+  if (!hidden) return cut_shard_name(&rest) && rest.length == 0;
+  rest.data++;
+  rest.length--;
+  if (!tn_str_ends(rest, TN_STR(".tmp"))) return false;
+  return cut_shard_name(&rest) || tn_str_starts(rest, TN_STR("index.json."));
 }
 
 /* ---- writing

@@ -78,7 +78,7 @@ bool tn_pattern_needs_exact(uint32_t code) {
 /* `category`: "L" for all letters, "Lu" for one kind. */
 static void add_newer(tn_strbuf *out, tn_str category) {
   for (size_t i = 0; i < NEWER_COUNT; i++) {
-    if (memcmp(newer[i].category, category.data, category.length) != 0) continue;
+    if (!tn_str_starts(tn_str_of(newer[i].category), category)) continue;
     tn_strbuf_addf(out, "\\x{%x}", newer[i].first);
     if (newer[i].last > newer[i].first) tn_strbuf_addf(out, "-\\x{%x}", newer[i].last);
   }
@@ -136,6 +136,7 @@ static void translate_shorthand(translation *t, char letter) {
   if (kind == 'h') tn_strbuf_add(t->out, "0-9A-Fa-f");
   if (kind == 'w') {
     add_categories(t, word_categories, 4);
+    tn_strbuf_add(t->out, "\\x{b2}\\x{b3}\\x{b9}\\x{bc}-\\x{be}"); /* Oniguruma's own idea */
     if (t->exact) add_newer(t->out, TN_STR("L"));
   }
   close_set(t);

@@ -256,13 +256,22 @@ static void names_of_shards(void **state) {
   assert_true(tn_shard_name_is(name));
   tn_shard_name(name, 1234567, UINT64_MAX);
   assert_true(tn_shard_name_is(name));
+  assert_true(tn_shard_name_is(".tokens-00012-0000000000000abc.arrow.77-65abc-0.tmp"));
+  assert_true(tn_shard_name_is(".index.json.77-65abc-0.tmp"));
   static const char *const others[] = {"index.json",
                                        "tokens-1-2.arrow",
                                        "tokens-",
+                                       "",
+                                       ".",
+                                       "..",
                                        "notes.txt",
+                                       "index.json.tmp",
+                                       ".notes.77-65abc-0.tmp",
                                        "tokens-00012-0000000000000abc.parquet",
+                                       "tokens-00012-0000000000000abc.arrow.keep",
                                        "tokens-00012_0000000000000abc.arrow"};
-  for (int i = 0; i < 6; i++) assert_false(tn_shard_name_is(others[i]));
+  for (size_t i = 0; i < sizeof others / sizeof others[0]; i++)
+    assert_false(tn_shard_name_is(others[i]));
 }
 
 static void writer_survives_failing_allocations(void **state) {
