@@ -16,11 +16,12 @@ V     ?= 0
 Q     := $(if $(filter 0,$(V)),@)
 
 ROOMS := base net columns tensor kernels feed model train serve
-# closure: a room and everything that it may include, highest first (the order a linker wants)
+# closure: a room, the rooms it may include, and what those need; highest first (the order a linker wants)
 layer_line = $(shell awk -F: -v r=$(1) '$$1==r {print $$2}' src/LAYERS)
 reverse    = $(if $(1),$(call reverse,$(wordlist 2,$(words $(1)),$(1))) $(firstword $(1)))
 LINK_ORDER := $(call reverse,$(ROOMS))
-closure    = $(filter $(1) $(call layer_line,$(1)),$(LINK_ORDER))
+below      = $(1) $(call layer_line,$(1))
+closure    = $(filter $(sort $(foreach r,$(call below,$(1)),$(call below,$(r)))),$(LINK_ORDER))
 
 WARN  := -Wall -Wextra -Wpedantic -Wshadow -Wvla -Wstrict-prototypes -Wmissing-prototypes -Wundef \
          -Wno-unused-parameter -Wno-missing-field-initializers
