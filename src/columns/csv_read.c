@@ -7,7 +7,8 @@
 #include "columns/csv_split.h"
 #include "columns/csv_value.h"
 
-#define BLOCK_BYTES       ((size_t)1 << 20)
+#define BLOCK_BYTES_MIN   ((size_t)64 << 10) /* of the first read; each further one doubles */
+#define BLOCK_BYTES_MAX   ((size_t)1 << 20)
 #define RECORD_BYTES_MAX  ((size_t)1 << 30) /* or field_bytes_max, where that is more */
 #define INFER_ROWS        100000
 #define INFER_BYTES_MAX   ((size_t)64 << 20) /* only while infer_rows is left to us */
@@ -37,7 +38,7 @@ typedef struct csv_reader {
   int32_t null_text_count;
 
   uint8_t *buffer; /* text, then TN_CSV_PADDING bytes */
-  size_t filled, capacity;
+  size_t filled, capacity, block_bytes;
   int64_t base_byte, base_line; /* of buffer[0] in the file, the line from 1 */
 
   int32_t column_count;
@@ -78,7 +79,7 @@ static void discard_read(csv_reader *r) {
 }
 
 static tn_status grow_window(csv_reader *r, tn_error *err) {
-  size_t capacity = r->capacity ? 2 * r->capacity : 2 * BLOCK_BYTES;
+  size_t capacity = r->capacity ? 2 * r->capacity : 2 * BLOCK_BYTES_MIN;
   size_t at = r->buffer ? (size_t)(r->split.at - r->buffer) : 0;
   uint8_t *grown = tn_realloc(r->buffer, capacity + TN_CSV_PADDING, 1);
   if (!grown) return tn_fail_memory(err, "CSV window", capacity);
@@ -91,9 +92,11 @@ static tn_status grow_window(csv_reader *r, tn_error *err) {
 
 /* Reads one more block behind what is there. */
 static tn_status read_more(csv_reader *r, tn_error *err) {
-  if (r->capacity - r->filled < BLOCK_BYTES) TN_TRY(grow_window(r, err));
+  if (r->block_bytes < BLOCK_BYTES_MAX)
+    r->block_bytes = r->block_bytes ? 2 * r->block_bytes : BLOCK_BYTES_MIN;
+  while (r->capacity - r->filled < r->block_bytes) TN_TRY(grow_window(r, err));
   size_t got = 0;
-  TN_TRY(r->source->read(r->source, r->buffer + r->filled, BLOCK_BYTES, &got, err));
+  TN_TRY(r->source->read(r->source, r->buffer + r->filled, r->block_bytes, &got, err));
   r->filled += got;
   r->split.last = got == 0;
   set_end(r);
