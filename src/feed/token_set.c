@@ -246,8 +246,8 @@ static tn_status copy_checked(const tn_token_set *set, size_t shard, int64_t at,
 tn_status tn_token_set_read(const tn_token_set *set, int64_t start, int64_t count, int32_t *out,
                             tn_error *err) {
   if (start < 0 || count < 0 || count > set->index.tokens || start > set->index.tokens - count)
-    return tn_fail(err, TN_ERR_ARGUMENT, "tokens %lld to %lld of %lld", (long long)start,
-                   (long long)start + count, (long long)set->index.tokens);
+    return tn_fail(err, TN_ERR_ARGUMENT, "%lld tokens from %lld on, the set has %lld",
+                   (long long)count, (long long)start, (long long)set->index.tokens);
   for (size_t shard = shard_of(set, start); count > 0; shard++) {
     int64_t at = start - set->shards[shard].start;
     int64_t here = set->shards[shard].count - at;
