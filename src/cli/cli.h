@@ -1,10 +1,10 @@
 /* cli.h - the frame that every command hangs in.
  *
- * One file a command, cmd_<name>.c, with one tn_command; main.c is a table of them.  A command parses its
- * words with tn_args, does its work through the rooms, prints for people or (--json) for programs,
- * and returns an exit code:
- *     0 done   1 failed (one "error: ..." line on stderr)   2 wrong usage   130 stopped by Ctrl-C
- * An error line is followed by a "hint: ..." line when there is a sensible next step. */
+ * One file a command, cmd_<name>.c, with one tn_command; main.c is a table of them.  A command
+ * parses its words with tn_args, does its work through the rooms, prints for people or (--json) for
+ * programs, and returns an exit code: 0 done   1 failed (one "error: ..." line on stderr)   2 wrong
+ * usage   130 stopped by Ctrl-C An error line is followed by a "hint: ..." line when there is a
+ * sensible next step. */
 /* SPDX-License-Identifier: Apache-2.0 */
 #ifndef TN_CLI_CLI_H
 #define TN_CLI_CLI_H
@@ -15,13 +15,13 @@
 #include "base/str.h"
 #include "base/thread.h"
 
-#define TN_EXIT_FAILED 1
-#define TN_EXIT_USAGE 2
+#define TN_EXIT_FAILED      1
+#define TN_EXIT_USAGE       2
 #define TN_EXIT_INTERRUPTED 130
 
 typedef struct tn_command {
-  const char *name;    /* "data" */
-  const char *summary; /* one line for `tenon --help` */
+  const char *name;                  /* "data" */
+  const char *summary;               /* one line for `tenon --help` */
   int (*run)(int argc, char **argv); /* argv[0] is the command's own name */
 } tn_command;
 
@@ -38,13 +38,14 @@ typedef struct tn_command {
 TN_COMMAND_LIST(X)
 #undef X
 
-/* ---- words of the command line ------------------------------------------------------------------ */
+/* ---- words of the command line ------------------------------------------------------------------
+ */
 typedef enum tn_option_kind {
-  TN_OPTION_FLAG,   /* --json            -> *(bool *)      */
-  TN_OPTION_TEXT,   /* --out DIR         -> *(const char **) */
-  TN_OPTION_INT,    /* --rows 100        -> *(int64_t *), suffixes k M G (1000) and KiB MiB GiB */
-  TN_OPTION_REAL,   /* --temperature 0.7 -> *(double *)    */
-  TN_OPTION_LIST,   /* may be repeated   -> tn_option_list */
+  TN_OPTION_FLAG, /* --json            -> *(bool *)      */
+  TN_OPTION_TEXT, /* --out DIR         -> *(const char **) */
+  TN_OPTION_INT,  /* --rows 100        -> *(int64_t *), suffixes k M G (1000) and KiB MiB GiB */
+  TN_OPTION_REAL, /* --temperature 0.7 -> *(double *)    */
+  TN_OPTION_LIST, /* may be repeated   -> tn_option_list */
 } tn_option_kind;
 
 typedef struct tn_option_list {
@@ -62,19 +63,20 @@ typedef struct tn_option {
 } tn_option;
 
 typedef struct tn_usage {
-  const char *words;    /* "tenon data convert [options] IN OUT" */
-  const char *about;    /* a paragraph */
-  const char *example;  /* one or more whole command lines, with what they do */
+  const char *words;   /* "tenon data convert [options] IN OUT" */
+  const char *about;   /* a paragraph */
+  const char *example; /* one or more whole command lines, with what they do */
   const tn_option *options;
   int32_t words_min, words_max; /* positional words; words_max -1: any number */
 } tn_usage;
 
-/* Parses argv[1..]; positional words are left in argv[1..*count] in order.  Returns -1 to go on, else
- * the exit code (after --help: 0; after a mistake, which it has printed with the nearest option: 2). */
+/* Parses argv[1..]; positional words are left in argv[1..*count] in order.  Returns -1 to go on,
+ * else the exit code (after --help: 0; after a mistake, which it has printed with the nearest
+ * option: 2). */
 int tn_args(const tn_usage *usage, int argc, char **argv, int32_t *count);
 
-/* A command with subcommands: prints their list on --help, runs the one named, says which is nearest to
- * a wrong word. */
+/* A command with subcommands: prints their list on --help, runs the one named, says which is
+ * nearest to a wrong word. */
 typedef struct tn_subcommand {
   const char *name, *summary;
   int (*run)(int argc, char **argv); /* argv[0] is the subcommand's name; NULL name ends */
@@ -82,7 +84,8 @@ typedef struct tn_subcommand {
 int tn_dispatch(const char *command, const char *about, const tn_subcommand *subs, int argc,
                 char **argv);
 
-/* ---- talking to people ---------------------------------------------------------------------------- */
+/* ---- talking to people
+ * ---------------------------------------------------------------------------- */
 /* Prints "error: <err text>" and, when hint is not NULL, "hint: <hint>"; returns the exit code (130
  * for TN_ERR_INTERRUPTED, 2 for TN_ERR_ARGUMENT raised on the command line, else 1). */
 int tn_cli_fail(const tn_error *err, const char *hint);
@@ -95,7 +98,8 @@ bool tn_cli_stop_requested(void); /* SIGINT or SIGTERM has come (the handlers ar
 /* Blocks SIGINT and SIGTERM handling in main and lets the second Ctrl-C kill. */
 void tn_cli_catch_signals(void);
 
-tn_pool *tn_cli_pool(int32_t threads); /* threads 0: all CPUs; made once, freed at exit; NULL on failure */
+tn_pool *tn_cli_pool(
+    int32_t threads); /* threads 0: all CPUs; made once, freed at exit; NULL on failure */
 
 /* A JSON writer on stdout: begin, write, then finish prints the line. */
 typedef struct tn_cli_json {
