@@ -431,8 +431,9 @@ def read_to_end(connection, got):
 
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_lets_running_requests_finish(tenon, folder, tmp_path, how):
-    with serving(tenon, folder, tmp_path) as s, concurrent.futures.ThreadPoolExecutor(1) as pool:
-        connection, got = long_stream(s, 3000)
+    with serving(tenon, folder, tmp_path, "--drain-seconds", 300) as s, \
+            concurrent.futures.ThreadPoolExecutor(1) as pool:
+        connection, got = long_stream(s, 1500)
         reader = pool.submit(read_to_end, connection, got)  # or it is cut as a slow one
         s.process.send_signal(how)
         deadline = time.monotonic() + 10
@@ -441,7 +442,7 @@ def test_a_signal_lets_running_requests_finish(tenon, folder, tmp_path, how):
         assert s.health()["status"] == "draining" and s.health()["running"] == 1
         status, answer = s.post("/v1/completions", {"prompt": "a"})
         assert (status, answer["error"]["code"]) == (503, "draining")
-        got = reader.result(60)
+        got = reader.result(120)
         assert b'"finish_reason":"length"' in got and b"data: [DONE]" in got
         assert s.process.wait(30) == 0
 
