@@ -47,7 +47,7 @@ trap 'kill "$server" 2>/dev/null || true' EXIT
 for _ in $(seq 300); do [ -s "$work/port" ] && break; kill -0 "$server"; sleep 0.1; done
 url="http://127.0.0.1:$(cat "$work/port")"
 run tenon bench serve "$url" --stream-one --prompt "It is a truth universally acknowledged, that" \
-  --max-tokens 120
+  --max-tokens 120 --temperature 0.8 --seed 7
 run tenon bench serve "$url" --concurrency 16 --requests 16 \
   --prompt "And it came to pass in those days, that" --max-tokens 64
 printf '\nStopping the server with SIGTERM: running requests finish first.\n'
