@@ -313,7 +313,9 @@ void tn_api_choice_event(void *context, const tn_engine_event *event) {
   note_failure(a, event);
   bool failed = event->finish == TN_FINISH_ERROR || event->finish == TN_FINISH_GONE;
   bool news = c->text.length > 0 || c->logprobs.length > 0 || event->finish != TN_FINISH_NONE;
-  if (a->stream && !failed && (news || (first && a->chat))) send_chunk(c, first && a->chat);
+  /* The first token always shows, even when all its text is held back: the client sees that it
+   * began. */
+  if (a->stream && !failed && (news || first)) send_chunk(c, first && a->chat);
   if (event->finish == TN_FINISH_NONE || ++a->ended < a->choice_count) return;
   a->stream ? end_stream(a) : reply_whole(a);
   tn_api_answer_free(a);
