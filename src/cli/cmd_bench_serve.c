@@ -41,7 +41,7 @@ typedef struct bench {
   tn_strbuf url, body;
   atomic_int_fast64_t next;
   pthread_mutex_t lock; /* guards the results */
-  samples first, gaps, whole;
+  samples first, per_token, gaps, whole;
   int64_t prompt_tokens, tokens, succeeded, failed;
   char problem[300]; /* the first failure */
 } bench;
@@ -138,6 +138,7 @@ static void add_result(bench *b, const watch *w) {
     b->prompt_tokens += w->prompt_tokens;
     add_sample(&b->first, w->first_us - w->sent_us);
     add_sample(&b->whole, w->last_us - w->sent_us);
+    if (w->tokens > 1) add_sample(&b->per_token, (w->last_us - w->first_us) / (w->tokens - 1));
     for (size_t i = 0; i < w->gaps.count; i++) add_sample(&b->gaps, w->gaps.items[i]);
   }
   pthread_mutex_unlock(&b->lock);
@@ -263,8 +264,10 @@ static void print_json(const bench *b, double seconds) {
       {"output_tokens_per_second", (double)b->tokens / seconds},
       {"time_to_first_token_ms_p50", quantile_ms(&b->first, 0.5)},
       {"time_to_first_token_ms_p99", quantile_ms(&b->first, 0.99)},
-      {"inter_token_ms_p50", quantile_ms(&b->gaps, 0.5)},
-      {"inter_token_ms_p99", quantile_ms(&b->gaps, 0.99)},
+      {"inter_token_ms_p50", quantile_ms(&b->per_token, 0.5)},
+      {"inter_token_ms_p99", quantile_ms(&b->per_token, 0.99)},
+      {"chunk_gap_ms_p50", quantile_ms(&b->gaps, 0.5)},
+      {"chunk_gap_ms_p99", quantile_ms(&b->gaps, 0.99)},
       {"request_ms_p50", quantile_ms(&b->whole, 0.5)},
       {"request_ms_p99", quantile_ms(&b->whole, 0.99)},
   };
@@ -290,7 +293,8 @@ static void print_table(const bench *b, double seconds) {
     const char *name;
     const samples *s;
   } rows[] = {{"time to first token", &b->first},
-              {"between tokens", &b->gaps},
+              {"per further token", &b->per_token},
+              {"gap between chunks", &b->gaps},
               {"whole request", &b->whole}};
   for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
     printf("  %-22s %7.1f ms %7.1f ms\n", rows[i].name, quantile_ms(rows[i].s, 0.5),
@@ -328,6 +332,7 @@ static int bench_serve(const bench_words *w) {
     double seconds = (double)(tn_time_us() - start_us) / 1e6;
     sort(&b.first);
     sort(&b.gaps);
+    sort(&b.per_token);
     sort(&b.whole);
     w->json         ? print_json(&b, seconds)
     : w->stream_one ? print_one(&b, seconds)
@@ -343,6 +348,7 @@ static int bench_serve(const bench_words *w) {
   tn_strbuf_clear(&b.body);
   tn_free(b.first.items);
   tn_free(b.gaps.items);
+  tn_free(b.per_token.items);
   tn_free(b.whole.items);
   pthread_mutex_destroy(&b.lock);
   return code;
