@@ -88,6 +88,7 @@ static tn_status pack_documents(const tn_tokenizer *t, tn_documents *documents, 
   }
   encoder_clear(&e);
   if (status != TN_END) return status;
+  progress.done = progress.total;
   tn_progress_end(&progress);
   return TN_OK;
 }

@@ -45,6 +45,7 @@ static tn_status read_corpus(tn_tokenizer_trainer *trainer, const char *const *p
   result->nulls = tn_documents_nulls(documents);
   tn_documents_close(documents);
   if (status != TN_END) return status;
+  progress.done = progress.total;
   tn_progress_end(&progress);
   return TN_OK;
 }
