@@ -1,8 +1,9 @@
 /* cmd_bench_serve.c - `tenon bench serve`: how fast a running server answers.
  *
  * Streams completions from any OpenAI-compatible server with a fixed number of clients, each on its
- * own thread and connection, and reports what they saw: time to the first token, the gaps between
- * events, tokens a second over all. */
+ * own thread and connection, and reports what they saw: time to the first token, time per further
+ * token (a request's mean), the gaps between chunks (a chunk may hold several tokens), tokens a
+ * second over all. */
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <inttypes.h>
 #include <pthread.h>
