@@ -7,9 +7,9 @@
 #include "columns/csv_split.h"
 #include "columns/csv_value.h"
 
-#define BLOCK_BYTES_MIN   ((size_t)64 << 10) /* of the first read; each further one doubles */
+#define BLOCK_BYTES_MIN   ((size_t)64 << 10) /* of the first read; full ones double it */
 #define BLOCK_BYTES_MAX   ((size_t)1 << 20)
-#define RECORD_BYTES_MAX  ((size_t)1 << 30) /* or field_bytes_max, where that is more */
+#define RECORD_BYTES_MAX  ((size_t)1 << 30)
 #define INFER_ROWS        100000
 #define INFER_BYTES_MAX   ((size_t)64 << 20) /* only while infer_rows is left to us */
 #define BATCH_ROWS        65536
@@ -90,16 +90,16 @@ static tn_status grow_window(csv_reader *r, tn_error *err) {
   return TN_OK;
 }
 
-/* Reads one more block behind what is there. */
+/* Reads one more block behind what is there.  The blocks grow as long as the source fills them. */
 static tn_status read_more(csv_reader *r, tn_error *err) {
-  if (r->block_bytes < BLOCK_BYTES_MAX)
-    r->block_bytes = r->block_bytes ? 2 * r->block_bytes : BLOCK_BYTES_MIN;
+  if (r->block_bytes == 0) r->block_bytes = BLOCK_BYTES_MIN;
   while (r->capacity - r->filled < r->block_bytes) TN_TRY(grow_window(r, err));
   size_t got = 0;
   TN_TRY(r->source->read(r->source, r->buffer + r->filled, r->block_bytes, &got, err));
   r->filled += got;
   r->split.last = got == 0;
   set_end(r);
+  if (got == r->block_bytes && got < BLOCK_BYTES_MAX) r->block_bytes *= 2;
   return TN_OK;
 }
 

@@ -31,6 +31,11 @@ typedef struct tn_ipc_file tn_ipc_file;
  * TN_ERR_UNSUPPORTED.  Bounds, offsets of text and null counts are checked; whether text is UTF-8
  * is not. */
 TN_NODISCARD tn_status tn_ipc_file_open(tn_ipc_file **out, tn_source *source, tn_error *err);
+/* Only these columns, in this order; the others may be of any type (behind a union or a view type
+ * nothing can be found).  columns NULL: all. */
+TN_NODISCARD tn_status tn_ipc_file_open_columns(tn_ipc_file **out, tn_source *source,
+                                                const char *const *columns, int32_t column_count,
+                                                tn_error *err);
 void tn_ipc_file_close(tn_ipc_file *file);
 int64_t tn_ipc_file_batches(const tn_ipc_file *file);
 TN_NODISCARD tn_status tn_ipc_file_schema(const tn_ipc_file *file, ArrowSchema *out, tn_error *err);
@@ -41,5 +46,8 @@ TN_NODISCARD tn_status tn_ipc_file_batch(tn_ipc_file *file, int64_t index, Arrow
                                          tn_error *err);
 /* All batches in order.  Takes over `source`, also on failure. */
 TN_NODISCARD tn_status tn_ipc_read(ArrowArrayStream *out, tn_source *source, tn_error *err);
+TN_NODISCARD tn_status tn_ipc_read_columns(ArrowArrayStream *out, tn_source *source,
+                                           const char *const *columns, int32_t column_count,
+                                           tn_error *err);
 
 #endif

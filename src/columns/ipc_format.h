@@ -37,9 +37,23 @@ enum { TN_IPC_BLOCK_BYTES = 24, TN_IPC_PAIR_BYTES = 16 };
  * in the C Data Interface's encoding (NULL: none). */
 size_t tn_ipc_add_schema(tn_strbuf *b, const ArrowSchema *schema, const tn_column_type *types,
                          const char *metadata);
-/* The other way.  TN_ERR_UNSUPPORTED names column and type.  *types (tn_free) has n_children items.
- */
-TN_NODISCARD tn_status tn_ipc_parse_schema(const tn_flat_table *table, ArrowSchema *out,
-                                           tn_column_type **types, tn_error *err);
+/* Where a column lies in every batch: its node and its first buffer. */
+typedef struct tn_ipc_column {
+  tn_column_type type;
+  uint32_t node, place;
+} tn_ipc_column;
+
+typedef struct tn_ipc_layout {
+  tn_ipc_column *columns; /* one a field of the schema; tn_free */
+  uint32_t nodes, places; /* of a whole batch, */
+  bool whole;             /* when all its types are known */
+} tn_ipc_layout;
+
+/* The other way: the fields called names[0..count) in that order, or all (names NULL).  The others
+ * only have to be of a type whose buffers can be counted.  TN_ERR_UNSUPPORTED names column and
+ * type. */
+TN_NODISCARD tn_status tn_ipc_parse_schema(const tn_flat_table *table, const char *const *names,
+                                           int32_t count, ArrowSchema *out, tn_ipc_layout *layout,
+                                           tn_error *err);
 
 #endif

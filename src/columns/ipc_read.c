@@ -10,7 +10,7 @@
 struct tn_ipc_file {
   tn_source *source;
   ArrowSchema schema;
-  tn_column_type *types;
+  tn_ipc_layout layout;
   tn_buffer *footer;
   tn_flat_view view; /* of the footer; read only while opening */
   tn_flat_vector blocks;
@@ -54,13 +54,15 @@ static tn_status check_magic(tn_source *s, tn_error *err) {
   return TN_OK;
 }
 
-static tn_status check_version(const char *name, int64_t version, tn_error *err) {
-  if (version == TN_IPC_VERSION_4 || version == TN_IPC_VERSION_5) return TN_OK;
+/* Old writers left the footer's version at its default, V1: there, `oldest` is that. */
+static tn_status check_version(const char *name, int64_t version, int64_t oldest, tn_error *err) {
+  if (version >= oldest && version <= TN_IPC_VERSION_5) return TN_OK;
   return tn_fail(err, TN_ERR_UNSUPPORTED, "%s: Arrow metadata version V%lld; V4 and V5 are known",
                  name, (long long)version + 1);
 }
 
-static tn_status read_footer(tn_ipc_file *f, tn_error *err) {
+static tn_status read_footer(tn_ipc_file *f, const char *const *columns, int32_t column_count,
+                             tn_error *err) {
   tn_source *s = f->source;
   int32_t bytes;
   int64_t end = s->size_bytes - TN_IPC_MAGIC_BYTES - 4;
@@ -73,17 +75,23 @@ static tn_status read_footer(tn_ipc_file *f, tn_error *err) {
   f->view = (tn_flat_view){data, (size_t)bytes, false};
   tn_flat_table footer = tn_flat_root(&f->view);
   if (!f->view.bad)
-    TN_TRY(check_version(s->name, tn_flat_int(&footer, TN_IPC_FOOTER_VERSION, 2, 0), err));
+    TN_TRY(check_version(s->name, tn_flat_int(&footer, TN_IPC_FOOTER_VERSION, 2, 0), 0, err));
   tn_flat_table schema = tn_flat_get_table(&footer, TN_IPC_FOOTER_SCHEMA);
   f->blocks = tn_flat_get_vector(&footer, TN_IPC_FOOTER_BATCHES, TN_IPC_BLOCK_BYTES);
   if (f->view.bad || !schema.view)
     return tn_fail(err, TN_ERR_DATA, "%s: the footer at byte %lld is malformed", s->name,
                    (long long)end - bytes);
-  tn_status status = tn_ipc_parse_schema(&schema, &f->schema, &f->types, err);
+  tn_status status =
+      tn_ipc_parse_schema(&schema, columns, column_count, &f->schema, &f->layout, err);
   return status == TN_OK ? TN_OK : tn_error_context(err, status, "%s", s->name);
 }
 
 tn_status tn_ipc_file_open(tn_ipc_file **out, tn_source *source, tn_error *err) {
+  return tn_ipc_file_open_columns(out, source, NULL, 0, err);
+}
+
+tn_status tn_ipc_file_open_columns(tn_ipc_file **out, tn_source *source, const char *const *columns,
+                                   int32_t column_count, tn_error *err) {
   tn_ipc_file *f = tn_alloc(1, sizeof *f);
   if (!f) {
     tn_source_close(source);
@@ -91,7 +99,7 @@ tn_status tn_ipc_file_open(tn_ipc_file **out, tn_source *source, tn_error *err) 
   }
   f->source = source;
   tn_status status = check_magic(source, err);
-  if (status == TN_OK) status = read_footer(f, err);
+  if (status == TN_OK) status = read_footer(f, columns, column_count, err);
   if (status == TN_OK)
     *out = f;
   else
@@ -102,7 +110,7 @@ tn_status tn_ipc_file_open(tn_ipc_file **out, tn_source *source, tn_error *err) 
 void tn_ipc_file_close(tn_ipc_file *file) {
   if (!file) return;
   tn_schema_clear(&file->schema);
-  tn_free(file->types);
+  tn_free(file->layout.columns);
   tn_buffer_drop(file->footer);
   tn_source_close(file->source);
   tn_free(file);
@@ -219,11 +227,12 @@ static tn_status load_buffers(batch_reader *r, tn_column_type type, int64_t null
 }
 
 static tn_status load_column(batch_reader *r, ArrowArray *out, tn_error *err) {
-  tn_column_type type = r->file->types[r->column];
-  uint32_t c = (uint32_t)r->column;
+  const tn_ipc_column *column = &r->file->layout.columns[r->column];
+  tn_column_type type = column->type;
   tn_buffer *buffers[3] = {NULL, NULL, NULL};
-  int64_t rows = tn_flat_item_int(&r->nodes, c, TN_IPC_PAIR_BYTES, 0, 8);
-  int64_t nulls = tn_flat_item_int(&r->nodes, c, TN_IPC_PAIR_BYTES, 8, 8);
+  int64_t rows = tn_flat_item_int(&r->nodes, column->node, TN_IPC_PAIR_BYTES, 0, 8);
+  int64_t nulls = tn_flat_item_int(&r->nodes, column->node, TN_IPC_PAIR_BYTES, 8, 8);
+  r->next_place = column->place;
   tn_status status = TN_OK;
   if (rows != r->rows) status = bad_column(r, "not as many rows as the batch", err);
   if (status == TN_OK) status = load_buffers(r, type, nulls, buffers, err);
@@ -242,7 +251,8 @@ static tn_status parse_batch(batch_reader *r, const tn_flat_table *message, tn_e
   const tn_ipc_file *f = r->file;
   if (tn_flat_int(message, TN_IPC_MESSAGE_HEADER_TYPE, 1, 0) != TN_IPC_HEADER_BATCH)
     return bad_batch(r, "its message is not a record batch", err);
-  TN_TRY(check_version(f->source->name, tn_flat_int(message, TN_IPC_MESSAGE_VERSION, 2, 0), err));
+  TN_TRY(check_version(f->source->name, tn_flat_int(message, TN_IPC_MESSAGE_VERSION, 2, 0),
+                       TN_IPC_VERSION_4, err));
   tn_flat_table batch = tn_flat_get_table(message, TN_IPC_MESSAGE_HEADER);
   r->rows = tn_flat_int(&batch, TN_IPC_BATCH_ROWS, 8, 0);
   r->nodes = tn_flat_get_vector(&batch, TN_IPC_BATCH_NODES, TN_IPC_PAIR_BYTES);
@@ -253,10 +263,11 @@ static tn_status parse_batch(batch_reader *r, const tn_flat_table *message, tn_e
                    (long long)r->index, tn_flat_int(&codec, 0, 1, 0) == 0 ? "lz4" : "zstd");
   }
   if (r->view.bad || !batch.view) return bad_batch(r, "its metadata is malformed", err);
-  int64_t columns = f->schema.n_children, places = 0;
-  for (int64_t c = 0; c < columns; c++) places += tn_column_type_bits(f->types[c]) == 0 ? 3 : 2;
   if (r->rows < 0 || r->rows > ROWS_MAX) return bad_batch(r, "an impossible number of rows", err);
-  if (r->nodes.count != columns || r->places.count != places)
+  /* Behind columns that cannot be counted there may be more, never less. */
+  bool enough = r->nodes.count >= f->layout.nodes && r->places.count >= f->layout.places;
+  bool more = r->nodes.count > f->layout.nodes || r->places.count > f->layout.places;
+  if (!enough || (f->layout.whole && more))
     return bad_batch(r, "its columns or buffers do not match the schema", err);
   return TN_OK;
 }
@@ -347,6 +358,11 @@ static void stream_free(void *reader) {
 }
 
 tn_status tn_ipc_read(ArrowArrayStream *out, tn_source *source, tn_error *err) {
+  return tn_ipc_read_columns(out, source, NULL, 0, err);
+}
+
+tn_status tn_ipc_read_columns(ArrowArrayStream *out, tn_source *source, const char *const *columns,
+                              int32_t column_count, tn_error *err) {
   static const tn_reader_ops ops = {stream_schema, stream_next, stream_free};
   memset(out, 0, sizeof *out);
   ipc_stream *s = tn_alloc(1, sizeof *s);
@@ -354,7 +370,7 @@ tn_status tn_ipc_read(ArrowArrayStream *out, tn_source *source, tn_error *err) {
     tn_source_close(source);
     return tn_fail_memory(err, "Arrow IPC stream", sizeof *s);
   }
-  tn_status status = tn_ipc_file_open(&s->file, source, err);
+  tn_status status = tn_ipc_file_open_columns(&s->file, source, columns, column_count, err);
   if (status == TN_OK) return tn_stream_new(out, &ops, s, err);
   tn_free(s);
   return status;

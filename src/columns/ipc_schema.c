@@ -4,6 +4,8 @@
 #include "columns/ipc_format.h"
 
 #define FIELDS_MAX 100000
+#define NODES_MAX  1000000
+#define DEPTH_MAX  64
 
 enum { SCHEMA_ENDIANNESS, SCHEMA_FIELDS, SCHEMA_METADATA };
 enum {
@@ -204,9 +206,16 @@ static tn_status column_type(const tn_flat_table *field, const char *name, tn_co
  * bytes: `unfolded_bytes` counts what they come to, which must not outgrow the file. */
 typedef struct schema_parts {
   size_t unfolded_bytes;
-  char **names;
-  tn_column_type *types;
-  bool *nullable;
+  tn_flat_vector fields;
+  char **names;          /* of all fields */
+  tn_ipc_column *places; /* of all fields; the type is not set */
+  uint32_t *picks;       /* the fields that are wanted */
+  uint32_t pick_count;
+  uint32_t nodes, buffers; /* counted so far */
+  const char *uncounted;   /* first field whose buffers cannot be counted */
+  uint32_t uncounted_at;
+  const char **picked_names;
+  tn_column_type *picked_types;
   tn_arena arena;
   tn_strbuf blob;
 } schema_parts;
@@ -242,18 +251,85 @@ static tn_status malformed(tn_error *err) {
   return tn_fail(err, TN_ERR_DATA, "the Arrow schema's metadata is malformed");
 }
 
-static tn_status parse_field(const tn_flat_vector *fields, uint32_t i, schema_parts *p,
-                             tn_error *err) {
-  tn_flat_table field = tn_flat_item(fields, i);
+static tn_status parse_name(schema_parts *p, uint32_t i, tn_error *err) {
+  tn_flat_view *view = p->fields.view;
+  tn_flat_table field = tn_flat_item(&p->fields, i);
   tn_str name = tn_flat_get_str(&field, FIELD_NAME);
-  if (fields->view->bad || unfolds_too_far(p, fields->view, name.length) ||
+  if (view->bad || unfolds_too_far(p, view, name.length) ||
       (name.length && memchr(name.data, '\0', name.length)) || !tn_utf8_valid(name))
     return malformed(err);
   p->names[i] = tn_arena_strndup(&p->arena, name.data ? name.data : "", name.length);
-  if (!p->names[i]) return tn_fail_memory(err, "Arrow schema", name.length);
-  p->nullable[i] = tn_flat_int(&field, FIELD_NULLABLE, 1, 0) != 0;
-  TN_TRY(column_type(&field, p->names[i], &p->types[i], err));
-  return fields->view->bad ? malformed(err) : TN_OK;
+  return p->names[i] ? TN_OK : tn_fail_memory(err, "Arrow schema", name.length);
+}
+
+/* Buffers of one node of this type, -1 where the schema alone does not tell. */
+static int32_t buffers_of(int64_t kind, bool is_dictionary) {
+  static const int8_t buffers[] = {-1, 0, 2, 2, 3, 3, 2, 2, 2,  2,  2,  2,  2, 1,
+                                   -1, 2, 1, 2, 2, 3, 3, 2, -1, -1, -1, -1, -1};
+  _Static_assert(sizeof buffers == sizeof type_names / sizeof *type_names, "one for each type");
+  if (is_dictionary) return 2; /* the indices */
+  return kind < (int64_t)sizeof buffers ? buffers[kind] : -1;
+}
+
+/* Adds the nodes and buffers of a field and of all below it; false: they cannot be counted. */
+static bool count_field(schema_parts *p, const tn_flat_table *field, int32_t depth) {
+  bool is_dictionary = tn_flat_has(field, FIELD_DICTIONARY);
+  int64_t kind = (uint8_t)tn_flat_int(field, FIELD_TYPE_TYPE, 1, 0);
+  int32_t buffers = buffers_of(kind, is_dictionary);
+  if (buffers < 0 || depth > DEPTH_MAX || p->nodes >= NODES_MAX) return false;
+  p->nodes++;
+  p->buffers += (uint32_t)buffers;
+  if (is_dictionary) return true;
+  tn_flat_vector children = tn_flat_get_vector(field, FIELD_CHILDREN, 4);
+  for (uint32_t i = 0; i < children.count; i++) {
+    tn_flat_table child = tn_flat_item(&children, i);
+    if (!count_field(p, &child, depth + 1)) return false;
+  }
+  return !p->fields.view->bad;
+}
+
+static void place_fields(schema_parts *p) {
+  p->uncounted_at = p->fields.count;
+  for (uint32_t i = 0; i < p->fields.count; i++) {
+    tn_flat_table field = tn_flat_item(&p->fields, i);
+    p->places[i] = (tn_ipc_column){.node = p->nodes, .place = p->buffers};
+    if (count_field(p, &field, 0)) continue;
+    p->uncounted = p->names[i];
+    p->uncounted_at = i;
+    return;
+  }
+}
+
+static tn_status pick_fields(schema_parts *p, const char *const *names, int32_t count,
+                             tn_error *err) {
+  p->pick_count = names ? (uint32_t)count : p->fields.count;
+  p->picks = tn_arena_alloc(&p->arena, p->pick_count, sizeof *p->picks);
+  if (!p->picks) return tn_fail_memory(err, "Arrow schema", p->pick_count * sizeof *p->picks);
+  for (uint32_t k = 0; k < p->pick_count; k++) {
+    uint32_t i = names ? 0 : k;
+    while (names && i < p->fields.count && strcmp(p->names[i], names[k]) != 0) i++;
+    if (i == p->fields.count)
+      return tn_fail(err, TN_ERR_NOT_FOUND, "no column \"%.100s\" among %u", names[k],
+                     p->fields.count);
+    p->picks[k] = i;
+  }
+  return TN_OK;
+}
+
+static tn_status parse_types(schema_parts *p, tn_ipc_column *columns, tn_error *err) {
+  for (uint32_t k = 0; k < p->pick_count; k++) {
+    uint32_t i = p->picks[k];
+    tn_flat_table field = tn_flat_item(&p->fields, i);
+    TN_TRY(column_type(&field, p->names[i], &p->picked_types[k], err));
+    if (i > p->uncounted_at)
+      return tn_fail(err, TN_ERR_UNSUPPORTED,
+                     "column \"%.100s\" behind \"%.100s\", whose type is not supported",
+                     p->names[i], p->uncounted);
+    p->picked_names[k] = p->names[i];
+    columns[k] = p->places[i];
+    columns[k].type = p->picked_types[k];
+  }
+  return p->fields.view->bad ? malformed(err) : TN_OK;
 }
 
 static tn_status set_metadata(ArrowSchema *schema, const tn_flat_table *t, int32_t slot,
@@ -264,38 +340,55 @@ static tn_status set_metadata(ArrowSchema *schema, const tn_flat_table *t, int32
   return p->blob.length ? tn_schema_set_metadata(schema, p->blob.data, err) : TN_OK;
 }
 
-static tn_status parse_fields(const tn_flat_table *table, const tn_flat_vector *fields,
-                              schema_parts *p, ArrowSchema *out, tn_error *err) {
-  for (uint32_t i = 0; i < fields->count; i++) TN_TRY(parse_field(fields, i, p, err));
-  TN_TRY(tn_schema_new(out, (const char *const *)p->names, p->types, fields->count, err));
-  for (uint32_t i = 0; i < fields->count; i++) {
-    tn_flat_table field = tn_flat_item(fields, i);
-    out->children[i]->flags = p->nullable[i] ? ARROW_FLAG_NULLABLE : 0;
-    TN_TRY(set_metadata(out->children[i], &field, FIELD_METADATA, p, err));
+static tn_status make_schema(schema_parts *p, const tn_flat_table *table, ArrowSchema *out,
+                             tn_error *err) {
+  TN_TRY(tn_schema_new(out, p->picked_names, p->picked_types, p->pick_count, err));
+  for (uint32_t k = 0; k < p->pick_count; k++) {
+    tn_flat_table field = tn_flat_item(&p->fields, p->picks[k]);
+    bool nullable = tn_flat_int(&field, FIELD_NULLABLE, 1, 0) != 0;
+    out->children[k]->flags = nullable ? ARROW_FLAG_NULLABLE : 0;
+    TN_TRY(set_metadata(out->children[k], &field, FIELD_METADATA, p, err));
   }
   return set_metadata(out, table, SCHEMA_METADATA, p, err);
 }
 
-tn_status tn_ipc_parse_schema(const tn_flat_table *table, ArrowSchema *out, tn_column_type **types,
+static tn_status parse_schema(schema_parts *p, const tn_flat_table *table, const char *const *names,
+                              int32_t count, ArrowSchema *out, tn_ipc_layout *layout,
                               tn_error *err) {
+  size_t fields = p->fields.count, wanted = names ? (size_t)count : fields;
+  p->names = tn_arena_alloc(&p->arena, fields, sizeof *p->names);
+  p->places = tn_arena_alloc(&p->arena, fields, sizeof *p->places);
+  p->picked_names = tn_arena_alloc(&p->arena, wanted, sizeof *p->picked_names);
+  p->picked_types = tn_arena_alloc(&p->arena, wanted, sizeof *p->picked_types);
+  layout->columns = tn_alloc(wanted, sizeof *layout->columns);
+  if (p->arena.failed || !layout->columns)
+    return tn_fail_memory(err, "Arrow schema", (fields + wanted) * 16);
+  for (uint32_t i = 0; i < fields; i++) TN_TRY(parse_name(p, i, err));
+  place_fields(p);
+  TN_TRY(pick_fields(p, names, count, err));
+  TN_TRY(parse_types(p, layout->columns, err));
+  layout->nodes = p->nodes;
+  layout->places = p->buffers;
+  layout->whole = p->uncounted == NULL;
+  return make_schema(p, table, out, err);
+}
+
+tn_status tn_ipc_parse_schema(const tn_flat_table *table, const char *const *names, int32_t count,
+                              ArrowSchema *out, tn_ipc_layout *layout, tn_error *err) {
   schema_parts p = {0};
   memset(out, 0, sizeof *out);
+  memset(layout, 0, sizeof *layout);
   if (!table->view || table->view->bad) return malformed(err);
   if (tn_flat_int(table, SCHEMA_ENDIANNESS, 2, 0) != 0)
     return tn_fail(err, TN_ERR_UNSUPPORTED, "big-endian Arrow data");
-  tn_flat_vector fields = tn_flat_get_vector(table, SCHEMA_FIELDS, 4);
-  if (fields.count > FIELDS_MAX)
-    return tn_fail(err, TN_ERR_LIMIT, "%u columns, limit %d", fields.count, FIELDS_MAX);
-  p.names = tn_arena_alloc(&p.arena, fields.count, sizeof *p.names);
-  p.nullable = tn_arena_alloc(&p.arena, fields.count, sizeof *p.nullable);
-  p.types = tn_alloc(fields.count, sizeof *p.types);
-  tn_status status = p.names && p.nullable && p.types
-                         ? parse_fields(table, &fields, &p, out, err)
-                         : tn_fail_memory(err, "Arrow schema", fields.count * sizeof *p.names);
-  if (status == TN_OK) {
-    *types = p.types;
-  } else {
-    tn_free(p.types);
+  p.fields = tn_flat_get_vector(table, SCHEMA_FIELDS, 4);
+  if (p.fields.count > FIELDS_MAX)
+    return tn_fail(err, TN_ERR_LIMIT, "%u columns, limit %d", p.fields.count, FIELDS_MAX);
+  if (!p.fields.view) p.fields.view = table->view;
+  tn_status status = parse_schema(&p, table, names, count, out, layout, err);
+  if (status != TN_OK) {
+    tn_free(layout->columns);
+    layout->columns = NULL;
     tn_schema_clear(out);
   }
   tn_arena_clear(&p.arena);

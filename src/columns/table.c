@@ -48,13 +48,8 @@ static tn_status open_parquet(ArrowArrayStream *out, tn_source *source,
 
 static tn_status open_arrow(ArrowArrayStream *out, tn_source *source,
                             const tn_table_read_options *options, tn_error *err) {
-  if (options->column_count > 0) {
-    tn_status status = tn_fail(err, TN_ERR_UNSUPPORTED,
-                               "%s: a choice of columns from Arrow IPC files", source->name);
-    tn_source_close(source);
-    return status;
-  }
-  return tn_ipc_read(out, source, err);
+  const char *const *columns = options->column_count > 0 ? options->columns : NULL;
+  return tn_ipc_read_columns(out, source, columns, options->column_count, err);
 }
 
 tn_status tn_table_open(tn_table *out, const char *path, const tn_table_read_options *options,
