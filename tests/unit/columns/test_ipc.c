@@ -148,6 +148,33 @@ static void files_round_trip(void **state) {
   tn_strbuf_clear(&bytes);
 }
 
+static void columns_are_chosen_by_name(void **state) {
+  const char *names[] = {"string", "bool", "int64"};
+  tn_strbuf bytes = {0};
+  tn_source *source;
+  ArrowArrayStream stream;
+  ArrowArray batch;
+  tn_error err = {0};
+  OK(write_file(&bytes, &problem));
+  OK(tn_source_open_memory(&source, "t.arrow", bytes.data, bytes.length, &problem));
+  OK(tn_ipc_read_columns(&stream, source, names, 3, &problem));
+  OK(tn_stream_next(&stream, &batch, &problem));
+  assert_int_equal(batch.n_children, 3);
+  for (int64_t row = 0; row < 100; row++) {
+    assert_int_equal(tn_array_is_null(batch.children[0], row), is_null_at(row, TN_COLUMN_STRING));
+    if (!is_null_at(row, TN_COLUMN_BOOL))
+      assert_int_equal(tn_array_i64(batch.children[1], TN_COLUMN_BOOL, row), row % 3 == 0);
+    assert_int_equal(tn_array_i64(batch.children[2], TN_COLUMN_INT64, row), row % 90);
+  }
+  tn_array_clear(&batch);
+  tn_stream_clear(&stream);
+  names[1] = "nope";
+  OK(tn_source_open_memory(&source, "t.arrow", bytes.data, bytes.length, &problem));
+  assert_int_equal(tn_ipc_read_columns(&stream, source, names, 3, &err), TN_ERR_NOT_FOUND);
+  CONTAINS(err.text, "\"nope\"");
+  tn_strbuf_clear(&bytes);
+}
+
 static void schema_metadata_goes_round(void **state) {
   ArrowSchema schema, back;
   tn_strbuf bytes = {0};
@@ -430,6 +457,7 @@ static void a_table_without_columns(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(files_round_trip),
+      cmocka_unit_test(columns_are_chosen_by_name),
       cmocka_unit_test(schema_metadata_goes_round),
       cmocka_unit_test(batches_are_views_that_outlive_the_file),
       cmocka_unit_test(sliced_children_are_moved_to_zero),
