@@ -35,14 +35,14 @@ static stop fault(tn_csv_splitter *s, tn_csv_fault kind, const uint8_t *at) {
   return AT_FAULT;
 }
 
-static stop out_of_bytes(tn_csv_splitter *s, const uint8_t *start) {
-  if (s->end - start > s->field_bytes_max) return fault(s, TN_CSV_FIELD_SIZE, start);
+/* `known_end`: up to there the bytes surely belong to the field. */
+static stop out_of_bytes(tn_csv_splitter *s, const uint8_t *start, const uint8_t *known_end) {
+  if (known_end - start > s->field_bytes_max) return fault(s, TN_CSV_FIELD_SIZE, start);
   return OUT_OF_BYTES;
 }
 
 /* p stands behind a closing quote. */
-static inline stop after_quote(tn_csv_splitter *s, const uint8_t *p, const uint8_t *start,
-                               const uint8_t **next) {
+static inline stop after_quote(tn_csv_splitter *s, const uint8_t *p, const uint8_t **next) {
   if (p < s->end && *p == s->separator) {
     *next = p + 1;
     return AT_SEPARATOR;
@@ -50,7 +50,7 @@ static inline stop after_quote(tn_csv_splitter *s, const uint8_t *p, const uint8
   if (p < s->end && *p == '\r') p++;
   if (p == s->end) {
     *next = p;
-    return s->last ? AT_LINE_END : out_of_bytes(s, start);
+    return s->last ? AT_LINE_END : OUT_OF_BYTES;
   }
   if (*p != '\n') return fault(s, TN_CSV_TEXT_AFTER_QUOTE, p);
   *next = p + 1;
@@ -64,7 +64,7 @@ static stop scan_quoted(tn_csv_splitter *s, const uint8_t *start, tn_csv_field *
   for (;;) {
     p = memchr(p, s->quote, (size_t)(s->end - p));
     if (!p || (p + 1 == s->end && !s->last)) { /* its twin may follow */
-      stop why = out_of_bytes(s, start);
+      stop why = out_of_bytes(s, start, p ? p : s->end);
       return why == OUT_OF_BYTES && s->last ? fault(s, TN_CSV_OPEN_QUOTE, start) : why;
     }
     if (p + 1 == s->end || p[1] != s->quote) break;
@@ -73,7 +73,7 @@ static stop scan_quoted(tn_csv_splitter *s, const uint8_t *start, tn_csv_field *
   }
   if (p - start > s->field_bytes_max) return fault(s, TN_CSV_FIELD_SIZE, start);
   *field = (tn_csv_field){start + 1, (uint32_t)(p - start - 1), flags};
-  return after_quote(s, p + 1, start, next);
+  return after_quote(s, p + 1, next);
 }
 
 static inline stop scan_field(tn_csv_splitter *s, const uint8_t *start, tn_csv_field *field,
@@ -81,7 +81,7 @@ static inline stop scan_field(tn_csv_splitter *s, const uint8_t *start, tn_csv_f
   if (start < s->end && *start == s->quote) return scan_quoted(s, start, field, next);
   const uint8_t *p = find_either(start, s->separator, '\n');
   if (p >= s->end) { /* the '\n' behind the text */
-    if (!s->last) return out_of_bytes(s, start);
+    if (!s->last) return out_of_bytes(s, start, s->end);
     p = s->end;
   }
   if (p - start > s->field_bytes_max) return fault(s, TN_CSV_FIELD_SIZE, start);

@@ -127,7 +127,8 @@ static void add_date(tn_strbuf *out, int64_t days) {
 static void add_time(tn_strbuf *out, int64_t value, int64_t per_second, int32_t digits) {
   int64_t seconds = tn_floor_div(value, per_second);
   int64_t days = tn_floor_div(seconds, 86400);
-  int64_t fraction = value - seconds * per_second, of_day = seconds - days * 86400;
+  int64_t fraction = value % per_second, of_day = seconds - days * 86400;
+  if (fraction < 0) fraction += per_second;
   add_date(out, days);
   tn_strbuf_add_char(out, 'T');
   add_u64(out, (uint64_t)(of_day / 3600), 2);
