@@ -1,6 +1,6 @@
 /* bench_kernels - each row of ops.def against what this machine can do, measured in the same run.
  *
- *     bench_kernels [--threads N] [--isa avx2|avx512|ref] [--op NAME] [--seconds S]
+ *     bench_kernels [--threads N] [--isa avx2|avx512|ref] [--op NAME] [--sizes TEXT] [--seconds S]
  *
  * A product is measured against the rate of independent fused multiply-adds in registers,
  * everything else against a plain copy (or, when a row writes next to nothing, a plain sum) of as
@@ -76,7 +76,7 @@ static const struct bench_case {
 
 static struct {
   int32_t threads;
-  const char *isa, *op;
+  const char *isa, *op, *sizes;
   double seconds; /* for each figure */
 } options = {.seconds = 0.3};
 
@@ -385,11 +385,15 @@ static void report(machine *m, bench_call *b, tn_json_writer *w) {
   tn_json_end_object(w);
 }
 
+static void usage(void) {
+  die("usage: bench_kernels [--threads N] [--isa NAME] [--op NAME] [--sizes TEXT] [--seconds S]",
+      NULL);
+}
+
 static void read_options(int argc, char **argv) {
   for (int i = 1; i < argc; i += 2) {
     const char *value = i + 1 < argc ? argv[i + 1] : NULL;
-    if (!value)
-      die("usage: bench_kernels [--threads N] [--isa NAME] [--op NAME] [--seconds S]", NULL);
+    if (!value) usage();
     int64_t threads;
     if (strcmp(argv[i], "--threads") == 0 && tn_str_to_i64(tn_str_of(value), &threads))
       options.threads = (int32_t)threads;
@@ -397,9 +401,11 @@ static void read_options(int argc, char **argv) {
       options.isa = value;
     else if (strcmp(argv[i], "--op") == 0)
       options.op = value;
+    else if (strcmp(argv[i], "--sizes") == 0)
+      options.sizes = value;
     else if (strcmp(argv[i], "--seconds") != 0 ||
              !tn_str_to_f64(tn_str_of(value), &options.seconds))
-      die("usage: bench_kernels [--threads N] [--isa NAME] [--op NAME] [--seconds S]", NULL);
+      usage();
   }
 }
 
@@ -443,6 +449,7 @@ int main(int argc, char **argv) {
   for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
     bench_call b = {.c = &cases[i], .ops = ops, .stream = stream};
     if (options.op && strcmp(options.op, tn_op_describe(b.c->op)->name) != 0) continue;
+    if (options.sizes && !strstr(b.c->sizes, options.sizes)) continue;
     open_call(&b);
     report(&m, &b, &w);
     close_call(&b);
