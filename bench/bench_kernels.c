@@ -3,10 +3,11 @@
  *     bench_kernels [--threads N] [--isa avx2|avx512|ref] [--op NAME] [--sizes TEXT] [--seconds S]
  *
  * A product is measured against the rate of independent fused multiply-adds in registers,
- * everything else against a plain copy (or, when a row writes next to nothing, a plain sum) of as
- * many bytes: so what fits in a cache is held to that cache's speed.  With one thread the clock is
- * that thread's CPU time, so other programs on the machine do not show; with more it is the wall's,
- * best of many.  The last line is JSON. */
+ * everything else against a plain loop over as many bytes: a sum where a row writes next to
+ * nothing, an addition in place where it mostly updates, else a copy.  So what fits in a cache is
+ * held to that cache's speed.  With one thread the clock is that thread's CPU time, so other
+ * programs on the machine do not show; with more it is the wall's, best of many.  The last line is
+ * JSON. */
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <inttypes.h>
 #include <math.h>
@@ -68,10 +69,10 @@ static const struct bench_case {
     {TN_OP_cross_entropy, "T=1536 V=4096", TN_F32},
     {TN_OP_cross_entropy_backward, "T=1536 V=4096", TN_F32},
     {TN_OP_adamw, "n=10000000", TN_F32},
-    {TN_OP_sum_squares, "n=10000000", TN_F32},
-    {TN_OP_scale, "n=10000000", TN_F32},
-    {TN_OP_fill, "n=10000000", TN_F32},
-    {TN_OP_cast, "n=10000000", TN_BF16},
+    {TN_OP_sum_squares, "n=40000000", TN_F32},
+    {TN_OP_scale, "n=40000000", TN_F32},
+    {TN_OP_fill, "n=40000000", TN_F32},
+    {TN_OP_cast, "n=40000000", TN_BF16},
 };
 
 static struct {
@@ -164,41 +165,51 @@ static void measure_peak(machine *m) {
   m->peak_flops = flops / best_s(run_fma, m);
 }
 
+typedef enum traffic_kind { READ, COPY, UPDATE, FILL } traffic_kind;
+static const char *const traffic_names[] = {"read", "copy", "update", "fill"};
+
 typedef struct traffic {
   machine *m;
-  int64_t bytes;
-  bool copies;
+  int64_t bytes; /* read and written in all */
+  traffic_kind kind;
   uint64_t sums[256];
 } traffic;
+
+/* From where a piece is read; a copy is written behind that. */
+static int64_t traffic_span(const traffic *t) {
+  return t->kind == READ ? t->bytes : t->bytes / 2;
+}
 
 #define PIECE_BYTES 65536
 
 static void move_piece(void *context, int64_t item, int32_t worker) {
   traffic *t = context;
-  int64_t half = t->bytes / 2, total = t->copies ? half : t->bytes;
-  int64_t at = item * PIECE_BYTES, n = total - at < PIECE_BYTES ? total - at : PIECE_BYTES;
-  if (t->copies) {
-    memcpy(t->m->bytes + half + at, t->m->bytes + at, (size_t)n);
-    return;
+  int64_t span = traffic_span(t), at = item * PIECE_BYTES;
+  int64_t n = span - at < PIECE_BYTES ? span - at : PIECE_BYTES;
+  uint64_t *words = (uint64_t *)(t->m->bytes + at), sum[8] = {0};
+  if (t->kind == COPY) {
+    memcpy(t->m->bytes + span + at, words, (size_t)n);
+  } else if (t->kind == FILL) {
+    for (int64_t i = 0; i < n / 8; i++) words[i] = (uint64_t)at;
+  } else if (t->kind == UPDATE) {
+    for (int64_t i = 0; i < n / 8; i++) words[i] += 1;
+  } else {
+    for (int64_t i = 0; i + 8 <= n / 8; i += 8)
+      for (int32_t j = 0; j < 8; j++) sum[j] += words[i + j];
+    for (int32_t j = 0; j < 8; j++) t->sums[worker % 256] += sum[j];
   }
-  const uint64_t *words = (const uint64_t *)(t->m->bytes + at);
-  uint64_t sum[8] = {0};
-  for (int64_t i = 0; i + 8 <= n / 8; i += 8)
-    for (int32_t j = 0; j < 8; j++) sum[j] += words[i + j];
-  for (int32_t j = 0; j < 8; j++) t->sums[worker % 256] += sum[j];
 }
 
 static void run_traffic(void *context) {
   traffic *t = context;
-  int64_t total = t->copies ? t->bytes / 2 : t->bytes;
-  tn_pool_run(t->m->pool, (total + PIECE_BYTES - 1) / PIECE_BYTES, move_piece, t);
+  tn_pool_run(t->m->pool, (traffic_span(t) + PIECE_BYTES - 1) / PIECE_BYTES, move_piece, t);
 }
 
-/* Bytes a second of a plain copy (half read, half written) or sum of `bytes` in all. */
-static double measure_traffic(machine *m, int64_t bytes, bool copies) {
+/* Bytes a second, read and written together. */
+static double measure_traffic(machine *m, int64_t bytes, traffic_kind kind) {
   if ((size_t)bytes > m->size) bytes = (int64_t)m->size;
   if (bytes < 16384) bytes = 16384; /* less is call overhead */
-  traffic t = {.m = m, .bytes = bytes / 128 * 128, .copies = copies};
+  traffic t = {.m = m, .bytes = bytes / 128 * 128, .kind = kind};
   return (double)t.bytes / best_s(run_traffic, &t);
 }
 
@@ -211,7 +222,7 @@ typedef struct bench_call {
   tn_stream *stream;
   _Alignas(16) char args[2048];
   tn_buffer *buffers[TENSORS_MAX];
-  double read_bytes, written_bytes;
+  double read_bytes, written_bytes, updated_bytes; /* updated: of those written, in place */
 } bench_call;
 
 static int64_t size_named(const char *sizes, tn_str name) {
@@ -281,6 +292,7 @@ static void make_tensor(bench_call *b, int32_t i) {
       tn_element_set(t->buffer->data, dtype, j, 0.1 + tn_random_f64(3, (uint64_t)i, (uint64_t)j));
   if (info->role != TN_ROLE_OUT) b->read_bytes += (double)bytes;
   if (info->role != TN_ROLE_IN) b->written_bytes += (double)bytes;
+  if (info->role == TN_ROLE_ACC || info->role == TN_ROLE_MOD) b->updated_bytes += (double)bytes;
 }
 
 static void set_scalars(bench_call *b) {
@@ -303,11 +315,12 @@ static void open_call(bench_call *b) {
   if (b->c->op == TN_OP_embed_backward) {
     double touched = (double)tn_tensor_bytes(tensor_at(b, 1));
     b->read_bytes = 2 * touched;
-    b->written_bytes = touched;
+    b->written_bytes = b->updated_bytes = touched;
   }
   if (b->c->op == TN_OP_kv_write) {
     b->read_bytes = (double)(tn_tensor_bytes(tensor_at(b, 2)) + tn_tensor_bytes(tensor_at(b, 3)));
     b->written_bytes = b->read_bytes;
+    b->updated_bytes = 0;
   }
 }
 
@@ -363,16 +376,17 @@ static double flops_of(const struct bench_case *c) {
 static void report(machine *m, bench_call *b, tn_json_writer *w) {
   double seconds = best_s(run_call, b), flops = flops_of(b->c);
   double bytes = b->read_bytes + b->written_bytes;
-  bool copies = b->written_bytes > 0.1 * b->read_bytes;
-  double limit = flops > 0 ? m->peak_flops : measure_traffic(m, (int64_t)bytes, copies);
+  traffic_kind kind = b->read_bytes == 0                          ? FILL
+                      : b->written_bytes < 0.1 * b->read_bytes    ? READ
+                      : b->updated_bytes > 0.5 * b->written_bytes ? UPDATE
+                                                                  : COPY;
+  double limit = flops > 0 ? m->peak_flops : measure_traffic(m, (int64_t)bytes, kind);
   double rate = (flops > 0 ? flops : bytes) / seconds;
   const char *unit = flops > 0 ? "GFLOP/s" : "GB/s";
   const char *weights = b->c->weights == TN_F32 ? "" : tn_dtype_safetensors_name(b->c->weights);
   printf("%-23s %-43s %-5s %9.1f us %8.1f %-7s %5.0f %% of %6.1f (%s)\n", b->info->name,
          b->c->sizes, weights, 1e6 * seconds, 1e-9 * rate, unit, 100 * rate / limit, 1e-9 * limit,
-         flops > 0 ? "fma"
-         : copies  ? "copy"
-                   : "read");
+         flops > 0 ? "fma" : traffic_names[kind]);
   fflush(stdout);
   tn_json_begin_object(w);
   tn_json_key(w, "op"), tn_json_cstr(w, b->info->name);
@@ -429,8 +443,8 @@ int main(int argc, char **argv) {
   if (!m.bytes) die("out of memory", NULL);
   memset(m.bytes, 1, m.size); /* pages of its own, not the zero page */
   measure_peak(&m);
-  double read = measure_traffic(&m, (int64_t)m.size, false);
-  double copy = measure_traffic(&m, (int64_t)m.size, true);
+  double read = measure_traffic(&m, (int64_t)m.size, READ);
+  double copy = measure_traffic(&m, (int64_t)m.size, COPY);
   printf(
       "rows: %s, threads: %d; this machine: %.1f GFLOP/s fused multiply-add (float32), memory %.1f "
       "GB/s read, %.1f GB/s copy\n",
