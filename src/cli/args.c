@@ -5,8 +5,7 @@
 
 #include "cli/cli.h"
 
-/* ---- nearest word: Levenshtein distance over short words
- * ------------------------------------------ */
+/* ---- nearest word: Levenshtein distance over short words ---- */
 #define WORD_MAX 48
 
 static int32_t word_distance(const char *a, const char *b) {
@@ -35,7 +34,9 @@ typedef struct nearest {
 } nearest;
 
 static void nearest_offer(nearest *n, const char *wanted, const char *candidate) {
-  int32_t d = word_distance(wanted, candidate);
+  /* A word cut short ("conv") is as near as one slip. */
+  bool prefix = strlen(wanted) >= 2 && strncmp(candidate, wanted, strlen(wanted)) == 0;
+  int32_t d = prefix ? 1 : word_distance(wanted, candidate);
   if (n->word && d >= n->distance) return;
   n->word = candidate;
   n->distance = d;
@@ -43,9 +44,13 @@ static void nearest_offer(nearest *n, const char *wanted, const char *candidate)
 static const char *nearest_word(const nearest *n, const char *wanted) {
   return n->word && n->distance <= (int32_t)strlen(wanted) / 3 + 1 ? n->word : NULL;
 }
+const char *tn_cli_nearest(const char *wanted, const char *const *candidates, int32_t count) {
+  nearest n = {0};
+  for (int32_t i = 0; i < count; i++) nearest_offer(&n, wanted, candidates[i]);
+  return nearest_word(&n, wanted);
+}
 
-/* ---- messages
- * --------------------------------------------------------------------------------------- */
+/* ---- messages ---- */
 int tn_cli_fail(const tn_error *err, const char *hint) {
   const char *text = err->text[0] ? err->text : tn_status_text(err->status);
   fprintf(stderr, "error: %s\n", text);
@@ -89,8 +94,7 @@ static int wrong_usage(const tn_usage *u, const char *format, ...) {
   return TN_EXIT_USAGE;
 }
 
-/* ---- values
- * ----------------------------------------------------------------------------------------- */
+/* ---- values ---- */
 static bool parse_scaled(const char *text, int64_t *out) {
   static const struct {
     const char *suffix;
@@ -194,25 +198,27 @@ int tn_args(const tn_usage *u, int argc, char **argv, int32_t *count) {
   return -1;
 }
 
-/* ---- commands with subcommands
- * ------------------------------------------------------------------------- */
+/* ---- commands with subcommands ---- */
 int tn_dispatch(const char *command, const char *about, const tn_subcommand *subs, int argc,
                 char **argv) {
   const char *wanted = argc > 1 ? argv[1] : NULL;
   bool help = wanted && (strcmp(wanted, "--help") == 0 || strcmp(wanted, "-h") == 0);
   for (const tn_subcommand *s = subs; wanted && s->name; s++)
     if (strcmp(wanted, s->name) == 0) return s->run(argc - 1, argv + 1);
-  FILE *out = help ? stdout : stderr;
   if (wanted && !help) {
     nearest n = {0};
     for (const tn_subcommand *s = subs; s->name; s++) nearest_offer(&n, wanted, s->name);
     const char *near = nearest_word(&n, wanted);
-    fprintf(out, "error: no subcommand '%s' in tenon %s%s%s%s\n", wanted, command,
-            near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "");
+    if (near)
+      return tn_cli_usage_error("no subcommand '%s' in tenon %s; did you mean '%s'?", wanted,
+                                command, near);
+    return tn_cli_usage_error("no subcommand '%s' in tenon %s; `tenon %s --help` lists them",
+                              wanted, command, command);
   }
+  FILE *out = help ? stdout : stderr;
   fprintf(out, "%s\n\nusage: tenon %s SUBCOMMAND ...\n\n", about, command);
   for (const tn_subcommand *s = subs; s->name; s++)
     fprintf(out, "  %-10s %s\n", s->name, s->summary);
-  fprintf(out, "\n`tenon %s SUBCOMMAND --help` says more.\n", command);
+  fprintf(out, "\nexample:\n  tenon %s %s --help\n", command, subs[0].name);
   return help ? 0 : TN_EXIT_USAGE;
 }

@@ -81,22 +81,26 @@ typedef struct tn_subcommand {
   const char *name, *summary;
   int (*run)(int argc, char **argv); /* argv[0] is the subcommand's name; NULL name ends */
 } tn_subcommand;
+/* The candidate that `wanted` was probably meant to be, NULL when none is near. */
+const char *tn_cli_nearest(const char *wanted, const char *const *candidates, int32_t count);
 int tn_dispatch(const char *command, const char *about, const tn_subcommand *subs, int argc,
                 char **argv);
 
-/* ---- talking to people
- * ---------------------------------------------------------------------------- */
-/* Prints "error: <err text>" and, when hint is not NULL, "hint: <hint>"; returns the exit code (130
- * for TN_ERR_INTERRUPTED, 2 for TN_ERR_ARGUMENT raised on the command line, else 1). */
+/* ---- talking to people ---- */
+/* Prints "error: <err text>" and, when hint is not NULL, "hint: <hint>"; returns the exit code: 130
+ * for TN_ERR_INTERRUPTED, else 1.  Wrong words are tn_cli_usage_error's business. */
 int tn_cli_fail(const tn_error *err, const char *hint);
 int tn_cli_usage_error(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 /* A progress bar on stderr when it is a terminal, a line every few seconds otherwise; nothing when
  * --quiet or --json.  Its `show` says stop after Ctrl-C. */
 tn_progress tn_cli_progress(bool quiet);
-bool tn_cli_stop_requested(void); /* SIGINT or SIGTERM has come (the handlers are main's) */
-/* Blocks SIGINT and SIGTERM handling in main and lets the second Ctrl-C kill. */
+bool tn_cli_stop_requested(void); /* SIGINT, SIGTERM or SIGHUP has come */
+/* Called once by main.  The third signal kills: a terminal and `make` may both pass on the first.
+ */
 void tn_cli_catch_signals(void);
+/* Flushes standard output; true when any of it could not be written (full disk, closed pipe). */
+bool tn_cli_output_lost(void);
 
 tn_pool *tn_cli_pool(
     int32_t threads); /* threads 0: all CPUs; made once, freed at exit; NULL on failure */

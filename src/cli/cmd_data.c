@@ -6,8 +6,7 @@
 #include "cli/cli.h"
 #include "columns/table.h"
 
-/* ---- convert
- * ---------------------------------------------------------------------------------------- */
+/* ---- convert ---- */
 typedef struct convert_options {
   const char *codec, *columns, *separator;
   int64_t row_group_rows, infer_rows;
@@ -156,8 +155,7 @@ static int run_convert(int argc, char **argv) {
   return 0;
 }
 
-/* ---- head
- * ---------------------------------------------------------------------------------------------- */
+/* ---- head ---- */
 void tn_cli_json_value(tn_json_writer *w, const ArrowArray *column, tn_column_type type,
                        int64_t row) {
   if (tn_array_is_null(column, row)) {
@@ -336,8 +334,7 @@ static int run_head(int argc, char **argv) {
   return status == TN_OK ? 0 : tn_cli_fail(&err, NULL);
 }
 
-/* ---- the command
- * ------------------------------------------------------------------------------------------ */
+/* ---- the command ---- */
 static int run_data(int argc, char **argv) {
   static const tn_subcommand subs[] = {
       {"convert", "CSV, TSV, Parquet and Arrow IPC into each other", run_convert},

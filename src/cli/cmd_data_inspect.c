@@ -8,8 +8,7 @@ static void add_bytes(tn_strbuf *out, int64_t bytes) {
   tn_strbuf_add_bytes_human(out, (double)bytes);
 }
 
-/* ---- Parquet: everything is in the footer
- * ------------------------------------------------------------ */
+/* ---- Parquet: everything is in the footer ---- */
 static void json_parquet_chunk(tn_json_writer *w, const tn_parquet_file *file, int64_t group,
                                int64_t column) {
   tn_parquet_chunk_info chunk;
@@ -161,8 +160,7 @@ static tn_status inspect_parquet(const char *path, bool json, int64_t groups, tn
   return TN_OK;
 }
 
-/* ---- the others: schema, and a count of rows and nulls by one scan
- * -------------------------------------- */
+/* ---- the others: schema, and a count of rows and nulls by one scan ---- */
 static tn_status scan_nulls(tn_table *in, int64_t *nulls, int64_t *rows, tn_progress *progress,
                             tn_error *err) {
   tn_progress_begin(progress, "scan", "B", in->source->size_bytes);

@@ -43,8 +43,7 @@ typedef struct report {
   double gflops_one, gflops_all, read_gbs; /* measured */
 } report;
 
-/* ---- reading the machine
- * -------------------------------------------------------------------------- */
+/* ---- reading the machine ---- */
 /* The value of "key : value" in a small /proc file; false when there is none. */
 static bool proc_value(const char *path, const char *key, char *out, size_t room) {
   tn_strbuf text = {0};
@@ -125,8 +124,7 @@ static void read_libraries(report *r) {
   r->libraries[4] = (library){"libyaml", yaml_get_version_string(), "run configuration"};
 }
 
-/* ---- measuring
- * -------------------------------------------------------------------------------------- */
+/* ---- measuring ---- */
 #define PROBE_SIZE       512
 #define PROBE_READ_BYTES ((size_t)256 << 20)
 
@@ -187,8 +185,7 @@ static void measure(report *r) {
   r->read_gbs = measure_read();
 }
 
-/* ---- showing it
- * ---------------------------------------------------------------------------------------- */
+/* ---- showing it ---- */
 static void print_bytes(const char *label, int64_t bytes, const char *after) {
   tn_strbuf text = {0};
   tn_strbuf_add_bytes_human(&text, (double)bytes);

@@ -8,8 +8,7 @@
 #include "base/clock.h"
 #include "cli/cli.h"
 
-/* ---- signals
- * ------------------------------------------------------------------------------------------- */
+/* ---- signals ---- */
 static volatile sig_atomic_t stop_signals;
 
 static void on_stop_signal(int signal_number) {
@@ -23,14 +22,16 @@ void tn_cli_catch_signals(void) {
   struct sigaction action = {.sa_handler = on_stop_signal};
   sigaction(SIGINT, &action, NULL);
   sigaction(SIGTERM, &action, NULL);
+  struct sigaction hangup; /* a closed terminal; nohup has it ignored already, and that stays */
+  if (sigaction(SIGHUP, NULL, &hangup) == 0 && hangup.sa_handler != SIG_IGN)
+    sigaction(SIGHUP, &action, NULL);
   signal(SIGPIPE, SIG_IGN);
 }
 bool tn_cli_stop_requested(void) {
   return stop_signals > 0;
 }
 
-/* ---- progress
- * -------------------------------------------------------------------------------------------- */
+/* ---- progress ---- */
 #define BAR_CELLS 24
 
 static void add_amount(tn_strbuf *out, const tn_progress *p, double amount) {
@@ -80,7 +81,14 @@ static bool show_bar(void *context, const tn_progress *p, bool last) {
   tn_strbuf_clear(&line);
   return !tn_cli_stop_requested();
 }
+/* A log wants a line every few seconds, but Ctrl-C an answer at once: asked often, prints seldom.
+ */
+#define LINE_EVERY_US 5000000
 static bool show_lines(void *context, const tn_progress *p, bool last) {
+  static int64_t printed_us;
+  int64_t now_us = tn_time_us(), since_us = printed_us > p->started_us ? printed_us : p->started_us;
+  if (!last && now_us - since_us < LINE_EVERY_US) return !tn_cli_stop_requested();
+  printed_us = now_us;
   tn_strbuf line = {0};
   add_line(&line, p, last);
   if (!line.failed) fprintf(stderr, "%s\n", line.data);
@@ -97,12 +105,11 @@ tn_progress tn_cli_progress(bool quiet) {
   tn_progress p = {.show = quiet      ? show_nothing
                            : terminal ? show_bar
                                       : show_lines,
-                   .every_us = quiet || terminal ? 100000 : 5000000};
+                   .every_us = 100000};
   return p;
 }
 
-/* ---- one pool for the whole program
- * ----------------------------------------------------------------------- */
+/* ---- one pool for the whole program ---- */
 static tn_pool *the_pool;
 static void free_pool(void) {
   tn_pool_free(the_pool);
@@ -115,13 +122,17 @@ tn_pool *tn_cli_pool(int32_t threads) {
   return the_pool;
 }
 
-/* ---- JSON on stdout
- * ------------------------------------------------------------------------------------------ */
+/* ---- JSON on stdout ---- */
+static bool json_lost;
+
+bool tn_cli_output_lost(void) {
+  return fflush(stdout) != 0 || ferror(stdout) || json_lost;
+}
 void tn_cli_json_begin(tn_cli_json *j) {
   *j = (tn_cli_json){0};
   j->w.out = &j->text;
 }
 void tn_cli_json_finish(tn_cli_json *j) {
-  if (!j->text.failed && j->text.data) puts(j->text.data);
+  if (j->text.failed || !j->text.data || puts(j->text.data) < 0) json_lost = true;
   tn_strbuf_clear(&j->text);
 }

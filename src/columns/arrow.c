@@ -3,8 +3,6 @@
 
 #include <string.h>
 
-#define SCHEMA_DEPTH_MAX 64
-
 static const struct {
   const char *format, *name;
   int32_t bits;
@@ -35,124 +33,6 @@ tn_status tn_column_type_of(const ArrowSchema *field, tn_column_type *out, tn_er
   }
   return tn_fail(err, TN_ERR_UNSUPPORTED, "column \"%s\": Arrow type with format \"%s\"", name,
                  field->format);
-}
-
-/* ---- schemas ---- */
-static void release_schema(ArrowSchema *schema) {
-  for (int64_t i = 0; schema->children && i < schema->n_children; i++) {
-    tn_schema_clear(schema->children[i]); /* the consumer may have moved it away */
-    tn_free(schema->children[i]);
-  }
-  tn_free(schema->children);
-  tn_schema_clear(schema->dictionary);
-  tn_free(schema->dictionary);
-  tn_free(schema->private_data);
-  schema->release = NULL;
-}
-
-int64_t tn_metadata_bytes(const char *metadata) {
-  if (!metadata) return 0;
-  int32_t pairs, length;
-  memcpy(&pairs, metadata, 4);
-  int64_t at = 4;
-  for (int64_t i = 0; i < 2 * (int64_t)pairs; i++) {
-    memcpy(&length, metadata + at, 4);
-    at += 4 + (int64_t)length;
-  }
-  return at;
-}
-
-tn_str tn_metadata_next(const char *metadata, int64_t *at) {
-  int32_t length;
-  memcpy(&length, metadata + *at, 4);
-  tn_str text = {metadata + *at + 4, (size_t)length};
-  *at += 4 + (int64_t)length;
-  return text;
-}
-
-/* One node without children.  Format, name and metadata are copied into one block. */
-static tn_status schema_init(ArrowSchema *out, const char *format, const char *name,
-                             const char *metadata, int64_t flags, tn_error *err) {
-  memset(out, 0, sizeof *out);
-  size_t format_bytes = strlen(format) + 1, name_bytes = strlen(name) + 1;
-  size_t metadata_bytes = (size_t)tn_metadata_bytes(metadata);
-  size_t total = metadata_bytes + format_bytes + name_bytes;
-  char *block = tn_alloc(total, 1);
-  if (!block) return tn_fail_memory(err, "Arrow schema", total);
-  if (metadata) out->metadata = memcpy(block, metadata, metadata_bytes);
-  out->format = memcpy(block + metadata_bytes, format, format_bytes);
-  out->name = memcpy(block + metadata_bytes + format_bytes, name, name_bytes);
-  out->flags = flags;
-  out->private_data = block;
-  out->release = release_schema;
-  return TN_OK;
-}
-
-/* Room for `count` children, each a zeroed (released) struct. */
-static tn_status schema_add_children(ArrowSchema *schema, int64_t count, tn_error *err) {
-  if (count == 0) return TN_OK;
-  schema->children = tn_alloc((size_t)count, sizeof *schema->children);
-  if (!schema->children) return tn_fail_memory(err, "Arrow schema", (size_t)count * 8);
-  schema->n_children = count;
-  for (int64_t i = 0; i < count; i++) {
-    schema->children[i] = tn_alloc(1, sizeof(ArrowSchema));
-    if (!schema->children[i]) return tn_fail_memory(err, "Arrow schema", sizeof(ArrowSchema));
-  }
-  return TN_OK;
-}
-
-tn_status tn_schema_new(ArrowSchema *out, const char *const *names, const tn_column_type *types,
-                        int64_t count, tn_error *err) {
-  TN_TRY(schema_init(out, "+s", "", NULL, 0, err));
-  tn_status status = schema_add_children(out, count, err);
-  for (int64_t i = 0; status == TN_OK && i < count; i++)
-    status = schema_init(out->children[i], tn_column_type_format(types[i]), names[i], NULL,
-                         ARROW_FLAG_NULLABLE, err);
-  if (status != TN_OK) tn_schema_clear(out);
-  return status;
-}
-
-static tn_status schema_copy(ArrowSchema *out, const ArrowSchema *from, int32_t depth,
-                             tn_error *err) {
-  if (depth > SCHEMA_DEPTH_MAX)
-    return tn_fail(err, TN_ERR_LIMIT, "Arrow schema: nested deeper than %d", SCHEMA_DEPTH_MAX);
-  TN_TRY(schema_init(out, from->format, from->name ? from->name : "", from->metadata, from->flags,
-                     err));
-  TN_TRY(schema_add_children(out, from->n_children, err));
-  for (int64_t i = 0; i < from->n_children; i++)
-    TN_TRY(schema_copy(out->children[i], from->children[i], depth + 1, err));
-  if (!from->dictionary) return TN_OK;
-  out->dictionary = tn_alloc(1, sizeof(ArrowSchema));
-  if (!out->dictionary) return tn_fail_memory(err, "Arrow schema", sizeof(ArrowSchema));
-  return schema_copy(out->dictionary, from->dictionary, depth + 1, err);
-}
-
-tn_status tn_schema_copy(ArrowSchema *out, const ArrowSchema *from, tn_error *err) {
-  memset(out, 0, sizeof *out);
-  tn_status status = schema_copy(out, from, 0, err);
-  if (status != TN_OK) tn_schema_clear(out);
-  return status;
-}
-
-tn_status tn_schema_set_metadata(ArrowSchema *schema, const char *metadata, tn_error *err) {
-  ArrowSchema fresh;
-  TN_TRY(schema_init(&fresh, schema->format, schema->name, metadata, schema->flags, err));
-  tn_free(schema->private_data);
-  schema->format = fresh.format;
-  schema->name = fresh.name;
-  schema->metadata = fresh.metadata;
-  schema->private_data = fresh.private_data;
-  return TN_OK;
-}
-
-int64_t tn_schema_find(const ArrowSchema *schema, const char *name) {
-  for (int64_t i = 0; i < schema->n_children; i++)
-    if (schema->children[i]->name && strcmp(schema->children[i]->name, name) == 0) return i;
-  return -1;
-}
-
-void tn_schema_clear(ArrowSchema *schema) {
-  if (schema && schema->release) schema->release(schema);
 }
 
 /* ---- arrays ---- */

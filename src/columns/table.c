@@ -26,8 +26,7 @@ const char *tn_table_format_name(tn_table_format format) {
   return names[format];
 }
 
-/* ---- reading
- * ------------------------------------------------------------------------------------- */
+/* ---- reading ---- */
 static tn_status open_csv(ArrowArrayStream *out, tn_source *source, tn_table_format format,
                           const tn_table_read_options *options, tn_error *err) {
   tn_csv_options csv = options->csv;
@@ -77,8 +76,7 @@ void tn_table_close(tn_table *table) {
   table->source = NULL;
 }
 
-/* ---- writing
- * ------------------------------------------------------------------------------------- */
+/* ---- writing ---- */
 struct tn_table_writer {
   tn_sink *sink;
   tn_table_format format;
