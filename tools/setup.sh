@@ -20,6 +20,7 @@ libcurl4-openssl-dev|HTTP client of tenon bench serve
 libzstd-dev|Parquet codec zstd
 libsnappy-dev|Parquet codec snappy
 libdeflate-dev|Parquet codec gzip and page CRC
+zlib1g-dev|gzip input of CSV and JSONL, as a stream
 libpcre2-dev|pre-tokenizer patterns
 libxxhash-dev|checksums of weights and shards
 libyaml-dev|run configuration
