@@ -3,6 +3,7 @@
 #   make            builds build/release/tenon        make demo   the main job, start to end
 #   make test       every test, set-up included       make lint   layers, headers, calls, format
 #   make bench      measures                          make fuzz   libFuzzer, FUZZ_SECONDS each
+#   make library    build/release/libtenon.so, for python/ and other programs
 #   MODE=release|debug|asan|ubsan|tsan                BUILD=dir   another build folder
 #
 # Sources are found by pattern: a new .c file in a room needs no line here.  A file's ISA flags follow
@@ -56,7 +57,7 @@ CLI_OBJECTS := $(call objects,$(call room_sources,cli))
 PROGRAM     := $(B)/tenon
 
 .PHONY: all
-all: $(PROGRAM)
+all: $(PROGRAM) library
 
 $(B)/obj/%.o: %.c
 	@mkdir -p $(@D)
@@ -74,6 +75,20 @@ archives = $(foreach r,$(1),$(B)/lib/lib$(r).a)
 $(PROGRAM): $(CLI_OBJECTS) $(call archives,$(LINK_ORDER))
 	$(if $(filter 0,$(V)),@echo "  link $@")
 	$(Q)$(CC) $(CFLAGS) -o $@ $^ $(call libs,$(ROOMS))
+
+# ---- libtenon.so: what include/tenon/ declares, for Python and other programs --------------------------
+LIBRARY       := $(B)/libtenon.so
+LIBRARY_ROOMS := $(call closure,columns)
+PIC_OBJECTS   := $(foreach r,$(LIBRARY_ROOMS),$(patsubst %.c,$(B)/pic/%.o,$(call room_sources,$(r))))
+$(B)/pic/%.o: %.c
+	@mkdir -p $(@D)
+	$(if $(filter 0,$(V)),@echo "  cc   $< (shared)")
+	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -fPIC $(call isa_flags,$*) -MMD -MP -c $< -o $@
+$(LIBRARY): $(PIC_OBJECTS)
+	$(if $(filter 0,$(V)),@echo "  link $@")
+	$(Q)$(CC) $(CFLAGS) -shared -Wl,-soname,libtenon.so.0 -Wl,--no-undefined -o $@ $^ $(call libs,$(LIBRARY_ROOMS))
+.PHONY: library
+library: $(LIBRARY)
 
 # ---- unit tests: tests/unit/<room>/test_*.c, linked with that room's layers only -------------------
 TEST_SOURCES  := $(sort $(wildcard tests/unit/*/test_*.c))
@@ -138,11 +153,11 @@ bench: $(PROGRAM) $(BENCH_PROGRAMS)
 docs: $(PROGRAM)
 	$(Q)mkdir -p docs && $(PROGRAM) doctor --manual >docs/ops.md
 format:
-	clang-format -i $(shell git ls-files -co --exclude-standard 'src/*.[ch]' 'tests/*.[ch]' 'bench/*.[ch]')
+	clang-format -i $(shell git ls-files -co --exclude-standard 'src/*.[ch]' 'tests/*.[ch]' 'bench/*.[ch]' 'include/*.h')
 
 .SECONDARY:
 .PHONY: clean
 clean:
 	rm -rf $(BUILD)
 
--include $(shell find $(B)/obj -name '*.d' 2>/dev/null)
+-include $(shell find $(B)/obj $(B)/pic -name '*.d' 2>/dev/null)

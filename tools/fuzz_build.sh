@@ -20,7 +20,7 @@ for source in "$@"; do
   case "$source" in src/kernels/*) instrument="-std=gnu11 -O1 -pthread" ;; esac
   mkdir -p "$(dirname "$object")"
   # shellcheck disable=SC2086
-  clang -Isrc -D_GNU_SOURCE $instrument $isa -c "$source" -o "$object"
+  clang -Isrc -Iinclude -D_GNU_SOURCE $instrument $isa -c "$source" -o "$object"
 done
 # shellcheck disable=SC2086
 clang $flags -o "$out" "${objects[@]}" $libs

@@ -113,6 +113,4 @@ typedef struct tn_cli_json {
 void tn_cli_json_begin(tn_cli_json *j);
 void tn_cli_json_finish(tn_cli_json *j);
 
-#define TENON_VERSION "0.1.0"
-
 #endif

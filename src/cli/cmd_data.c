@@ -50,7 +50,8 @@ static tn_status convert(const char *in_path, const char *out_path, const conver
     read.columns = names;
     read.column_count = split_list(list, names, 1024);
   }
-  tn_table_write_options write = {.codec = o->codec, .row_group_rows = o->row_group_rows};
+  tn_table_write_options write = {.codec = o->codec,
+                                  .parquet = {.row_group_rows = o->row_group_rows}};
   tn_progress progress = tn_cli_progress(o->quiet || o->json);
   tn_table in = {0};
   ArrowSchema schema = {0};

@@ -21,9 +21,23 @@ tn_status tn_table_format_of(const char *path, tn_table_format *out, tn_error *e
                  path);
 }
 
+static const char *const format_names[] = {"csv", "tsv", "parquet", "arrow"};
+
 const char *tn_table_format_name(tn_table_format format) {
-  static const char *const names[] = {"csv", "tsv", "parquet", "arrow"};
-  return names[format];
+  return format_names[format];
+}
+
+/* The named format, or the extension's. */
+static tn_status choose_format(const char *path, const char *name, tn_table_format *out,
+                               tn_error *err) {
+  if (!name) return tn_table_format_of(path, out, err);
+  for (size_t i = 0; i < sizeof format_names / sizeof format_names[0]; i++)
+    if (strcmp(name, format_names[i]) == 0) {
+      *out = (tn_table_format)i;
+      return TN_OK;
+    }
+  return tn_fail(err, TN_ERR_ARGUMENT,
+                 "%s: format '%s' is not known; known are csv, tsv, parquet, arrow", path, name);
 }
 
 /* ---- reading ---- */
@@ -39,9 +53,10 @@ static tn_status open_csv(ArrowArrayStream *out, tn_source *source, tn_table_for
 
 static tn_status open_parquet(ArrowArrayStream *out, tn_source *source,
                               const tn_table_read_options *options, tn_error *err) {
-  tn_parquet_read_options parquet = {.columns = options->columns,
-                                     .column_count = options->column_count,
-                                     .batch_rows = options->batch_rows};
+  tn_parquet_read_options parquet = options->parquet;
+  parquet.columns = options->columns;
+  parquet.column_count = options->column_count;
+  if (options->batch_rows) parquet.batch_rows = options->batch_rows;
   return tn_parquet_read(out, source, &parquet, err);
 }
 
@@ -57,7 +72,7 @@ tn_status tn_table_open(tn_table *out, const char *path, const tn_table_read_opt
   *out = (tn_table){0};
   if (!options) options = &defaults;
   tn_table_format format = TN_TABLE_CSV;
-  TN_TRY(tn_table_format_of(path, &format, err));
+  TN_TRY(choose_format(path, options->format, &format, err));
   tn_source *source;
   TN_TRY(tn_source_open_file(&source, path, err));
   tn_status status;
@@ -102,25 +117,27 @@ static tn_status open_writer(tn_table_writer *w, const ArrowSchema *schema,
   if (w->format == TN_TABLE_ARROW)
     return tn_ipc_writer_new(&w->arrow, w->sink, schema, NULL, 0, err);
   if (w->format == TN_TABLE_PARQUET) {
-    tn_parquet_write_options parquet = {.row_group_rows = options->row_group_rows};
+    tn_parquet_write_options parquet = options->parquet;
     TN_TRY(codec_of(options->codec ? options->codec : "zstd", &parquet.codec, err));
     return tn_parquet_writer_new(&w->parquet, w->sink, schema, &parquet, err);
   }
-  tn_csv_options csv = {.separator = w->format == TN_TABLE_TSV ? '\t' : ','};
+  tn_csv_options csv = options->csv;
+  if (!csv.separator) csv.separator = w->format == TN_TABLE_TSV ? '\t' : ',';
   return tn_csv_writer_new(&w->csv, w->sink, schema, &csv, err);
 }
 
 tn_status tn_table_writer_new(tn_table_writer **out, const char *path, const ArrowSchema *schema,
                               const tn_table_write_options *options, tn_error *err) {
   static const tn_table_write_options defaults;
+  if (!options) options = &defaults;
   *out = NULL;
   tn_table_format format = TN_TABLE_CSV;
-  TN_TRY(tn_table_format_of(path, &format, err));
+  TN_TRY(choose_format(path, options->format, &format, err));
   tn_table_writer *w = tn_alloc(1, sizeof *w);
   if (!w) return tn_fail_memory(err, "table writer", sizeof *w);
   w->format = format;
   tn_status status = tn_sink_open_file(&w->sink, path, err);
-  if (status == TN_OK) status = open_writer(w, schema, options ? options : &defaults, err);
+  if (status == TN_OK) status = open_writer(w, schema, options, err);
   if (status != TN_OK) {
     tn_table_writer_free(w);
     return status;

@@ -1,10 +1,11 @@
-/* table.h - tables in files, whatever their format: the extension decides.
+/* table.h - tables in files, whatever their format: the extension decides, or `format` does.
  *
  *     .csv .tsv      columns/csv.h            .parquet   columns/parquet/parquet.h
  *     .arrow .ipc    columns/ipc.h
  *
  * Reading gives a stream of record batches, writing takes them; what is between (convert, head,
- * count) need not know the format.  Thread: one owner. */
+ * count) need not know the format.  table_options.h sets the structs below by name.
+ * Thread: one owner. */
 /* SPDX-License-Identifier: Apache-2.0 */
 #ifndef TN_COLUMNS_TABLE_H
 #define TN_COLUMNS_TABLE_H
@@ -24,11 +25,12 @@ TN_NODISCARD tn_status tn_table_format_of(const char *path, tn_table_format *out
 const char *tn_table_format_name(tn_table_format format); /* "csv" */
 
 typedef struct tn_table_read_options { /* zero: the default */
+  const char *format;                  /* a name of tn_table_format_name; NULL: the extension's */
   const char *const *columns;          /* projection; NULL: all */
   int32_t column_count;
   int64_t batch_rows;
-  tn_csv_options
-      csv; /* separator, header, types ...; its projection and batch_rows are set from above */
+  tn_csv_options csv;              /* its projection and batch_rows are set from above */
+  tn_parquet_read_options parquet; /* likewise */
 } tn_table_read_options;
 
 typedef struct tn_table {
@@ -41,8 +43,10 @@ TN_NODISCARD tn_status tn_table_open(tn_table *out, const char *path,
 void tn_table_close(tn_table *table);
 
 typedef struct tn_table_write_options { /* zero: the default; parquet: zstd level 1 */
+  const char *format;                   /* as for reading */
   const char *codec;                    /* parquet: "zstd", "snappy", "gzip", "uncompressed" */
-  int64_t row_group_rows;
+  tn_csv_options csv;                   /* separator, quote */
+  tn_parquet_write_options parquet;     /* its codec is set from above */
 } tn_table_write_options;
 
 typedef struct tn_table_writer tn_table_writer;

@@ -1,0 +1,178 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "columns/table_options.h"
+
+#define READ(field)  offsetof(tn_table_read_options, field)
+#define WRITE(field) offsetof(tn_table_write_options, field)
+
+static const tn_table_option read_options[] = {
+    {"format", "NAME", "csv, tsv, parquet or arrow (default: the extension tells)", TN_TABLE_TEXT,
+     READ(format), 0},
+    {"columns", "A,B", "only these columns, in this order", TN_TABLE_LIST, READ(columns),
+     READ(column_count)},
+    {"batch_rows", "N", "rows of a batch at most (default 65,536)", TN_TABLE_INT, READ(batch_rows),
+     0},
+    {"separator", "C", "CSV: one byte or 'tab' (default ',')", TN_TABLE_BYTE, READ(csv.separator),
+     0},
+    {"quote", "C", "CSV: one byte (default '\"')", TN_TABLE_BYTE, READ(csv.quote), 0},
+    {"no_header", NULL, "CSV: the first line is data", TN_TABLE_FLAG, READ(csv.no_header), 0},
+    {"infer_rows", "N", "CSV: rows looked at for types (default 100,000)", TN_TABLE_INT,
+     READ(csv.infer_rows), 0},
+    {"field_bytes_max", "N", "CSV: a longer field is an error (default 64 MiB)", TN_TABLE_INT,
+     READ(csv.field_bytes_max), 0},
+    {"null_texts", "A,B", "CSV: texts that mean null, besides the empty field", TN_TABLE_LIST,
+     READ(csv.null_texts), READ(csv.null_text_count)},
+    {"skip_crc", NULL, "Parquet: do not verify page checksums", TN_TABLE_FLAG,
+     READ(parquet.skip_crc), 0},
+    {"page_bytes_max", "N", "Parquet: a larger page is an error (default 1 GiB)", TN_TABLE_INT,
+     READ(parquet.page_bytes_max), 0},
+};
+
+static const tn_table_option write_options[] = {
+    {"format", "NAME", "csv, tsv, parquet or arrow (default: the extension tells)", TN_TABLE_TEXT,
+     WRITE(format), 0},
+    {"codec", "NAME", "Parquet: zstd (default), snappy, gzip, uncompressed", TN_TABLE_TEXT,
+     WRITE(codec), 0},
+    {"level", "N", "Parquet: the codec's level (zstd: default 1)", TN_TABLE_INT32,
+     WRITE(parquet.level), 0},
+    {"row_group_rows", "N", "Parquet: rows of a row group (default 122,880)", TN_TABLE_INT,
+     WRITE(parquet.row_group_rows), 0},
+    {"page_bytes", "N", "Parquet: bytes of a page before compression (default 1 MiB)", TN_TABLE_INT,
+     WRITE(parquet.page_bytes), 0},
+    {"dictionary_bytes", "N", "Parquet: a larger dictionary is given up (default 1 MiB)",
+     TN_TABLE_INT, WRITE(parquet.dictionary_bytes), 0},
+    {"no_dictionary", NULL, "Parquet: no dictionary pages", TN_TABLE_FLAG,
+     WRITE(parquet.no_dictionary), 0},
+    {"separator", "C", "CSV: one byte or 'tab' (default ',')", TN_TABLE_BYTE, WRITE(csv.separator),
+     0},
+    {"quote", "C", "CSV: one byte (default '\"')", TN_TABLE_BYTE, WRITE(csv.quote), 0},
+};
+
+#define COUNT(list) ((int32_t)(sizeof(list) / sizeof(list)[0]))
+
+const tn_table_option *tn_table_read_option_list(int32_t *count) {
+  *count = COUNT(read_options);
+  return read_options;
+}
+
+const tn_table_option *tn_table_write_option_list(int32_t *count) {
+  *count = COUNT(write_options);
+  return write_options;
+}
+
+/* ---- values ---- */
+static bool parse_scaled(tn_str s, int64_t *out) {
+  static const struct {
+    const char *suffix;
+    int64_t factor;
+  } units[] = {{"KiB", 1 << 10}, {"MiB", 1 << 20}, {"GiB", 1 << 30}, {"k", 1000},
+               {"K", 1000},      {"M", 1000000},   {"G", 1000000000}};
+  int64_t factor = 1, value;
+  for (size_t i = 0; i < sizeof units / sizeof units[0]; i++) {
+    tn_str suffix = tn_str_of(units[i].suffix);
+    if (!tn_str_ends(s, suffix)) continue;
+    s.length -= suffix.length;
+    factor = units[i].factor;
+    break;
+  }
+  return tn_str_to_i64(s, &value) && !__builtin_mul_overflow(value, factor, out);
+}
+
+static tn_status keep_items(const tn_table_option *o, char *base, const char **items, int32_t count,
+                            const tn_arena *arena, tn_error *err) {
+  if (arena->failed) return tn_fail_memory(err, o->key, arena->used_bytes);
+  memcpy(base + o->at, &items, sizeof items);
+  memcpy(base + o->count_at, &count, sizeof count);
+  return TN_OK;
+}
+
+static tn_status set_json_list(const tn_table_option *o, char *base, tn_arena *arena,
+                               const char *value, tn_error *err) {
+  tn_json *root;
+  tn_status status = tn_json_parse(&root, arena, tn_str_of(value), NULL, err);
+  if (status != TN_OK) return tn_error_context(err, status, "option %s", o->key);
+  const char **items = tn_arena_alloc(arena, (size_t)root->count + 1, sizeof *items);
+  int32_t count = 0;
+  for (const tn_json *at = root->first; at && items; at = at->next) {
+    if (at->kind != TN_JSON_STRING || memchr(at->text.data, 0, at->text.length))
+      return tn_fail(err, TN_ERR_ARGUMENT, "option %s wants an array of strings, got %s", o->key,
+                     value);
+    items[count++] = tn_arena_strndup(arena, at->text.data, at->text.length);
+  }
+  return keep_items(o, base, items, count, arena, err);
+}
+
+static tn_status set_list(const tn_table_option *o, char *base, tn_arena *arena, const char *value,
+                          tn_error *err) {
+  if (value[0] == '[') return set_json_list(o, base, arena, value, err);
+  size_t room = 2;
+  for (const char *at = value; *at; at++) room += *at == ',';
+  const char **items = tn_arena_alloc(arena, room, sizeof *items);
+  int32_t count = 0;
+  tn_str rest = tn_str_of(value);
+  while (rest.data && items) {
+    tn_str item = tn_str_cut(&rest, ',');
+    items[count++] = tn_arena_strndup(arena, item.data, item.length);
+  }
+  return keep_items(o, base, items, count, arena, err);
+}
+
+static tn_status bad_value(const tn_table_option *o, const char *wants, const char *value,
+                           tn_error *err) {
+  return tn_fail(err, TN_ERR_ARGUMENT, "option %s wants %s, got '%s'", o->key, wants, value);
+}
+
+static tn_status set_value(const tn_table_option *o, char *base, tn_arena *arena, const char *value,
+                           tn_error *err) {
+  void *target = base + o->at;
+  int64_t number;
+  switch (o->kind) {
+    case TN_TABLE_FLAG:
+      if (strcmp(value, "true") != 0 && strcmp(value, "false") != 0)
+        return bad_value(o, "true or false", value, err);
+      *(bool *)target = value[0] == 't';
+      return TN_OK;
+    case TN_TABLE_TEXT:
+      *(const char **)target = tn_arena_strndup(arena, value, strlen(value));
+      return arena->failed ? tn_fail_memory(err, o->key, strlen(value)) : TN_OK;
+    case TN_TABLE_INT:
+      if (!parse_scaled(tn_str_of(value), target)) return bad_value(o, "a number", value, err);
+      return TN_OK;
+    case TN_TABLE_INT32:
+      if (!parse_scaled(tn_str_of(value), &number) || number != (int32_t)number)
+        return bad_value(o, "a number below 2^31", value, err);
+      *(int32_t *)target = (int32_t)number;
+      return TN_OK;
+    case TN_TABLE_BYTE:
+      if (strcmp(value, "tab") == 0) value = "\t";
+      if (strlen(value) != 1) return bad_value(o, "one byte", value, err);
+      *(char *)target = value[0];
+      return TN_OK;
+    case TN_TABLE_LIST:
+      return set_list(o, base, arena, value, err);
+  }
+  return bad_value(o, "another kind", value, err);
+}
+
+static tn_status set_by_key(const tn_table_option *list, int32_t count, const char *what,
+                            void *base, tn_arena *arena, const char *key, const char *value,
+                            tn_error *err) {
+  for (int32_t i = 0; i < count; i++)
+    if (strcmp(list[i].key, key) == 0) return set_value(&list[i], base, arena, value, err);
+  tn_strbuf known = {0};
+  for (int32_t i = 0; i < count; i++) tn_strbuf_addf(&known, "%s%s", i ? " " : "", list[i].key);
+  tn_status status = tn_fail(err, TN_ERR_ARGUMENT, "%s has no option '%s'; known are %s", what, key,
+                             known.data ? known.data : "");
+  tn_strbuf_clear(&known);
+  return status;
+}
+
+tn_status tn_table_read_option(tn_table_read_options *options, tn_arena *arena, const char *key,
+                               const char *value, tn_error *err) {
+  return set_by_key(read_options, COUNT(read_options), "reading", options, arena, key, value, err);
+}
+
+tn_status tn_table_write_option(tn_table_write_options *options, tn_arena *arena, const char *key,
+                                const char *value, tn_error *err) {
+  return set_by_key(write_options, COUNT(write_options), "writing", options, arena, key, value,
+                    err);
+}
