@@ -88,8 +88,6 @@ typedef enum tn_column_type {
       TN_COLUMN_TYPE_COUNT
 } tn_column_type;
 
-/* calendar.h knows days and dates, builder.h the inside of a builder (for hot loops of this room).
- */
 const char *tn_column_type_name(tn_column_type type);   /* "int64" */
 const char *tn_column_type_format(tn_column_type type); /* "l" */
 int32_t tn_column_type_bits(tn_column_type type);       /* 64; 0 for string and binary */
@@ -115,21 +113,8 @@ void tn_schema_clear(ArrowSchema *schema); /* release if held; NULL and released
 void tn_array_clear(ArrowArray *array);
 void tn_stream_clear(ArrowArrayStream *stream);
 
-/* ---- building arrays: one builder a column, append values, finish into an ArrowArray -----------
+/* ---- arrays (builder.h makes them value by value, array.h any) ----------------------------------
  */
-typedef struct tn_builder tn_builder;
-TN_NODISCARD tn_status tn_builder_new(tn_builder **out, tn_column_type type, tn_error *err);
-void tn_builder_free(tn_builder *b);
-int64_t tn_builder_length(const tn_builder *b);
-TN_NODISCARD tn_status tn_builder_append_null(tn_builder *b, tn_error *err);
-/* bool and every integer, date, timestamp type: the value must fit (a bug otherwise); a uint64 is
- * given as its bit pattern.  A value of another kind than the column's is TN_ERR_ARGUMENT. */
-TN_NODISCARD tn_status tn_builder_append_i64(tn_builder *b, int64_t value, tn_error *err);
-TN_NODISCARD tn_status tn_builder_append_f64(tn_builder *b, double value, tn_error *err);
-TN_NODISCARD tn_status tn_builder_append_str(tn_builder *b, tn_str value, tn_error *err);
-/* Moves everything into *out; the builder is empty and reusable, also after a failure. */
-TN_NODISCARD tn_status tn_builder_finish(tn_builder *b, ArrowArray *out, tn_error *err);
-
 /* A flat array over existing buffers, without a copy.  buffers[0] validity (NULL: no nulls),
  * buffers[1] values or int32 offsets, buffers[2] string bytes; each is shared (+1) and dropped on
  * release.  Unused entries NULL. */

@@ -13,7 +13,7 @@
 
 #include <cmocka.h>
 
-#include "columns/arrow.h"
+#include "columns/builder.h"
 
 /* What a call inside OK() reports into: OK(tn_builder_new(&b, type, &problem)). */
 static tn_error problem;

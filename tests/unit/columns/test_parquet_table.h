@@ -11,6 +11,7 @@
 #include <cmocka.h>
 
 #include "base/random.h"
+#include "columns/builder.h"
 #include "columns/parquet/parquet.h"
 
 enum { TABLE_COLUMNS_MAX = 2 * TN_COLUMN_TYPE_COUNT, TABLE_BATCHES_MAX = 16 };

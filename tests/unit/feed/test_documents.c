@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "feed_test.h"
 
+#include "columns/builder.h"
 #include "columns/table.h"
 #include "feed/documents.h"
 
