@@ -113,6 +113,12 @@ $(B)/bench/%: $(B)/obj/bench/%.o $(call archives,$(LINK_ORDER))
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(CFLAGS) -o $@ $^ $(call libs,$(ROOMS))
 
+# Columns against DuckDB and pyarrow (bench/bench_columns.py says what is measured): BENCH_FLAGS=--quick
+.PHONY: bench-columns
+bench-columns: $(PROGRAM) $(patsubst %,$(B)/bench/%,make_table scan_table)
+	$(Q)tools/setup.sh test
+	$(Q).venv/bin/python bench/bench_columns.py $(BENCH_FLAGS)
+
 # ---- fuzzing: tests/fuzz/fuzz_*.c, libFuzzer with ASan and UBSan ------------------------------------------
 FUZZ_SECONDS  ?= 60
 FUZZ_SOURCES  := $(sort $(wildcard tests/fuzz/fuzz_*.c))

@@ -9,7 +9,7 @@
 /* ---- convert ---- */
 typedef struct convert_options {
   const char *codec, *columns, *separator;
-  int64_t row_group_rows, infer_rows;
+  int64_t row_group_rows, infer_rows, threads;
   bool no_header, quiet, json;
 } convert_options;
 
@@ -45,13 +45,14 @@ static tn_status convert(const char *in_path, const char *out_path, const conver
   const char *names[1024];
   char *list = o->columns ? tn_strndup(o->columns, strlen(o->columns)) : NULL;
   tn_table_read_options read = {.csv = {.no_header = o->no_header, .infer_rows = o->infer_rows}};
+  read.pool = tn_cli_pool((int32_t)o->threads);
   if (o->separator) read.csv.separator = o->separator[0];
   if (list) {
     read.columns = names;
     read.column_count = split_list(list, names, 1024);
   }
-  tn_table_write_options write = {.codec = o->codec,
-                                  .parquet = {.row_group_rows = o->row_group_rows}};
+  tn_table_write_options write = {
+      .codec = o->codec, .pool = read.pool, .parquet = {.row_group_rows = o->row_group_rows}};
   tn_progress progress = tn_cli_progress(o->quiet || o->json);
   tn_table in = {0};
   ArrowSchema schema = {0};
@@ -130,6 +131,7 @@ static int run_convert(int argc, char **argv) {
       {"--no-header", 0, TN_OPTION_FLAG, &o.no_header, NULL, "CSV in: the first line is data"},
       {"--infer-rows", 0, TN_OPTION_INT, &o.infer_rows, "N",
        "CSV in: rows looked at for types (default 100,000)"},
+      {"--threads", 0, TN_OPTION_INT, &o.threads, "N", "default: all CPUs"},
       {"--quiet", 'q', TN_OPTION_FLAG, &o.quiet, NULL, "no progress bar"},
       {"--json", 0, TN_OPTION_FLAG, &o.json, NULL, "the result as one JSON object"},
       {0}};

@@ -9,6 +9,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #ifndef TN_COLUMNS_TABLE_H
 #define TN_COLUMNS_TABLE_H
+#include "base/thread.h"
 #include "columns/csv.h"
 #include "columns/ipc.h"
 #include "columns/parquet/parquet.h"
@@ -29,6 +30,8 @@ typedef struct tn_table_read_options { /* zero: the default */
   const char *const *columns;          /* projection; NULL: all */
   int32_t column_count;
   int64_t batch_rows;
+  int32_t threads;                 /* 0: all CPUs; readers that can use them do */
+  tn_pool *pool;                   /* borrowed, instead of `threads` */
   tn_csv_options csv;              /* its projection and batch_rows are set from above */
   tn_parquet_read_options parquet; /* likewise */
 } tn_table_read_options;
@@ -36,6 +39,7 @@ typedef struct tn_table_read_options { /* zero: the default */
 typedef struct tn_table {
   ArrowArrayStream stream;
   tn_source *source; /* borrowed from the stream: size_bytes and bytes_read tell how far it is */
+  tn_pool *pool;     /* private: its own, when options gave none */
 } tn_table;
 
 TN_NODISCARD tn_status tn_table_open(tn_table *out, const char *path,
@@ -44,9 +48,11 @@ void tn_table_close(tn_table *table);
 
 typedef struct tn_table_write_options { /* zero: the default; parquet: zstd level 1 */
   const char *format;                   /* as for reading */
-  const char *codec;                    /* parquet: "zstd", "snappy", "gzip", "uncompressed" */
-  tn_csv_options csv;                   /* separator, quote */
-  tn_parquet_write_options parquet;     /* its codec is set from above */
+  int32_t threads;                      /* as for reading */
+  tn_pool *pool;
+  const char *codec;                /* parquet: "zstd", "snappy", "gzip", "uncompressed" */
+  tn_csv_options csv;               /* separator, quote */
+  tn_parquet_write_options parquet; /* its codec is set from above */
 } tn_table_write_options;
 
 typedef struct tn_table_writer tn_table_writer;

@@ -11,6 +11,7 @@ static const tn_table_option read_options[] = {
      READ(column_count)},
     {"batch_rows", "N", "rows of a batch at most (default 65,536)", TN_TABLE_INT, READ(batch_rows),
      0},
+    {"threads", "N", "threads that parse (default: all CPUs)", TN_TABLE_INT32, READ(threads), 0},
     {"separator", "C", "CSV: one byte or 'tab' (default ',')", TN_TABLE_BYTE, READ(csv.separator),
      0},
     {"quote", "C", "CSV: one byte (default '\"')", TN_TABLE_BYTE, READ(csv.quote), 0},
@@ -30,6 +31,7 @@ static const tn_table_option read_options[] = {
 static const tn_table_option write_options[] = {
     {"format", "NAME", "csv, tsv, parquet or arrow (default: the extension tells)", TN_TABLE_TEXT,
      WRITE(format), 0},
+    {"threads", "N", "threads that encode (default: all CPUs)", TN_TABLE_INT32, WRITE(threads), 0},
     {"codec", "NAME", "Parquet: zstd (default), snappy, gzip, uncompressed", TN_TABLE_TEXT,
      WRITE(codec), 0},
     {"level", "N", "Parquet: the codec's level (zstd: default 1)", TN_TABLE_INT32,
