@@ -1,181 +1,215 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "columns/value.h"
+
 #include <math.h>
-#include <stdio.h>
-#include <string.h>
 
-#include "base/number.h"
-#include "columns/arrow.h"
-#include "columns/calendar.h"
+#include "columns/decimal.h"
+#include "columns/half.h"
 
-tn_str tn_array_str(const ArrowArray *a, int64_t row) {
-  const int32_t *offsets = (const int32_t *)a->buffers[1] + a->offset + row;
-  return (tn_str){(const char *)a->buffers[2] + offsets[0], (size_t)(offsets[1] - offsets[0])};
-}
-
-int64_t tn_array_i64(const ArrowArray *a, tn_column_type type, int64_t row) {
-  const void *values = a->buffers[1];
-  int64_t i = a->offset + row;
-  switch (type) {
-    case TN_COLUMN_BOOL:
-      return (((const uint8_t *)values)[i >> 3] >> (i & 7)) & 1;
-    case TN_COLUMN_INT8:
+static int64_t int_at(const void *values, int32_t bits, int64_t i) {
+  switch (bits) {
+    case 8:
       return ((const int8_t *)values)[i];
-    case TN_COLUMN_UINT8:
-      return ((const uint8_t *)values)[i];
-    case TN_COLUMN_INT16:
+    case 16:
       return ((const int16_t *)values)[i];
-    case TN_COLUMN_UINT16:
-      return ((const uint16_t *)values)[i];
-    case TN_COLUMN_INT32:
-    case TN_COLUMN_DATE32:
+    case 32:
       return ((const int32_t *)values)[i];
-    case TN_COLUMN_UINT32:
-      return ((const uint32_t *)values)[i];
-    case TN_COLUMN_FLOAT:
-      return (int64_t)((const float *)values)[i];
-    case TN_COLUMN_DOUBLE:
-      return (int64_t)((const double *)values)[i];
-    case TN_COLUMN_STRING:
-    case TN_COLUMN_BINARY:
-      return 0;
     default:
       return ((const int64_t *)values)[i];
   }
 }
 
-double tn_array_f64(const ArrowArray *a, tn_column_type type, int64_t row) {
-  const void *values = a->buffers[1];
-  int64_t i = a->offset + row;
-  if (type == TN_COLUMN_DOUBLE) return ((const double *)values)[i];
-  if (type == TN_COLUMN_FLOAT) return ((const float *)values)[i];
-  if (type == TN_COLUMN_UINT64) return (double)((const uint64_t *)values)[i];
-  return (double)tn_array_i64(a, type, row);
-}
-
-/* ---- text ---- */
-static void add_u64(tn_strbuf *out, uint64_t value, int32_t digits_min) {
-  char text[20];
-  int32_t at = 20;
-  for (; value > 0 || 20 - at < digits_min; value /= 10) text[--at] = (char)('0' + value % 10);
-  tn_strbuf_append(out, text + at, (size_t)(20 - at));
-}
-
-static void add_i64(tn_strbuf *out, int64_t value) {
-  if (value < 0) tn_strbuf_add_char(out, '-');
-  add_u64(out, value < 0 ? 0 - (uint64_t)value : (uint64_t)value, 1);
-}
-
-/* A value that is a whole number of 10^-k, k <= 6, prints exactly with k digits: both m and 10^k
- * are exact doubles, so their quotient is what a correct parser makes of the digits. */
-static bool add_short_decimal(tn_strbuf *out, double value) {
-  static const double scale[] = {10, 100, 1e3, 1e4, 1e5, 1e6};
-  if (!(fabs(value) < 1e9) || (value == 0 && signbit(value))) return false;
-  for (int32_t k = 0; k < 6; k++) {
-    double scaled = nearbyint(value * scale[k]);
-    if (scaled / scale[k] != value) continue;
-    uint64_t digits = (uint64_t)fabs(scaled), unit = (uint64_t)scale[k];
-    if (value < 0) tn_strbuf_add_char(out, '-');
-    add_u64(out, digits / unit, 1);
-    tn_strbuf_add_char(out, '.');
-    add_u64(out, digits % unit, k + 1);
-    return true;
-  }
-  return false;
-}
-
-/* Nine digits always read back as the same float. */
-static void float_to_text(float value, char *text, size_t room) {
-  for (int digits = 6; digits <= 9; digits++) {
-    snprintf(text, room, "%.*g", digits, (double)value);
-    double back;
-    if (tn_str_to_f64(tn_str_of(text), &back) && (float)back == value) return;
+/* Integers of any width; a uint64 as its bits. */
+static int64_t integer_at(tn_type_id id, const void *values, int64_t i) {
+  switch (id) {
+    case TN_TYPE_INT8:
+      return ((const int8_t *)values)[i];
+    case TN_TYPE_UINT8:
+      return ((const uint8_t *)values)[i];
+    case TN_TYPE_INT16:
+      return ((const int16_t *)values)[i];
+    case TN_TYPE_UINT16:
+      return ((const uint16_t *)values)[i];
+    case TN_TYPE_INT32:
+      return ((const int32_t *)values)[i];
+    case TN_TYPE_UINT32:
+      return ((const uint32_t *)values)[i];
+    default:
+      return ((const int64_t *)values)[i];
   }
 }
 
-/* The fewest digits that read back as the same value.  A whole number keeps ".0", so that it stays
- * floating-point when types are inferred from the text. */
-static void add_real(tn_strbuf *out, double value, bool is_float) {
-  if (isnan(value)) {
-    tn_strbuf_add(out, "nan");
-    return;
+/* ---- finding ---- */
+/* The first run whose end lies behind the row. */
+static int64_t run_of(const tn_field *ends_field, const ArrowArray *ends, int64_t row) {
+  int64_t low = 0, high = ends->length - 1;
+  while (low < high) {
+    int64_t middle = low + (high - low) / 2;
+    if (int_at(ends->buffers[1], ends_field->type.bits, ends->offset + middle) > row)
+      high = middle;
+    else
+      low = middle + 1;
   }
-  if (isinf(value)) {
-    tn_strbuf_add(out, value < 0 ? "-inf" : "inf");
-    return;
-  }
-  if (!is_float && add_short_decimal(out, value)) return;
-  char text[TN_F64_TEXT_BYTES];
-  if (is_float)
-    float_to_text((float)value, text, sizeof text);
-  else
-    tn_f64_to_text(value, text);
-  tn_strbuf_add(out, text);
-  if (!strpbrk(text, ".e")) tn_strbuf_add(out, ".0");
+  return low;
 }
 
-static void add_date(tn_strbuf *out, int64_t days) {
-  tn_date date = tn_date_of_days(days);
-  if (date.year < 0) tn_strbuf_add_char(out, '-');
-  add_u64(out, (uint64_t)(date.year < 0 ? -date.year : date.year), 4);
-  tn_strbuf_add_char(out, '-');
-  add_u64(out, (uint64_t)date.month, 2);
-  tn_strbuf_add_char(out, '-');
-  add_u64(out, (uint64_t)date.day, 2);
+static int32_t child_of_code(const tn_type *t, int8_t code) {
+  int32_t child = 0;
+  while (child < t->code_count - 1 && t->codes[child] != code) child++;
+  return child;
 }
 
-/* `digits` of a second's fraction are in `value`; a zero fraction is left out. */
-static void add_time(tn_strbuf *out, int64_t value, int64_t per_second, int32_t digits) {
-  int64_t seconds = tn_floor_div(value, per_second);
-  int64_t days = tn_floor_div(seconds, 86400);
-  int64_t fraction = value % per_second, of_day = seconds - days * 86400;
-  if (fraction < 0) fraction += per_second;
-  add_date(out, days);
-  tn_strbuf_add_char(out, 'T');
-  add_u64(out, (uint64_t)(of_day / 3600), 2);
-  tn_strbuf_add_char(out, ':');
-  add_u64(out, (uint64_t)(of_day / 60 % 60), 2);
-  tn_strbuf_add_char(out, ':');
-  add_u64(out, (uint64_t)(of_day % 60), 2);
-  if (fraction == 0) return;
-  tn_strbuf_add_char(out, '.');
-  add_u64(out, (uint64_t)fraction, digits);
-}
-
-void tn_array_text(const ArrowArray *a, tn_column_type type, int64_t row, tn_strbuf *out) {
-  if (tn_array_is_null(a, row)) return;
-  switch (type) {
-    case TN_COLUMN_STRING:
-    case TN_COLUMN_BINARY:
-      tn_strbuf_add_str(out, tn_array_str(a, row));
+/* One step into what a union, run-end or dictionary array refers to. */
+static void step(tn_value *v) {
+  const tn_field *f = v->field;
+  const ArrowArray *a = v->array;
+  int64_t i = a->offset + v->row, child;
+  switch (f->type.layout) {
+    case TN_LAYOUT_RUN_END:
+      v->row = run_of(&f->children[0], a->children[0], i);
+      child = 1;
       break;
-    case TN_COLUMN_BOOL:
-      tn_strbuf_add(out, tn_array_i64(a, type, row) ? "true" : "false");
-      break;
-    case TN_COLUMN_UINT64:
-      add_u64(out, (uint64_t)tn_array_i64(a, type, row), 1);
-      break;
-    case TN_COLUMN_FLOAT:
-    case TN_COLUMN_DOUBLE:
-      add_real(out, tn_array_f64(a, type, row), type == TN_COLUMN_FLOAT);
-      break;
-    case TN_COLUMN_DATE32:
-      add_date(out, tn_array_i64(a, type, row));
-      break;
-    case TN_COLUMN_TIMESTAMP_MS:
-      add_time(out, tn_array_i64(a, type, row), 1000, 3);
-      break;
-    case TN_COLUMN_TIMESTAMP_US:
-      add_time(out, tn_array_i64(a, type, row), 1000000, 6);
-      break;
-    case TN_COLUMN_TIMESTAMP_NS:
-      add_time(out, tn_array_i64(a, type, row), 1000000000, 9);
-      break;
-    case TN_COLUMN_TIMESTAMP_US_UTC:
-      add_time(out, tn_array_i64(a, type, row), 1000000, 6);
-      tn_strbuf_add_char(out, 'Z');
+    case TN_LAYOUT_DENSE_UNION:
+    case TN_LAYOUT_SPARSE_UNION:
+      child = child_of_code(&f->type, ((const int8_t *)a->buffers[0])[i]);
+      v->row = f->type.layout == TN_LAYOUT_DENSE_UNION ? ((const int32_t *)a->buffers[1])[i] : i;
       break;
     default:
-      add_i64(out, tn_array_i64(a, type, row));
-      break;
+      v->row = integer_at(f->type.id, a->buffers[1], i);
+      v->field = f->dictionary;
+      v->array = a->dictionary;
+      return;
+  }
+  v->field = &f->children[child];
+  v->array = a->children[child];
+}
+
+bool tn_value_find(tn_value *v) {
+  for (;;) {
+    tn_layout layout = v->field->type.layout;
+    if (tn_layout_has_validity(layout)) {
+      if (tn_array_is_null(v->array, v->row)) return false;
+      if (!v->field->dictionary) return true;
+    } else if (layout == TN_LAYOUT_NONE) {
+      return false;
+    }
+    step(v);
+  }
+}
+
+bool tn_value_is_null(const tn_field *field, const ArrowArray *array, int64_t row) {
+  tn_value v = {field, array, row};
+  return !tn_value_find(&v);
+}
+
+/* ---- reading ---- */
+static tn_str view_bytes(const ArrowArray *a, int64_t i) {
+  const char *view = (const char *)a->buffers[1] + 16 * i;
+  int32_t length, buffer, offset;
+  memcpy(&length, view, 4);
+  if (length <= 12) return (tn_str){view + 4, (size_t)length};
+  memcpy(&buffer, view + 8, 4);
+  memcpy(&offset, view + 12, 4);
+  return (tn_str){(const char *)a->buffers[2 + buffer] + offset, (size_t)length};
+}
+
+tn_str tn_value_bytes(const tn_field *field, const ArrowArray *array, int64_t row) {
+  tn_value v = {field, array, row};
+  if (!tn_value_find(&v)) return (tn_str){0};
+  const ArrowArray *a = v.array;
+  int64_t i = a->offset + v.row;
+  switch (v.field->type.layout) {
+    case TN_LAYOUT_BYTES: {
+      const int32_t *offsets = (const int32_t *)a->buffers[1] + i;
+      return (tn_str){(const char *)a->buffers[2] + offsets[0], (size_t)(offsets[1] - offsets[0])};
+    }
+    case TN_LAYOUT_LARGE_BYTES: {
+      const int64_t *offsets = (const int64_t *)a->buffers[1] + i;
+      return (tn_str){(const char *)a->buffers[2] + offsets[0], (size_t)(offsets[1] - offsets[0])};
+    }
+    case TN_LAYOUT_VIEW:
+      return view_bytes(a, i);
+    case TN_LAYOUT_FIXED: {
+      size_t width = (size_t)v.field->type.bits / 8;
+      return (tn_str){(const char *)a->buffers[1] + (size_t)i * width, width};
+    }
+    default:
+      return (tn_str){0};
+  }
+}
+
+static double real_at(tn_type_id id, const void *values, int64_t i) {
+  if (id == TN_TYPE_DOUBLE) return ((const double *)values)[i];
+  if (id == TN_TYPE_FLOAT) return (double)((const float *)values)[i];
+  return (double)tn_half_to_f32(((const uint16_t *)values)[i]);
+}
+
+static int64_t cut_to_i64(double value) {
+  if (value >= 0x1p63) return INT64_MAX;
+  if (value < -0x1p63) return INT64_MIN;
+  return value == value ? (int64_t)value : 0;
+}
+
+int64_t tn_value_i64(const tn_field *field, const ArrowArray *array, int64_t row) {
+  tn_value v = {field, array, row};
+  if (!tn_value_find(&v)) return 0;
+  const tn_type *t = &v.field->type;
+  const void *values = v.array->n_buffers > 1 ? v.array->buffers[1] : NULL;
+  int64_t i = v.array->offset + v.row;
+  if (t->id == TN_TYPE_BOOL) return ((const uint8_t *)values)[i >> 3] >> (i & 7) & 1;
+  if (tn_type_is_integer(t->id)) return integer_at(t->id, values, i);
+  if (tn_type_is_real(t->id)) return cut_to_i64(real_at(t->id, values, i));
+  if (t->id >= TN_TYPE_DATE32 && t->id <= TN_TYPE_INTERVAL_MONTHS)
+    return int_at(values, t->bits, i);
+  if (!tn_type_is_decimal(t->id)) return 0;
+  return t->bits == 32 ? ((const int32_t *)values)[i] : ((const int64_t *)values)[i * t->bits / 64];
+}
+
+static double decimal_f64(const tn_type *t, const void *bytes) {
+  tn_decimal_value v = tn_decimal_load(bytes, t->bits);
+  tn_strbuf text = {0};
+  double value = 0;
+  tn_decimal_text(&v, 0, &text);
+  tn_strbuf_addf(&text, "e%d", -t->scale);
+  if (!text.failed && !tn_str_to_f64(tn_strbuf_view(&text), &value))
+    value = tn_decimal_negative(&v) ? -INFINITY : INFINITY;
+  tn_strbuf_clear(&text);
+  return value;
+}
+
+double tn_value_f64(const tn_field *field, const ArrowArray *array, int64_t row) {
+  tn_value v = {field, array, row};
+  if (!tn_value_find(&v)) return 0;
+  const tn_type *t = &v.field->type;
+  if (tn_type_is_real(t->id)) return real_at(t->id, v.array->buffers[1], v.array->offset + v.row);
+  if (tn_type_is_decimal(t->id))
+    return decimal_f64(t, tn_value_bytes(v.field, v.array, v.row).data);
+  int64_t value = tn_value_i64(v.field, v.array, v.row);
+  return t->id == TN_TYPE_UINT64 ? (double)(uint64_t)value : (double)value;
+}
+
+int64_t tn_value_items(const tn_field *field, const ArrowArray *array, int64_t row, int64_t *from) {
+  tn_value v = {field, array, row};
+  *from = 0;
+  if (!tn_value_find(&v)) return 0;
+  const ArrowArray *a = v.array;
+  int64_t i = a->offset + v.row;
+  int32_t bits =
+      v.field->type.layout == TN_LAYOUT_LIST || v.field->type.layout == TN_LAYOUT_LIST_VIEW ? 32
+                                                                                            : 64;
+  switch (v.field->type.layout) {
+    case TN_LAYOUT_LIST:
+    case TN_LAYOUT_LARGE_LIST:
+      *from = int_at(a->buffers[1], bits, i);
+      return int_at(a->buffers[1], bits, i + 1) - *from;
+    case TN_LAYOUT_LIST_VIEW:
+    case TN_LAYOUT_LARGE_LIST_VIEW:
+      *from = int_at(a->buffers[1], bits, i);
+      return int_at(a->buffers[2], bits, i);
+    case TN_LAYOUT_FIXED_LIST:
+      *from = i * v.field->type.size;
+      return v.field->type.size;
+    default:
+      return 0;
   }
 }

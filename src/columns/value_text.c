@@ -1,0 +1,410 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <math.h>
+#include <stdio.h>
+
+#include "base/number.h"
+#include "columns/calendar.h"
+#include "columns/decimal.h"
+#include "columns/half.h"
+#include "columns/value.h"
+
+/* ---- numbers ---- */
+static void add_u64(tn_strbuf *out, uint64_t value, int32_t digits_min) {
+  char text[20];
+  int32_t at = 20;
+  for (; value > 0 || 20 - at < digits_min; value /= 10) text[--at] = (char)('0' + value % 10);
+  tn_strbuf_append(out, text + at, (size_t)(20 - at));
+}
+
+static uint64_t magnitude(int64_t value) {
+  return value < 0 ? 0 - (uint64_t)value : (uint64_t)value;
+}
+
+static void add_i64(tn_strbuf *out, int64_t value) {
+  if (value < 0) tn_strbuf_add_char(out, '-');
+  add_u64(out, magnitude(value), 1);
+}
+
+/* The type's own value nearest to a double. */
+static double nearest(double value, tn_type_id id) {
+  if (id == TN_TYPE_DOUBLE) return value;
+  return id == TN_TYPE_FLOAT ? (double)(float)value : (double)tn_half_to_f32(tn_half_of_f64(value));
+}
+
+/* A value that is nearest to a whole number of 10^-k, k <= 6, prints with k digits: both m and 10^k
+ * are exact doubles, so their quotient is what a correct parser makes of the digits. */
+static bool add_short_decimal(tn_strbuf *out, double value, tn_type_id id) {
+  static const double scale[] = {10, 100, 1e3, 1e4, 1e5, 1e6};
+  if (!(fabs(value) < 1e9) || (value == 0 && signbit(value))) return false;
+  for (int32_t k = 0; k < 6; k++) {
+    double scaled = nearbyint(value * scale[k]);
+    if (nearest(scaled / scale[k], id) != value) continue;
+    uint64_t digits = (uint64_t)fabs(scaled), unit = (uint64_t)scale[k];
+    if (value < 0) tn_strbuf_add_char(out, '-');
+    add_u64(out, digits / unit, 1);
+    tn_strbuf_add_char(out, '.');
+    add_u64(out, digits % unit, k + 1);
+    return true;
+  }
+  return false;
+}
+
+/* The fewest digits that read back as the same value: a float has at most 9, a half 5. */
+static void narrow_to_text(double value, tn_type_id id, char *text, size_t room) {
+  int digits = 1, most = id == TN_TYPE_HALF ? 5 : 9;
+  for (; digits <= most; digits++) {
+    snprintf(text, room, "%.*g", digits, value);
+    char *comma = strchr(text, ','); /* of the locale */
+    if (comma) *comma = '.';
+    double back;
+    if (tn_str_to_f64(tn_str_of(text), &back) && nearest(back, id) == value) return;
+  }
+}
+
+/* A whole number keeps ".0", so that it stays floating-point when types are inferred from text. */
+static void add_real(tn_strbuf *out, double value, tn_type_id id) {
+  if (isnan(value)) {
+    tn_strbuf_add(out, "nan");
+    return;
+  }
+  if (isinf(value)) {
+    tn_strbuf_add(out, value < 0 ? "-inf" : "inf");
+    return;
+  }
+  if (add_short_decimal(out, value, id)) return;
+  char text[TN_F64_TEXT_BYTES];
+  if (id == TN_TYPE_DOUBLE)
+    tn_f64_to_text(value, text);
+  else
+    narrow_to_text(value, id, text, sizeof text);
+  tn_strbuf_add(out, text);
+  if (!strpbrk(text, ".e")) tn_strbuf_add(out, ".0");
+}
+
+/* ---- dates and times ---- */
+static void add_date(tn_strbuf *out, int64_t days) {
+  tn_date date = tn_date_of_days(days);
+  if (date.year < 0) tn_strbuf_add_char(out, '-');
+  add_u64(out, magnitude(date.year), 4);
+  tn_strbuf_add_char(out, '-');
+  add_u64(out, (uint64_t)date.month, 2);
+  tn_strbuf_add_char(out, '-');
+  add_u64(out, (uint64_t)date.day, 2);
+}
+
+/* ".250": the digits of the unit, or nothing for 0. */
+static void add_fraction(tn_strbuf *out, uint64_t fraction, tn_time_unit unit) {
+  if (fraction == 0) return;
+  tn_strbuf_add_char(out, '.');
+  add_u64(out, fraction, 3 * (int32_t)unit);
+}
+
+static void add_clock(tn_strbuf *out, uint64_t seconds, uint64_t fraction, tn_time_unit unit) {
+  add_u64(out, seconds / 3600, 2);
+  tn_strbuf_add_char(out, ':');
+  add_u64(out, seconds / 60 % 60, 2);
+  tn_strbuf_add_char(out, ':');
+  add_u64(out, seconds % 60, 2);
+  add_fraction(out, fraction, unit);
+}
+
+/* `shift`: seconds to add, the offset of the zone it is shown in. */
+static void add_timestamp(tn_strbuf *out, int64_t value, tn_time_unit unit, int64_t shift) {
+  int64_t per_second = tn_time_units_per_second(unit);
+  int64_t seconds = tn_floor_div(value, per_second), fraction = value % per_second;
+  if (fraction < 0) fraction += per_second;
+  int64_t days = tn_floor_div(seconds, 86400), of_day = seconds - days * 86400 + shift;
+  days += tn_floor_div(of_day, 86400);
+  of_day -= tn_floor_div(of_day, 86400) * 86400;
+  add_date(out, days);
+  tn_strbuf_add_char(out, 'T');
+  add_clock(out, (uint64_t)of_day, (uint64_t)fraction, unit);
+}
+
+static void add_time_of_day(tn_strbuf *out, int64_t value, tn_time_unit unit) {
+  uint64_t per_second = (uint64_t)tn_time_units_per_second(unit);
+  if (value < 0) tn_strbuf_add_char(out, '-');
+  add_clock(out, magnitude(value) / per_second, magnitude(value) % per_second, unit);
+}
+
+static bool two_digits(const char *text, int64_t *out) {
+  if (text[0] < '0' || text[0] > '9' || text[1] < '0' || text[1] > '9') return false;
+  *out = (text[0] - '0') * 10 + (text[1] - '0');
+  return true;
+}
+
+bool tn_zone_offset(tn_str zone, int64_t *seconds) {
+  static const char *const utc[] = {"UTC", "Z", "z", "utc", "Etc/UTC", "GMT"};
+  *seconds = 0;
+  for (size_t i = 0; i < sizeof utc / sizeof *utc; i++)
+    if (tn_str_is(zone, utc[i])) return true;
+  int64_t hours, minutes = 0;
+  if ((zone.length != 3 && zone.length != 5 && zone.length != 6) ||
+      (zone.data[0] != '+' && zone.data[0] != '-') || !two_digits(zone.data + 1, &hours))
+    return false;
+  if (zone.length == 6 && zone.data[3] != ':') return false;
+  if (zone.length > 3 && !two_digits(zone.data + zone.length - 2, &minutes)) return false;
+  if (hours > 23 || minutes > 59) return false;
+  *seconds = (hours * 60 + minutes) * (zone.data[0] == '-' ? -60 : 60);
+  return true;
+}
+
+static void add_zoned(tn_strbuf *out, int64_t value, const tn_type *t) {
+  int64_t shift = 0;
+  if (t->timezone.length) tn_zone_offset(t->timezone, &shift);
+  add_timestamp(out, value, t->unit, shift);
+  if (!t->timezone.length) return;
+  if (shift == 0) {
+    tn_strbuf_add_char(out, 'Z');
+    return;
+  }
+  uint64_t minutes = magnitude(shift) / 60;
+  tn_strbuf_add_char(out, shift < 0 ? '-' : '+');
+  add_u64(out, minutes / 60, 2);
+  tn_strbuf_add_char(out, ':');
+  add_u64(out, minutes % 60, 2);
+}
+
+static void add_date64(tn_strbuf *out, int64_t millis) {
+  int64_t days = tn_floor_div(millis, 86400000);
+  if (days * 86400000 == millis)
+    add_date(out, days);
+  else
+    add_timestamp(out, millis, TN_MILLIS, 0);
+}
+
+/* ---- durations, as ISO 8601 writes them ---- */
+static void add_seconds(tn_strbuf *out, int64_t value, tn_time_unit unit) {
+  uint64_t per_second = (uint64_t)tn_time_units_per_second(unit), units = magnitude(value);
+  if (value < 0) tn_strbuf_add_char(out, '-');
+  add_u64(out, units / per_second, 1);
+  uint64_t fraction = units % per_second;
+  int32_t digits = 3 * (int32_t)unit;
+  for (; fraction && fraction % 10 == 0; fraction /= 10) digits--;
+  if (fraction) {
+    tn_strbuf_add_char(out, '.');
+    add_u64(out, fraction, digits);
+  }
+  tn_strbuf_add_char(out, 'S');
+}
+
+static void add_part(tn_strbuf *out, int64_t value, char letter) {
+  if (value == 0) return;
+  add_i64(out, value);
+  tn_strbuf_add_char(out, letter);
+}
+
+static void add_interval(tn_strbuf *out, int64_t months, int64_t days, int64_t rest,
+                         tn_time_unit unit) {
+  tn_strbuf_add_char(out, 'P');
+  add_part(out, months, 'M');
+  add_part(out, days, 'D');
+  if (rest == 0 && (months || days)) return;
+  tn_strbuf_add_char(out, 'T');
+  add_seconds(out, rest, unit);
+}
+
+static void add_interval_of(tn_strbuf *out, tn_type_id id, const char *bytes) {
+  int32_t first, second = 0;
+  int64_t nanos;
+  memcpy(&first, bytes, 4);
+  if (id == TN_TYPE_INTERVAL_MONTHS) {
+    tn_strbuf_add_char(out, 'P');
+    add_i64(out, first);
+    tn_strbuf_add_char(out, 'M');
+    return;
+  }
+  memcpy(&second, bytes + 4, 4);
+  if (id == TN_TYPE_INTERVAL_DAY_TIME) {
+    add_interval(out, 0, first, second, TN_MILLIS);
+    return;
+  }
+  memcpy(&nanos, bytes + 8, 8);
+  add_interval(out, first, second, nanos, TN_NANOS);
+}
+
+/* ---- bytes ---- */
+void tn_value_add_hex(tn_strbuf *out, tn_str bytes) {
+  static const char digits[] = "0123456789abcdef";
+  for (size_t i = 0; i < bytes.length; i++) {
+    uint8_t byte = (uint8_t)bytes.data[i];
+    char pair[2] = {digits[byte >> 4], digits[byte & 15]};
+    tn_strbuf_append(out, pair, 2);
+  }
+}
+
+void tn_value_add_base64(tn_strbuf *out, tn_str bytes) {
+  static const char letters[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+  for (size_t i = 0; i < bytes.length; i += 3) {
+    size_t left = bytes.length - i;
+    const uint8_t *in = (const uint8_t *)bytes.data + i;
+    uint32_t group = (uint32_t)in[0] << 16 | (left > 1 ? (uint32_t)in[1] << 8 : 0) |
+                     (left > 2 ? (uint32_t)in[2] : 0);
+    char four[4] = {letters[group >> 18], letters[group >> 12 & 63],
+                    left > 1 ? letters[group >> 6 & 63] : '=',
+                    left > 2 ? letters[group & 63] : '='};
+    tn_strbuf_append(out, four, 4);
+  }
+}
+
+/* ---- any value ---- */
+/* Everything that JSON writes as this text too, with or without quotes. */
+static void add_flat(tn_strbuf *out, const tn_value *v) {
+  const tn_type *t = &v->field->type;
+  int64_t value = tn_value_i64(v->field, v->array, v->row);
+  switch (t->id) {
+    case TN_TYPE_BOOL:
+      tn_strbuf_add(out, value ? "true" : "false");
+      break;
+    case TN_TYPE_UINT64:
+      add_u64(out, (uint64_t)value, 1);
+      break;
+    case TN_TYPE_HALF:
+    case TN_TYPE_FLOAT:
+    case TN_TYPE_DOUBLE:
+      add_real(out, tn_value_f64(v->field, v->array, v->row), t->id);
+      break;
+    case TN_TYPE_DECIMAL32:
+    case TN_TYPE_DECIMAL64:
+    case TN_TYPE_DECIMAL128:
+    case TN_TYPE_DECIMAL256: {
+      tn_decimal_value decimal =
+          tn_decimal_load(tn_value_bytes(v->field, v->array, v->row).data, t->bits);
+      tn_decimal_text(&decimal, t->scale, out);
+      break;
+    }
+    case TN_TYPE_DATE32:
+      add_date(out, value);
+      break;
+    case TN_TYPE_DATE64:
+      add_date64(out, value);
+      break;
+    case TN_TYPE_TIME32:
+    case TN_TYPE_TIME64:
+      add_time_of_day(out, value, t->unit);
+      break;
+    case TN_TYPE_TIMESTAMP:
+      add_zoned(out, value, t);
+      break;
+    case TN_TYPE_DURATION:
+      tn_strbuf_add(out, "PT");
+      add_seconds(out, value, t->unit);
+      break;
+    case TN_TYPE_INTERVAL_MONTHS:
+    case TN_TYPE_INTERVAL_DAY_TIME:
+    case TN_TYPE_INTERVAL_MONTH_DAY_NANO:
+      add_interval_of(out, t->id, tn_value_bytes(v->field, v->array, v->row).data);
+      break;
+    default:
+      add_i64(out, value);
+      break;
+  }
+}
+
+void tn_value_text(const tn_field *field, const ArrowArray *array, int64_t row, tn_strbuf *out) {
+  tn_value v = {field, array, row};
+  if (!tn_value_find(&v)) return;
+  if (tn_type_is_bytes(v.field->type.id)) {
+    tn_strbuf_add_str(out, tn_value_bytes(v.field, v.array, v.row));
+  } else if (tn_type_is_nested(v.field->type.id)) {
+    tn_json_writer w = {.out = out};
+    tn_value_json(&w, v.field, v.array, v.row);
+  } else {
+    add_flat(out, &v);
+  }
+}
+
+/* ---- JSON ---- */
+static void json_quoted(tn_json_writer *w, const tn_value *v) {
+  tn_strbuf text = {0};
+  tn_strbuf_add_char(&text, '"'); /* neither base64 nor a date has anything to escape */
+  if (tn_type_is_bytes(v->field->type.id))
+    tn_value_add_base64(&text, tn_value_bytes(v->field, v->array, v->row));
+  else
+    add_flat(&text, v);
+  tn_strbuf_add_char(&text, '"');
+  if (text.failed) w->out->failed = true;
+  tn_json_raw(w, text.failed ? TN_STR("null") : tn_strbuf_view(&text));
+  tn_strbuf_clear(&text);
+}
+
+static void json_number(tn_json_writer *w, const tn_value *v) {
+  if (tn_type_is_real(v->field->type.id) && !isfinite(tn_value_f64(v->field, v->array, v->row))) {
+    tn_json_null(w);
+    return;
+  }
+  tn_json_raw(w, (tn_str){"", 0}); /* comma and new line; then the number itself */
+  add_flat(w->out, v);
+}
+
+static void json_struct(tn_json_writer *w, const tn_value *v) {
+  tn_json_begin_object(w);
+  for (int64_t i = 0; i < v->field->child_count; i++) {
+    tn_json_key(w, v->field->children[i].name);
+    tn_value_json(w, &v->field->children[i], v->array->children[i], v->array->offset + v->row);
+  }
+  tn_json_end_object(w);
+}
+
+static void json_list(tn_json_writer *w, const tn_value *v) {
+  int64_t from, count = tn_value_items(v->field, v->array, v->row, &from);
+  tn_json_begin_array(w);
+  for (int64_t i = 0; i < count; i++)
+    tn_value_json(w, &v->field->children[0], v->array->children[0], from + i);
+  tn_json_end_array(w);
+}
+
+/* The field of what a map's keys come to behind a dictionary or run ends. */
+static bool keys_are_text(const tn_field *key) {
+  while (key->dictionary || key->type.layout == TN_LAYOUT_RUN_END)
+    key = key->dictionary ? key->dictionary : &key->children[1];
+  return tn_type_is_text(key->type.id);
+}
+
+static void json_map(tn_json_writer *w, const tn_value *v) {
+  const tn_field *entries = &v->field->children[0], *key = &entries->children[0];
+  const ArrowArray *structs = v->array->children[0];
+  int64_t from, count = tn_value_items(v->field, v->array, v->row, &from);
+  bool object = keys_are_text(key);
+  if (object)
+    tn_json_begin_object(w);
+  else
+    tn_json_begin_array(w);
+  for (int64_t i = 0; i < count; i++) {
+    int64_t row = structs->offset + from + i;
+    if (object) {
+      tn_json_key_str(w, tn_value_bytes(key, structs->children[0], row));
+    } else {
+      tn_json_begin_array(w);
+      tn_value_json(w, key, structs->children[0], row);
+    }
+    tn_value_json(w, &entries->children[1], structs->children[1], row);
+    if (!object) tn_json_end_array(w);
+  }
+  if (object)
+    tn_json_end_object(w);
+  else
+    tn_json_end_array(w);
+}
+
+void tn_value_json(tn_json_writer *w, const tn_field *field, const ArrowArray *array, int64_t row) {
+  tn_value v = {field, array, row};
+  if (!tn_value_find(&v)) {
+    tn_json_null(w);
+    return;
+  }
+  tn_type_id id = v.field->type.id;
+  if (tn_type_is_text(id))
+    tn_json_str(w, tn_value_bytes(v.field, v.array, v.row));
+  else if (id == TN_TYPE_BOOL || tn_type_is_integer(id) || tn_type_is_real(id) ||
+           tn_type_is_decimal(id))
+    json_number(w, &v);
+  else if (!tn_type_is_nested(id))
+    json_quoted(w, &v);
+  else if (id == TN_TYPE_STRUCT)
+    json_struct(w, &v);
+  else if (id == TN_TYPE_MAP)
+    json_map(w, &v);
+  else
+    json_list(w, &v);
+}
