@@ -183,6 +183,7 @@ tn_status tn_parquet_page_write(tn_parquet_bytes *chunk, tn_parquet_codecs *code
   header->uncompressed_bytes = (int32_t)body->length;
   header->compressed_bytes = (int32_t)stored;
   header->crc = libdeflate_crc32(0, stored ? chunk->data + start : NULL, stored);
+  header->has_crc = true;
   tn_strbuf text = {0};
   tn_parquet_page_header_write(header, &text);
   tn_status status = insert(chunk, start, &text, err);

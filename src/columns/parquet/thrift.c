@@ -89,6 +89,11 @@ int8_t tn_thrift_byte(tn_thrift_reader *r, const tn_thrift_field *field) {
   return expect(r, field->type, TN_THRIFT_BYTE) ? (int8_t)read_u8(r) : 0;
 }
 
+int16_t tn_thrift_i16(tn_thrift_reader *r, const tn_thrift_field *field) {
+  if (!expect(r, field->type, TN_THRIFT_I16)) return 0;
+  return (int16_t)read_integer(r, INT16_MIN, INT16_MAX);
+}
+
 int32_t tn_thrift_i32(tn_thrift_reader *r, const tn_thrift_field *field) {
   return expect(r, field->type, TN_THRIFT_I32) ? tn_thrift_element_i32(r) : 0;
 }
@@ -99,6 +104,29 @@ int64_t tn_thrift_i64(tn_thrift_reader *r, const tn_thrift_field *field) {
 
 int32_t tn_thrift_element_i32(tn_thrift_reader *r) {
   return (int32_t)read_integer(r, INT32_MIN, INT32_MAX);
+}
+
+int64_t tn_thrift_element_i64(tn_thrift_reader *r) {
+  return read_zigzag(r);
+}
+
+/* 1 is true; for false writers disagree between the type's number, 2, and 0. */
+bool tn_thrift_element_bool(tn_thrift_reader *r) {
+  uint8_t byte = read_u8(r);
+  if (byte > 2) tn_thrift_fail(r, "a boolean in a list is neither true nor false, byte", byte);
+  return byte == 1;
+}
+
+double tn_thrift_double(tn_thrift_reader *r, const tn_thrift_field *field) {
+  double value = 0;
+  if (!expect(r, field->type, TN_THRIFT_DOUBLE)) return 0;
+  if (r->size - r->at < sizeof value) {
+    tn_thrift_fail(r, "metadata ends in the middle, bytes in all", (int64_t)r->size);
+    return 0;
+  }
+  memcpy(&value, r->data + r->at, sizeof value);
+  r->at += sizeof value;
+  return value;
 }
 
 static tn_str read_binary(tn_thrift_reader *r) {
@@ -114,6 +142,10 @@ static tn_str read_binary(tn_thrift_reader *r) {
 
 tn_str tn_thrift_binary(tn_thrift_reader *r, const tn_thrift_field *field) {
   return expect(r, field->type, TN_THRIFT_BINARY) ? read_binary(r) : (tn_str){0};
+}
+
+tn_str tn_thrift_element_binary(tn_thrift_reader *r) {
+  return read_binary(r);
 }
 
 bool tn_thrift_is_struct(tn_thrift_reader *r, const tn_thrift_field *field) {
@@ -138,6 +170,7 @@ uint32_t tn_thrift_list(tn_thrift_reader *r, const tn_thrift_field *field, uint8
   if (!expect(r, field->type, TN_THRIFT_LIST)) return 0;
   uint8_t found;
   uint32_t count = read_list(r, &found);
+  if (element_type == TN_THRIFT_TRUE && found == TN_THRIFT_FALSE) found = TN_THRIFT_TRUE;
   if (count > 0 && !expect(r, found, element_type)) return 0;
   return count;
 }
@@ -282,6 +315,11 @@ void tn_thrift_write_i64(tn_thrift_writer *w, int16_t id, int64_t value) {
   write_zigzag(w, value);
 }
 
+void tn_thrift_write_double(tn_thrift_writer *w, int16_t id, double value) {
+  write_field(w, id, TN_THRIFT_DOUBLE);
+  tn_strbuf_append(w->out, &value, sizeof value);
+}
+
 void tn_thrift_write_binary(tn_thrift_writer *w, int16_t id, tn_str value) {
   write_field(w, id, TN_THRIFT_BINARY);
   tn_thrift_write_element_binary(w, value);
@@ -289,6 +327,12 @@ void tn_thrift_write_binary(tn_thrift_writer *w, int16_t id, tn_str value) {
 
 void tn_thrift_write_struct(tn_thrift_writer *w, int16_t id) {
   write_field(w, id, TN_THRIFT_STRUCT);
+}
+
+void tn_thrift_write_empty(tn_thrift_writer *w, int16_t id) {
+  tn_thrift_write_struct(w, id);
+  tn_thrift_write_begin(w);
+  tn_thrift_write_end(w);
 }
 
 void tn_thrift_write_list(tn_thrift_writer *w, int16_t id, uint8_t element_type, uint32_t count) {
@@ -303,6 +347,14 @@ void tn_thrift_write_list(tn_thrift_writer *w, int16_t id, uint8_t element_type,
 
 void tn_thrift_write_element_i32(tn_thrift_writer *w, int32_t value) {
   write_zigzag(w, value);
+}
+
+void tn_thrift_write_element_i64(tn_thrift_writer *w, int64_t value) {
+  write_zigzag(w, value);
+}
+
+void tn_thrift_write_element_bool(tn_thrift_writer *w, bool value) {
+  tn_strbuf_add_char(w->out, value ? 1 : 2);
 }
 
 void tn_thrift_write_element_binary(tn_thrift_writer *w, tn_str value) {

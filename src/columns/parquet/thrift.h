@@ -53,14 +53,20 @@ bool tn_thrift_next(tn_thrift_reader *r, tn_thrift_field *field);
 /* Values of the current field; another type than asked for is an error. */
 bool tn_thrift_bool(tn_thrift_reader *r, const tn_thrift_field *field);
 int8_t tn_thrift_byte(tn_thrift_reader *r, const tn_thrift_field *field);
+int16_t tn_thrift_i16(tn_thrift_reader *r, const tn_thrift_field *field);
 int32_t tn_thrift_i32(tn_thrift_reader *r, const tn_thrift_field *field);
 int64_t tn_thrift_i64(tn_thrift_reader *r, const tn_thrift_field *field);
+double tn_thrift_double(tn_thrift_reader *r, const tn_thrift_field *field);
 tn_str tn_thrift_binary(tn_thrift_reader *r, const tn_thrift_field *field);
 bool tn_thrift_is_struct(tn_thrift_reader *r, const tn_thrift_field *field); /* else an error */
-/* Number of elements, each of `element_type`; never more than there are bytes left. */
+/* Number of elements, each of `element_type` (TN_THRIFT_TRUE: booleans, which writers mark by
+ * either boolean type); never more than there are bytes left. */
 uint32_t tn_thrift_list(tn_thrift_reader *r, const tn_thrift_field *field, uint8_t element_type);
-/* One element of a list of I32 (element values have no header). */
+/* One element of a list (element values have no header); a struct element is read by begin. */
 int32_t tn_thrift_element_i32(tn_thrift_reader *r);
+int64_t tn_thrift_element_i64(tn_thrift_reader *r);
+bool tn_thrift_element_bool(tn_thrift_reader *r);
+tn_str tn_thrift_element_binary(tn_thrift_reader *r);
 void tn_thrift_skip(tn_thrift_reader *r, const tn_thrift_field *field);
 /* Reports malformed content that only the caller can see, at the current place. */
 void tn_thrift_fail(tn_thrift_reader *r, const char *what, int64_t value);
@@ -78,12 +84,17 @@ void tn_thrift_write_byte(tn_thrift_writer *w, int16_t id, int8_t value);
 void tn_thrift_write_i32(tn_thrift_writer *w, int16_t id, int32_t value);
 void tn_thrift_write_i64(tn_thrift_writer *w, int16_t id, int64_t value);
 void tn_thrift_write_i16(tn_thrift_writer *w, int16_t id, int16_t value);
+void tn_thrift_write_double(tn_thrift_writer *w, int16_t id, double value);
 void tn_thrift_write_binary(tn_thrift_writer *w, int16_t id, tn_str value);
 /* The field header of a nested struct; tn_thrift_write_begin follows. */
 void tn_thrift_write_struct(tn_thrift_writer *w, int16_t id);
-/* The header of a list; its elements follow: structs by begin and end, or the two below. */
+/* A struct without a field: what a union's member often is. */
+void tn_thrift_write_empty(tn_thrift_writer *w, int16_t id);
+/* The header of a list; its elements follow: structs by begin and end, or those below. */
 void tn_thrift_write_list(tn_thrift_writer *w, int16_t id, uint8_t element_type, uint32_t count);
 void tn_thrift_write_element_i32(tn_thrift_writer *w, int32_t value);
+void tn_thrift_write_element_i64(tn_thrift_writer *w, int64_t value);
+void tn_thrift_write_element_bool(tn_thrift_writer *w, bool value);
 void tn_thrift_write_element_binary(tn_thrift_writer *w, tn_str value);
 
 #endif

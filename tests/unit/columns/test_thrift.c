@@ -207,6 +207,7 @@ static void page_headers(void **state) {
   tn_parquet_page_header in = {.type = TN_PARQUET_PAGE_DATA,
                                .uncompressed_bytes = 100000,
                                .compressed_bytes = 999,
+                               .has_crc = true,
                                .crc = 0xdeadbeef,
                                .values = 1234,
                                .encoding = TN_PARQUET_RLE_DICTIONARY};
