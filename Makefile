@@ -3,6 +3,7 @@
 #   make            builds build/release/tenon        make demo   the main job, start to end
 #   make test       every test, set-up included       make lint   layers, headers, calls, format
 #   make bench      measures                          make fuzz   libFuzzer, FUZZ_SECONDS each
+#   make conformance  files that others made      make bench-columns  against DuckDB and pyarrow
 #   make library    build/release/libtenon.so, for python/ and other programs
 #   MODE=release|debug|asan|ubsan|tsan                BUILD=dir   another build folder
 #
@@ -143,7 +144,11 @@ fuzz: $(FUZZ_PROGRAMS)
 	$(Q)tools/fuzz_run.sh $(FUZZ_SECONDS) $^
 
 # ---- what people call ----------------------------------------------------------------------------------------
-.PHONY: demo setup test lint bench format
+.PHONY: demo setup test lint bench format conformance
+# every file below TENON_TESTDATA, by its kind: CONFORMANCE_FLAGS=--heavy
+conformance: $(PROGRAM) library
+	$(Q)tools/setup.sh test
+	$(Q).venv/bin/python tests/conformance/run.py $(CONFORMANCE_FLAGS)
 demo:
 	@tools/demo.sh
 setup:

@@ -84,6 +84,12 @@ TN_API int64_t tn_columns_parquet_rows(const tn_columns_parquet *file);
 TN_API tn_status tn_columns_parquet_scan(tn_columns_parquet *file, struct ArrowArrayStream *out,
                                          tn_error *err);
 
+/* For Python: room for one Arrow C struct (zeroed, NULL when out of memory), the destructor of the
+ * PyCapsule that holds it, and drop where no capsule came of it. */
+TN_API void *tn_capsule_new(void);
+TN_API void tn_capsule_free(void *capsule);
+TN_API void tn_capsule_drop(void *held);
+
 #ifdef __cplusplus
 }
 #endif

@@ -11,7 +11,7 @@ gives and gives what `write` takes.  `read_options()` and `write_options()` name
 import ctypes
 import os
 
-from ._lib import (LIB, SCHEMA_NAME, STREAM_NAME, ArrowArrayStream, ArrowSchema, Error, call, capsule,
+from ._lib import (LIB, SCHEMA_NAME, STREAM_NAME, ArrowArrayStream, Error, call, capsule,
                    capsule_pointer, option_names, options as _options, release as _release)
 
 __version__ = LIB.tn_version().decode()
@@ -27,23 +27,26 @@ def write_options():
 
 
 class _Streams:
-    """What gives Arrow streams: `_stream()` makes a fresh one."""
+    """What gives Arrow streams: _fill(address) makes a fresh one there."""
 
     def __arrow_c_stream__(self, requested_schema=None):
-        return capsule(self._stream(), STREAM_NAME)
+        return capsule(STREAM_NAME, self._fill)
 
     def __arrow_c_schema__(self):
-        stream, schema = self._stream(), ArrowSchema()
+        return capsule(SCHEMA_NAME, self._fill_schema)
+
+    def _fill_schema(self, address):
+        stream = ArrowArrayStream()
+        self._fill(ctypes.addressof(stream))
         get_schema = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p)(
             stream.get_schema)
+        last_error = ctypes.CFUNCTYPE(ctypes.c_char_p, ctypes.c_void_p)(stream.get_last_error)
         try:
-            if get_schema(ctypes.addressof(stream), ctypes.addressof(schema)) != 0:
-                last = ctypes.CFUNCTYPE(ctypes.c_char_p, ctypes.c_void_p)(stream.get_last_error)
-                text = last(ctypes.addressof(stream)) or b"no schema"
+            if get_schema(ctypes.addressof(stream), address) != 0:
+                text = last_error(ctypes.addressof(stream)) or b"no schema"
                 raise Error(text.decode(errors="replace"), "malformed data")
         finally:
             _release(stream)
-        return capsule(schema, SCHEMA_NAME)
 
 
 class Table(_Streams):
@@ -55,18 +58,16 @@ class Table(_Streams):
     def __repr__(self):
         return f"tenon.Table({self.path!r})"
 
-    def _stream(self):
-        stream = ArrowArrayStream()
-        call("tn_columns_open", ctypes.byref(stream), os.fsencode(self.path),
-             _options(self.options))
-        return stream
+    def _fill(self, address):
+        call("tn_columns_open", address, os.fsencode(self.path), _options(self.options))
 
 
 def open(path, **options):
     """A table in a file.  What is wrong with path or options shows here, what is wrong further inside when
     it is read."""
-    table = Table(path, options)
-    _release(table._stream())
+    table, stream = Table(path, options), ArrowArrayStream()
+    table._fill(ctypes.addressof(stream))
+    _release(stream)
     return table
 
 
@@ -88,10 +89,8 @@ class ParquetFile(_Streams):
     def __len__(self):
         return LIB.tn_columns_parquet_rows(self._file)
 
-    def _stream(self):
-        stream = ArrowArrayStream()
-        call("tn_columns_parquet_scan", self._file, ctypes.byref(stream))
-        return stream
+    def _fill(self, address):
+        call("tn_columns_parquet_scan", self._file, address)
 
     def __del__(self):
         if getattr(self, "_file", None):

@@ -21,14 +21,6 @@ class _CError(ctypes.Structure):
     _fields_ = [("status", ctypes.c_int), ("text", ctypes.c_char * 500)]
 
 
-class ArrowSchema(ctypes.Structure):
-    _fields_ = [("format", ctypes.c_void_p), ("name", ctypes.c_void_p),
-                ("metadata", ctypes.c_void_p), ("flags", ctypes.c_int64),
-                ("n_children", ctypes.c_int64), ("children", ctypes.c_void_p),
-                ("dictionary", ctypes.c_void_p), ("release", ctypes.c_void_p),
-                ("private_data", ctypes.c_void_p)]
-
-
 class ArrowArrayStream(ctypes.Structure):
     _fields_ = [("get_schema", ctypes.c_void_p), ("get_next", ctypes.c_void_p),
                 ("get_last_error", ctypes.c_void_p), ("release", ctypes.c_void_p),
@@ -57,6 +49,8 @@ def _declare(name, result, *arguments):
 
 _declare("tn_version", _TEXT)
 _declare("tn_status_text", _TEXT, ctypes.c_int)
+_declare("tn_capsule_new", _P)
+_declare("tn_capsule_drop", None, _P)
 _declare("tn_columns_option", _TEXT, ctypes.c_int32, ctypes.c_int32, _P)
 _declare("tn_columns_open", ctypes.c_int, _P, _TEXT, _P, _P)
 _declare("tn_columns_write", ctypes.c_int, _TEXT, _P, _P, _P)
@@ -99,36 +93,29 @@ def options(values):
 
 
 # ---- PyCapsules (https://arrow.apache.org/docs/format/CDataInterface/PyCapsuleInterface.html) ----------
-_api = ctypes.pythonapi
-_DESTRUCTOR = ctypes.PYFUNCTYPE(None, _P)
-_new = ctypes.PYFUNCTYPE(ctypes.py_object, _P, _TEXT, _P)(("PyCapsule_New", _api))
-_pointer_of_raw = ctypes.PYFUNCTYPE(_P, _P, _TEXT)(("PyCapsule_GetPointer", _api))
-_pointer_of = ctypes.PYFUNCTYPE(_P, ctypes.py_object, _TEXT)(("PyCapsule_GetPointer", _api))
-_RELEASE = ctypes.CFUNCTYPE(None, _P)
-_held = {}  # address -> the struct, as long as its capsule lives
+_new = ctypes.PYFUNCTYPE(ctypes.py_object, _P, _TEXT, _P)(("PyCapsule_New", ctypes.pythonapi))
+_pointer_of = ctypes.PYFUNCTYPE(_P, ctypes.py_object, _TEXT)(
+    ("PyCapsule_GetPointer", ctypes.pythonapi))
+_destructor = ctypes.cast(LIB.tn_capsule_free, _P)
 
 
-def release(struct):
-    if struct.release:
-        _RELEASE(struct.release)(ctypes.addressof(struct))
-
-
-def _destroyer(name):
-    def destroy(capsule):
-        struct = _held.pop(_pointer_of_raw(capsule, name), None)
-        if struct is not None:
-            release(struct)
-    return _DESTRUCTOR(destroy)
-
-
-_destroyers = {name: _destroyer(name) for name in (STREAM_NAME, SCHEMA_NAME)}
-
-
-def capsule(struct, name):
-    address = ctypes.addressof(struct)
-    _held[address] = struct
-    return _new(address, name, ctypes.cast(_destroyers[name], _P))
+def capsule(name, fill):
+    """A PyCapsule whose struct fill(address) has filled."""
+    address = LIB.tn_capsule_new()
+    if not address:
+        raise MemoryError(name)
+    try:
+        fill(address)
+        return _new(address, name, _destructor)
+    except BaseException:
+        LIB.tn_capsule_drop(address)
+        raise
 
 
 def capsule_pointer(held, name):
     return _pointer_of(held, name)
+
+
+def release(struct):
+    if struct.release:
+        ctypes.CFUNCTYPE(None, _P)(struct.release)(ctypes.addressof(struct))
