@@ -1,26 +1,26 @@
 /* jsonl.h - JSON objects, one a line or one behind the other, to record batches and back.
  *
  * Objects become rows, nested objects structs, arrays lists.  A stream has one schema, so types are
- * found first: a source that can be read again (a file) is read twice, the first time by a fast walk
- * over every value, and the schema holds for the whole file: a key that appears late is null before
- * it.  A pipe is sampled; a key or a type that the sample did not show is an error that names line and
- * key, unless `rest_column` takes unknown keys in.
+ * found first: a source that can be read again (a file, compressed or not) is read twice, the first
+ * time by a fast walk over every value, and the schema holds for the whole file: a key that appears
+ * late is null before it.  A pipe is sampled; a key or a type that the sample did not show is an
+ * error that names line and key, unless `rest_column` takes unknown keys in.
  *
  *     values of one column           its type
  *     null only                      null
  *     true, false                    bool
- *     whole numbers                  int64; uint64 where some need it and none is negative; string where
- *                                    some fit neither (digits as written)
- *     numbers                        double, correctly rounded; string where some are beyond its range
- *     strings                        string; date32, timestamp[us], timestamp[us, UTC] when all are such
- *     scalars of different kinds     string: strings as they are, the others as written
- *     objects / arrays only          struct / list of the same rules
- *     either with anything else      JSON text (extension arrow.json), white space outside strings cut
+ *     whole numbers                  int64; uint64 where some need it and none is negative; string
+ * where some fit neither (digits as written) numbers                        double, correctly
+ * rounded; string where some are beyond its range strings                        string; date32,
+ * timestamp[us], timestamp[us, UTC] when all are such scalars of different kinds     string:
+ * strings as they are, the others as written objects / arrays only          struct / list of the
+ * same rules either with anything else      JSON text (extension arrow.json), white space outside
+ * strings cut
  *
- * The same goes for objects of more than TN_JSONL_KEYS_MAX keys below the top, and for what is nested
- * deeper than a schema may be.  Of a repeated key the last value counts.  What is read is checked as
- * base/json checks it (RFC 8259, UTF-8), skipped values too.  A file that holds one array of
- * objects is a table as well.
+ * The same goes for objects of more than TN_JSONL_KEYS_MAX keys below the top, and for what is
+ * nested deeper than a schema may be.  Of a repeated key the last value counts.  What is read is
+ * checked as base/json checks it (RFC 8259, UTF-8), skipped values too.  A file that holds one
+ * array of objects is a table as well.
  *
  * Batches are the same whatever the number of threads.  Memory is bounded by a few blocks.
  * Thread: one a reader or writer; the reader's pool works inside its calls. */
@@ -52,21 +52,10 @@ typedef struct tn_jsonl_options { /* zero: the default */
   const char *rest_column;   /* a string column for unknown top-level keys, as a JSON object */
   tn_bad_rows *bad;          /* NULL: fail */
   tn_pool *pool;             /* NULL: this thread alone */
-  tn_source *again;          /* the same bytes once more, for the inference of a source that cannot be
-                              * read twice (a compressed file); taken over */
 } tn_jsonl_options;
 
-/* Takes over `source` and options->again (closed with the stream, also on failure). */
+/* Takes over `source` (closed with the stream, also on failure).  gzip and zstd are inflated. */
 TN_NODISCARD tn_status tn_jsonl_read(ArrowArrayStream *out, tn_source *source,
                                      const tn_jsonl_options *options, tn_error *err);
-
-typedef struct tn_jsonl_writer tn_jsonl_writer;
-/* One object a row, every column in it, null for null.  Borrows `sink`. */
-TN_NODISCARD tn_status tn_jsonl_writer_new(tn_jsonl_writer **out, tn_sink *sink,
-                                           const ArrowSchema *schema, tn_error *err);
-TN_NODISCARD tn_status tn_jsonl_writer_batch(tn_jsonl_writer *w, const ArrowArray *batch,
-                                             tn_error *err);
-TN_NODISCARD tn_status tn_jsonl_writer_finish(tn_jsonl_writer *w, tn_error *err);
-void tn_jsonl_writer_free(tn_jsonl_writer *w);
 
 #endif

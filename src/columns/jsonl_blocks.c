@@ -37,7 +37,8 @@ static tn_status read_source(tn_jsonl_blocks *b, uint8_t *to, size_t want, size_
   return TN_OK;
 }
 
-/* `want` more bytes behind the text, fewer only at the end: short reads of a pipe do not move cuts. */
+/* `want` more bytes behind the text, fewer only at the end: short reads of a pipe do not move cuts.
+ */
 static tn_status read_more(tn_jsonl_blocks *b, tn_jsonl_text *text, size_t want, tn_error *err) {
   TN_TRY(text_room(text, text->bytes + want, err));
   size_t from_prefix = b->prefix_bytes - b->prefix_at;
@@ -101,7 +102,8 @@ static size_t scan_records(tn_jsonl_blocks *b, const tn_jsonl_text *text, size_t
     } else if (c == '{' || c == '[') {
       b->depth += b->depth >= 0;
     } else if (c == '}' || c == ']') {
-      b->depth -= b->depth > 0 || (array && b->depth == 0 && c == ']'); /* -1: the array is closed */
+      b->depth -=
+          b->depth > 0 || (array && b->depth == 0 && c == ']'); /* -1: the array is closed */
       if (!array && b->depth == 0) cut = i + 1;
     } else if (array && c == ',' && b->depth == 0) {
       cut = i + 1;

@@ -23,7 +23,8 @@ typedef struct tn_jsonl_text { /* TN_JSONL_PADDING zero bytes follow */
 typedef struct tn_jsonl_blocks {
   tn_source *source; /* borrowed; NULL: the prefix is all */
   bool by_offset;    /* read_at, so that a later pass can begin again */
-  bool drop_tail;    /* the prefix is a part of something: what is behind its last record is not ours */
+  bool
+      drop_tail; /* the prefix is a part of something: what is behind its last record is not ours */
   const uint8_t *prefix; /* comes before the source */
   size_t prefix_bytes, prefix_at;
   int64_t offset; /* by_offset: where to read next */

@@ -66,8 +66,9 @@ static tn_status make_node(tn_jsonl_tree *tree, tn_jsonl_node *node, const tn_fi
   if (!kind_of(field, &node->kind)) {
     tn_strbuf text = {0};
     tn_field_text(field, &text);
-    tn_status status = tn_fail(err, TN_ERR_UNSUPPORTED, "column \"%.60s\": JSON is not read as %.80s",
-                               field->name, text.data ? text.data : "this type");
+    tn_status status =
+        tn_fail(err, TN_ERR_UNSUPPORTED, "column \"%.60s\": JSON is not read as %.80s", field->name,
+                text.data ? text.data : "this type");
     tn_strbuf_clear(&text);
     return status;
   }
@@ -292,7 +293,8 @@ static void reset_column(tn_jsonl_column *c) {
     rows = c->row_hint;
     bytes = c->bytes_hint;
   }
-  *c = (tn_jsonl_column){.row_hint = rows + rows / 16, .bytes_hint = bytes + bytes / 16 + BYTES_SLACK};
+  *c = (tn_jsonl_column){.row_hint = rows + rows / 16,
+                         .bytes_hint = bytes + bytes / 16 + BYTES_SLACK};
 }
 
 static void free_data(tn_buffer *buffer) {
@@ -351,12 +353,13 @@ static tn_status finish_node(tn_jsonl_column *columns, const tn_jsonl_node *node
   return status;
 }
 
-tn_status tn_jsonl_columns_finish(tn_jsonl_column *columns, const tn_jsonl_tree *tree,
-                                  int64_t rows, ArrowArray *out, tn_error *err) {
+tn_status tn_jsonl_columns_finish(tn_jsonl_column *columns, const tn_jsonl_tree *tree, int64_t rows,
+                                  ArrowArray *out, tn_error *err) {
   const tn_jsonl_node *root = &tree->root;
   memset(out, 0, sizeof *out);
   ArrowArray *children = tn_alloc((size_t)root->wanted, sizeof *children);
-  if (!children) return tn_fail_memory(err, "record batch", (size_t)root->wanted * sizeof *children);
+  if (!children)
+    return tn_fail_memory(err, "record batch", (size_t)root->wanted * sizeof *children);
   tn_status status = TN_OK;
   for (int32_t i = 0; status == TN_OK && i < root->wanted; i++)
     status = finish_node(columns, &root->members[tree->order[i]], &children[i], err);

@@ -6,8 +6,9 @@
  *          -- b: STRUCT -- x: TEXT ------------ offsets, bytes
  *          -- c: SKIP                           (none: known, not wanted)
  *
- * A row's values are complete when every column of the root is one longer; tn_jsonl_columns_cut takes
- * an incomplete row, or the earlier value of a repeated key, back.  Thread: nodes any, columns one. */
+ * A row's values are complete when every column of the root is one longer; tn_jsonl_columns_cut
+ * takes an incomplete row, or the earlier value of a repeated key, back.  Thread: nodes any,
+ * columns one. */
 /* SPDX-License-Identifier: Apache-2.0 */
 #ifndef TN_COLUMNS_JSONL_COLUMN_H
 #define TN_COLUMNS_JSONL_COLUMN_H

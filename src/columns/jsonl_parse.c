@@ -3,7 +3,7 @@
 
 #include <stdio.h>
 
-#define ENGINE tn_jsonl_plain
+#define ENGINE      tn_jsonl_plain
 #define ENGINE_NAME "plain"
 #include "columns/jsonl_parse.inc"
 
@@ -202,7 +202,8 @@ bool tn_jsonl_to_decimal(tn_str text, const tn_type *type, tn_jsonl_i128 *out) {
   for (size_t i = 0; i < whole.length; i++) {
     if (whole.data[i] != 'e' && whole.data[i] != 'E') continue;
     tn_str power = {whole.data + i + 1, whole.length - i - 1};
-    if (power.length > 0 && power.data[0] == '+') power = (tn_str){power.data + 1, power.length - 1};
+    if (power.length > 0 && power.data[0] == '+')
+      power = (tn_str){power.data + 1, power.length - 1};
     if (!tn_str_to_i64(power, &exponent) || exponent > 1000 || exponent < -1000) return false;
     whole.length = i;
     break;

@@ -4,8 +4,8 @@
  * in one big array, behind a comma).  Nothing is built between text and columns.  Inference and
  * parsing share the lexer; both are compiled twice, plain and for AVX2, and chosen at run time.
  *
- * Whoever calls must leave TN_JSONL_PADDING zero bytes readable behind a block: a zero byte ends every
- * token, so that the lexer need not look at the end.  Thread: one a walk. */
+ * Whoever calls must leave TN_JSONL_PADDING zero bytes readable behind a block: a zero byte ends
+ * every token, so that the lexer need not look at the end.  Thread: one a walk. */
 /* SPDX-License-Identifier: Apache-2.0 */
 #ifndef TN_COLUMNS_JSONL_PARSE_H
 #define TN_COLUMNS_JSONL_PARSE_H
@@ -42,21 +42,21 @@ typedef struct tn_jsonl_walk {
   tn_jsonl_fault fault;
   const uint8_t *record; /* the one being read */
   int64_t rows;
-  tn_strbuf scratch;  /* unescaped keys */
-  tn_jsonl_bad *bad;  /* bad_count of them */
+  tn_strbuf scratch; /* unescaped keys */
+  tn_jsonl_bad *bad; /* bad_count of them */
   size_t bad_count, bad_capacity;
   const tn_jsonl_tree *tree; /* parsing */
   tn_jsonl_column *columns;
-  bool closed;    /* an unknown key is an error (the schema was sampled) */
-  tn_strbuf rest; /* unknown members of the record */
+  bool closed;     /* an unknown key is an error (the schema was sampled) */
+  tn_strbuf rest;  /* unknown members of the record */
   tn_arena *arena; /* inference */
   tn_jsonl_shape *shape;
   bool dates;
 } tn_jsonl_walk;
 
 typedef struct tn_jsonl_engine {
-  const char *name;                 /* "avx2", "plain" */
-  bool (*parse)(tn_jsonl_walk *w);  /* false: w->fault says why; rows before it are complete */
+  const char *name;                /* "avx2", "plain" */
+  bool (*parse)(tn_jsonl_walk *w); /* false: w->fault says why; rows before it are complete */
   bool (*infer)(tn_jsonl_walk *w);
   /* For tests: bit i of the result: byte i of 32 ends a plain run of a string (quote, backslash,
    * control character); bit i of *high: it is above 0x7F.  Copies the 32 bytes. */
@@ -81,7 +81,8 @@ bool tn_jsonl_skip_escape(tn_jsonl_walk *w, const uint8_t **at);
 size_t tn_jsonl_unescape(const uint8_t *from, size_t bytes, uint8_t *to);
 /* JSON text without white space outside strings; the same. */
 size_t tn_jsonl_minify(const uint8_t *from, size_t bytes, uint8_t *to);
-/* A JSON number, or a string with one in it, as a decimal of that type; false: does not fit exactly. */
+/* A JSON number, or a string with one in it, as a decimal of that type; false: does not fit
+ * exactly. */
 bool tn_jsonl_to_decimal(tn_str text, const tn_type *type, tn_jsonl_i128 *out);
 void tn_jsonl_walk_clear(tn_jsonl_walk *w); /* its own memory: scratch, bad, rest */
 

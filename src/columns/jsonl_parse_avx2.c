@@ -2,7 +2,7 @@
 #include "columns/jsonl_parse.h"
 
 #if defined(__AVX2__)
-#define ENGINE tn_jsonl_avx2
+#define ENGINE      tn_jsonl_avx2
 #define ENGINE_NAME "avx2"
 #include "columns/jsonl_parse.inc"
 #else

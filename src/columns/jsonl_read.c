@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "columns/array.h"
+#include "columns/inflate.h"
 #include "columns/jsonl.h"
 #include "columns/jsonl_blocks.h"
 #include "columns/jsonl_parse.h"
@@ -22,7 +23,7 @@ typedef struct slot { /* one block on its way */
 } slot;
 
 typedef struct jsonl_reader {
-  tn_source *source, *again;
+  tn_source *source;
   tn_pool *pool;
   tn_bad_rows *bad;
   const tn_jsonl_engine *engine;
@@ -148,8 +149,15 @@ static tn_status infer_all(jsonl_reader *r, tn_error *err) {
   }
 }
 
+/* A compressed file; not a compressed pipe. */
+static bool is_rewindable(tn_source *source) {
+  return tn_inflate_compression(source) != TN_COMPRESSION_NONE &&
+         tn_inflate_rewind(source, NULL) == TN_OK;
+}
+
 /* Sets the blocks to the beginning, for inference or for parsing. */
-static void rewind_blocks(jsonl_reader *r, tn_source *source, bool sample_only) {
+static tn_status rewind_blocks(jsonl_reader *r, tn_source *source, bool sample_only,
+                               tn_error *err) {
   tn_jsonl_blocks *b = &r->blocks, old = *b;
   *b = (tn_jsonl_blocks){.source = source,
                          .by_offset = source && source->size_bytes >= 0,
@@ -163,6 +171,8 @@ static void rewind_blocks(jsonl_reader *r, tn_source *source, bool sample_only) 
   b->carry.bytes = 0;
   b->carry.byte = 0;
   b->offset = b->by_offset ? (int64_t)r->sample.length : 0;
+  bool sequential = source && !b->by_offset && r->sample.length == 0;
+  return sequential && is_rewindable(source) ? tn_inflate_rewind(source, err) : TN_OK;
 }
 
 static tn_status take_sample(jsonl_reader *r, size_t bytes, tn_error *err) {
@@ -188,22 +198,18 @@ static tn_status take_sample(jsonl_reader *r, size_t bytes, tn_error *err) {
 }
 
 static tn_status infer(jsonl_reader *r, const tn_jsonl_options *o, tn_error *err) {
-  bool twice = !o->sample && (r->source->size_bytes >= 0 || r->again);
+  bool twice = !o->sample && (r->source->size_bytes >= 0 || is_rewindable(r->source));
   int64_t sample = o->sample_bytes ? o->sample_bytes : SAMPLE_BYTES;
   if (!twice) TN_TRY(take_sample(r, (size_t)sample, err));
-  tn_source *source = !twice ? NULL : r->again ? r->again : r->source;
-  rewind_blocks(r, source, !twice);
+  tn_source *source = twice ? r->source : NULL;
+  TN_TRY(rewind_blocks(r, source, !twice, err));
   tn_status status = infer_all(r, err);
-  if (status == TN_AGAIN && (source ? source->size_bytes < 0 : false))
-    return tn_fail(err, TN_ERR_UNSUPPORTED,
-                   "%s: records that span lines, in a source that cannot be read again",
-                   r->source->name);
   if (status == TN_AGAIN) {
     r->blocks.mode = TN_JSONL_DOCUMENTS;
-    rewind_blocks(r, source, !twice);
+    TN_TRY(rewind_blocks(r, source, !twice, err));
     status = infer_all(r, err);
   }
-  if (status != TN_OK) return status;
+  TN_TRY(status);
   r->settings.closed = !twice && !r->sample_is_all;
   r->source->bytes_read = 0; /* progress counts the pass that makes batches */
   return tn_jsonl_shape_schema(r->shape, &r->all, err);
@@ -271,9 +277,9 @@ static tn_status next_wide(jsonl_reader *r, ArrowArray *out, tn_error *err) {
   return TN_OK;
 }
 
-/* Lines were assumed, but a record goes on behind a block's end: from that record on, blocks are cut
- * at brackets.  What was read already becomes the prefix of what is still to come; the rows before
- * the record stay. */
+/* Lines were assumed, but a record goes on behind a block's end: from that record on, blocks are
+ * cut at brackets.  What was read already becomes the prefix of what is still to come; the rows
+ * before the record stay. */
 static tn_status switch_to_documents(jsonl_reader *r, slot *s, tn_error *err) {
   tn_jsonl_blocks *b = &r->blocks;
   tn_jsonl_walk *w = &s->walk;
@@ -367,7 +373,6 @@ static void jsonl_free(void *reader) {
   tn_jsonl_tree_clear(&r->tree);
   tn_arena_clear(&r->arena);
   tn_source_close(r->source);
-  tn_source_close(r->again);
   tn_free(r);
 }
 
@@ -427,7 +432,7 @@ static tn_status open_reader(jsonl_reader *r, const tn_jsonl_options *o, tn_erro
   TN_TRY(tn_jsonl_tree_init(&r->tree, &r->all, o->schema != NULL, o->columns, o->column_count,
                             o->rest_column, r->source->name, err));
   TN_TRY(tn_jsonl_tree_schema(&r->tree, &r->all, &r->schema, err));
-  rewind_blocks(r, r->source, false);
+  TN_TRY(rewind_blocks(r, r->source, false, err));
   r->line = 1;
   r->filled = r->emitted = 0;
   return TN_OK;
@@ -442,12 +447,10 @@ tn_status tn_jsonl_read(ArrowArrayStream *out, tn_source *source, const tn_jsonl
   jsonl_reader *r = tn_alloc(1, sizeof *r);
   if (!r) {
     tn_source_close(source);
-    tn_source_close(options->again);
     return tn_fail_memory(err, "JSONL reader", sizeof *r);
   }
-  r->source = source;
-  r->again = options->again;
-  tn_status status = open_reader(r, options, err);
+  tn_status status = tn_inflate_open(&r->source, source, err);
+  if (status == TN_OK) status = open_reader(r, options, err);
   if (status == TN_OK) return tn_stream_new(out, &ops, r, err);
   jsonl_free(r);
   return status;

@@ -37,8 +37,8 @@ static void table_put(tn_jsonl_keys *keys, int32_t index) {
 static tn_status grow_keys(tn_jsonl_keys *keys, tn_arena *arena, tn_error *err) {
   int32_t capacity = keys->capacity ? 2 * keys->capacity : KEYS_FEW;
   tn_jsonl_key *items = tn_arena_alloc(arena, (size_t)capacity, sizeof *items);
-  int32_t *table = capacity > KEYS_FEW ? tn_arena_alloc(arena, 2 * (size_t)capacity, sizeof *table)
-                                       : NULL;
+  int32_t *table =
+      capacity > KEYS_FEW ? tn_arena_alloc(arena, 2 * (size_t)capacity, sizeof *table) : NULL;
   if (!items || (capacity > KEYS_FEW && !table))
     return tn_fail_memory(err, "JSON keys", (size_t)capacity * sizeof *items);
   if (keys->count) memcpy(items, keys->items, (size_t)keys->count * sizeof *items);
@@ -161,8 +161,7 @@ static const char *format_of(const tn_jsonl_shape *shape) {
   if (shape->root) return "+s";
   if (seen == 0) return "n";
   if (seen & TN_JSONL_SEEN_OPAQUE) return NULL;
-  if (seen == TN_JSONL_SEEN_OBJECT)
-    return shape->keys.count > TN_JSONL_KEYS_MAX ? NULL : "+s";
+  if (seen == TN_JSONL_SEEN_OBJECT) return shape->keys.count > TN_JSONL_KEYS_MAX ? NULL : "+s";
   if (seen == TN_JSONL_SEEN_ARRAY) return "+l";
   if (seen & (TN_JSONL_SEEN_OBJECT | TN_JSONL_SEEN_ARRAY)) return NULL;
   if (seen == TN_JSONL_SEEN_BOOL) return "b";
@@ -181,7 +180,8 @@ static tn_status make_field(schema_maker *m, const tn_jsonl_shape *shape, const 
     return tn_fail(m->err, TN_ERR_LIMIT, "more than %d columns, nested ones counted",
                    TN_JSONL_COLUMNS_MAX);
   const char *format = format_of(shape);
-  TN_TRY(tn_schema_init(out, format ? format : "u", name, shape->root ? 0 : ARROW_FLAG_NULLABLE, m->err));
+  TN_TRY(tn_schema_init(out, format ? format : "u", name, shape->root ? 0 : ARROW_FLAG_NULLABLE,
+                        m->err));
   if (!format) {
     TN_TRY(tn_schema_add_metadata(out, TN_STR("ARROW:extension:metadata"), TN_STR(""), m->err));
     return tn_schema_add_metadata(out, TN_STR("ARROW:extension:name"), TN_STR("arrow.json"),

@@ -1,8 +1,8 @@
 /* jsonl_shape.h - what values were seen at each place of a JSON table, and the schema that follows.
  *
- * A shape stands for one place ("a.b", "a.item"): the kinds of values seen there as bits.  Joining two
- * shapes is or and and of bits, so the order of blocks decides nothing but the order of keys, which
- * is that of first appearance.  Shapes live in an arena.
+ * A shape stands for one place ("a.b", "a.item"): the kinds of values seen there as bits.  Joining
+ * two shapes is or and and of bits, so the order of blocks decides nothing but the order of keys,
+ * which is that of first appearance.  Shapes live in an arena.
  *
  * tn_jsonl_keys finds a member by its key; both the inference and the parser try the key that
  * followed last time first, as raw bytes with quotes and colon.  Thread: one owner. */
@@ -33,18 +33,18 @@ TN_NODISCARD tn_status tn_jsonl_keys_add(tn_jsonl_keys *keys, tn_arena *arena, t
 int32_t tn_jsonl_keys_find(const tn_jsonl_keys *keys, tn_str text); /* -1: none */
 
 enum { /* kinds of values seen */
-  TN_JSONL_SEEN_NULL = 1,
-  TN_JSONL_SEEN_BOOL = 2,
-  TN_JSONL_SEEN_INT = 4,        /* fits int64 */
-  TN_JSONL_SEEN_NEGATIVE = 8,   /* an INT below zero */
-  TN_JSONL_SEEN_BIG = 16,       /* fits uint64, not int64 */
-  TN_JSONL_SEEN_HUGE = 32,      /* whole, fits neither */
-  TN_JSONL_SEEN_REAL = 64,      /* with a point or an exponent; -0 */
-  TN_JSONL_SEEN_BEYOND = 128,   /* a number that double cannot hold */
-  TN_JSONL_SEEN_TEXT = 256,
-  TN_JSONL_SEEN_OBJECT = 512,
-  TN_JSONL_SEEN_ARRAY = 1024,
-  TN_JSONL_SEEN_OPAQUE = 2048, /* an object with too many keys, or nested too deep */
+       TN_JSONL_SEEN_NULL = 1,
+       TN_JSONL_SEEN_BOOL = 2,
+       TN_JSONL_SEEN_INT = 4,      /* fits int64 */
+       TN_JSONL_SEEN_NEGATIVE = 8, /* an INT below zero */
+       TN_JSONL_SEEN_BIG = 16,     /* fits uint64, not int64 */
+       TN_JSONL_SEEN_HUGE = 32,    /* whole, fits neither */
+       TN_JSONL_SEEN_REAL = 64,    /* with a point or an exponent; -0 */
+       TN_JSONL_SEEN_BEYOND = 128, /* a number that double cannot hold */
+       TN_JSONL_SEEN_TEXT = 256,
+       TN_JSONL_SEEN_OBJECT = 512,
+       TN_JSONL_SEEN_ARRAY = 1024,
+       TN_JSONL_SEEN_OPAQUE = 2048, /* an object with too many keys, or nested too deep */
 };
 
 typedef struct tn_jsonl_shape tn_jsonl_shape;

@@ -5,8 +5,9 @@ static const struct {
   const char *extension;
   tn_table_format format;
 } extensions[] = {
-    {".csv", TN_TABLE_CSV},     {".tsv", TN_TABLE_TSV},   {".parquet", TN_TABLE_PARQUET},
-    {".arrow", TN_TABLE_ARROW}, {".ipc", TN_TABLE_ARROW},
+    {".csv", TN_TABLE_CSV},      {".tsv", TN_TABLE_TSV},    {".parquet", TN_TABLE_PARQUET},
+    {".arrow", TN_TABLE_ARROW},  {".ipc", TN_TABLE_ARROW},  {".jsonl", TN_TABLE_JSONL},
+    {".ndjson", TN_TABLE_JSONL}, {".json", TN_TABLE_JSONL},
 };
 
 tn_status tn_table_format_of(const char *path, tn_table_format *out, tn_error *err) {
@@ -17,11 +18,12 @@ tn_status tn_table_format_of(const char *path, tn_table_format *out, tn_error *e
     return TN_OK;
   }
   return tn_fail(err, TN_ERR_UNSUPPORTED,
-                 "%s: the extension tells the format; known are .csv .tsv .parquet .arrow .ipc",
+                 "%s: the extension tells the format; known are .csv .tsv .parquet .arrow .ipc "
+                 ".jsonl .ndjson .json",
                  path);
 }
 
-static const char *const format_names[] = {"csv", "tsv", "parquet", "arrow"};
+static const char *const format_names[] = {"csv", "tsv", "parquet", "arrow", "jsonl"};
 
 const char *tn_table_format_name(tn_table_format format) {
   return format_names[format];
@@ -37,7 +39,8 @@ static tn_status choose_format(const char *path, const char *name, tn_table_form
       return TN_OK;
     }
   return tn_fail(err, TN_ERR_ARGUMENT,
-                 "%s: format '%s' is not known; known are csv, tsv, parquet, arrow", path, name);
+                 "%s: format '%s' is not known; known are csv, tsv, parquet, arrow, jsonl", path,
+                 name);
 }
 
 /* ---- reading ---- */
@@ -66,6 +69,26 @@ static tn_status open_arrow(ArrowArrayStream *out, tn_source *source,
   return tn_ipc_read_columns(out, source, columns, options->column_count, err);
 }
 
+static tn_status open_jsonl(tn_table *out, tn_source *source, const tn_table_read_options *options,
+                            tn_error *err) {
+  tn_jsonl_options jsonl = options->jsonl;
+  jsonl.columns = options->columns;
+  jsonl.column_count = options->column_count;
+  if (options->batch_rows) jsonl.batch_rows = options->batch_rows;
+  if (!options->pool && options->threads != 1) {
+    tn_status status = tn_pool_new(&out->pool, options->threads, err);
+    if (status != TN_OK) {
+      tn_source_close(source);
+      return status;
+    }
+  }
+  jsonl.pool = options->pool ? options->pool : out->pool;
+  tn_status status = tn_jsonl_read(&out->stream, source, &jsonl, err);
+  if (status != TN_OK) tn_pool_free(out->pool);
+  if (status != TN_OK) out->pool = NULL;
+  return status;
+}
+
 tn_status tn_table_open(tn_table *out, const char *path, const tn_table_read_options *options,
                         tn_error *err) {
   static const tn_table_read_options defaults;
@@ -80,6 +103,8 @@ tn_status tn_table_open(tn_table *out, const char *path, const tn_table_read_opt
     status = open_parquet(&out->stream, source, options, err);
   else if (format == TN_TABLE_ARROW)
     status = open_arrow(&out->stream, source, options, err);
+  else if (format == TN_TABLE_JSONL)
+    status = open_jsonl(out, source, options, err);
   else
     status = open_csv(&out->stream, source, format, options, err);
   if (status == TN_OK) out->source = source;
@@ -88,6 +113,8 @@ tn_status tn_table_open(tn_table *out, const char *path, const tn_table_read_opt
 
 void tn_table_close(tn_table *table) {
   tn_stream_clear(&table->stream);
+  tn_pool_free(table->pool);
+  table->pool = NULL;
   table->source = NULL;
 }
 
@@ -121,6 +148,8 @@ static tn_status open_writer(tn_table_writer *w, const ArrowSchema *schema,
     TN_TRY(codec_of(options->codec ? options->codec : "zstd", &parquet.codec, err));
     return tn_parquet_writer_new(&w->parquet, w->sink, schema, &parquet, err);
   }
+  if (w->format == TN_TABLE_JSONL)
+    return tn_fail(err, TN_ERR_UNSUPPORTED, "%s: JSON lines are not written", w->sink->name);
   tn_csv_options csv = options->csv;
   if (!csv.separator) csv.separator = w->format == TN_TABLE_TSV ? '\t' : ',';
   return tn_csv_writer_new(&w->csv, w->sink, schema, &csv, err);

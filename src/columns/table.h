@@ -1,7 +1,7 @@
 /* table.h - tables in files, whatever their format: the extension decides, or `format` does.
  *
  *     .csv .tsv      columns/csv.h            .parquet   columns/parquet/parquet.h
- *     .arrow .ipc    columns/ipc.h
+ *     .arrow .ipc    columns/ipc.h             .jsonl .ndjson .json   columns/jsonl.h
  *
  * Reading gives a stream of record batches, writing takes them; what is between (convert, head,
  * count) need not know the format.  table_options.h sets the structs below by name.
@@ -12,6 +12,7 @@
 #include "base/thread.h"
 #include "columns/csv.h"
 #include "columns/ipc.h"
+#include "columns/jsonl.h"
 #include "columns/parquet/parquet.h"
 
 typedef enum tn_table_format {
@@ -19,6 +20,7 @@ typedef enum tn_table_format {
   TN_TABLE_TSV,
   TN_TABLE_PARQUET,
   TN_TABLE_ARROW,
+  TN_TABLE_JSONL,
 } tn_table_format;
 
 /* TN_ERR_UNSUPPORTED names the path and lists the extensions that are known. */
@@ -34,6 +36,7 @@ typedef struct tn_table_read_options { /* zero: the default */
   tn_pool *pool;                   /* borrowed, instead of `threads` */
   tn_csv_options csv;              /* its projection and batch_rows are set from above */
   tn_parquet_read_options parquet; /* likewise */
+  tn_jsonl_options jsonl;          /* likewise; its pool too */
 } tn_table_read_options;
 
 typedef struct tn_table {

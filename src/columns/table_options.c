@@ -5,8 +5,8 @@
 #define WRITE(field) offsetof(tn_table_write_options, field)
 
 static const tn_table_option read_options[] = {
-    {"format", "NAME", "csv, tsv, parquet or arrow (default: the extension tells)", TN_TABLE_TEXT,
-     READ(format), 0},
+    {"format", "NAME", "csv, tsv, parquet, arrow or jsonl (default: the extension tells)",
+     TN_TABLE_TEXT, READ(format), 0},
     {"columns", "A,B", "only these columns, in this order", TN_TABLE_LIST, READ(columns),
      READ(column_count)},
     {"batch_rows", "N", "rows of a batch at most (default 65,536)", TN_TABLE_INT, READ(batch_rows),
@@ -29,8 +29,8 @@ static const tn_table_option read_options[] = {
 };
 
 static const tn_table_option write_options[] = {
-    {"format", "NAME", "csv, tsv, parquet or arrow (default: the extension tells)", TN_TABLE_TEXT,
-     WRITE(format), 0},
+    {"format", "NAME", "csv, tsv, parquet, arrow or jsonl (default: the extension tells)",
+     TN_TABLE_TEXT, WRITE(format), 0},
     {"threads", "N", "threads that encode (default: all CPUs)", TN_TABLE_INT32, WRITE(threads), 0},
     {"codec", "NAME", "Parquet: zstd (default), snappy, gzip, uncompressed", TN_TABLE_TEXT,
      WRITE(codec), 0},
