@@ -58,4 +58,14 @@ typedef struct tn_jsonl_options { /* zero: the default */
 TN_NODISCARD tn_status tn_jsonl_read(ArrowArrayStream *out, tn_source *source,
                                      const tn_jsonl_options *options, tn_error *err);
 
+typedef struct tn_jsonl_writer tn_jsonl_writer;
+/* One object a row with every column in it, null for null, as tn_value_json writes values; a column
+ * of JSON text (extension arrow.json) is written as the JSON that it is.  Borrows `sink`. */
+TN_NODISCARD tn_status tn_jsonl_writer_new(tn_jsonl_writer **out, tn_sink *sink,
+                                           const ArrowSchema *schema, tn_error *err);
+TN_NODISCARD tn_status tn_jsonl_writer_batch(tn_jsonl_writer *w, const ArrowArray *batch,
+                                             tn_error *err);
+TN_NODISCARD tn_status tn_jsonl_writer_finish(tn_jsonl_writer *w, tn_error *err);
+void tn_jsonl_writer_free(tn_jsonl_writer *w);
+
 #endif

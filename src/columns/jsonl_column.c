@@ -44,6 +44,7 @@ static bool kind_of(const tn_field *field, tn_jsonl_kind *out) {
     case TN_TYPE_DECIMAL32:
     case TN_TYPE_DECIMAL64:
     case TN_TYPE_DECIMAL128:
+    case TN_TYPE_DECIMAL256:
       *out = TN_JSONL_DECIMAL;
       return true;
     case TN_TYPE_LIST:

@@ -24,7 +24,7 @@ typedef enum tn_jsonl_kind {
   TN_JSONL_F32,
   TN_JSONL_DATE,    /* date32 */
   TN_JSONL_TIME,    /* timestamp */
-  TN_JSONL_DECIMAL, /* decimal32 to decimal128 */
+  TN_JSONL_DECIMAL, /* of every width */
   TN_JSONL_TEXT,    /* string: strings unescaped, other scalars as written */
   TN_JSONL_RAW,     /* JSON text of any value */
   TN_JSONL_LIST,

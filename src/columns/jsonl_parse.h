@@ -12,9 +12,6 @@
 #include "columns/bad_rows.h"
 #include "columns/jsonl_column.h"
 
-__extension__ typedef __int128 tn_jsonl_i128;
-__extension__ typedef unsigned __int128 tn_jsonl_u128;
-
 enum { TN_JSONL_PADDING = 64, TN_JSONL_REASON_BYTES = 160 };
 
 typedef struct tn_jsonl_fault {
@@ -81,9 +78,6 @@ bool tn_jsonl_skip_escape(tn_jsonl_walk *w, const uint8_t **at);
 size_t tn_jsonl_unescape(const uint8_t *from, size_t bytes, uint8_t *to);
 /* JSON text without white space outside strings; the same. */
 size_t tn_jsonl_minify(const uint8_t *from, size_t bytes, uint8_t *to);
-/* A JSON number, or a string with one in it, as a decimal of that type; false: does not fit
- * exactly. */
-bool tn_jsonl_to_decimal(tn_str text, const tn_type *type, tn_jsonl_i128 *out);
 void tn_jsonl_walk_clear(tn_jsonl_walk *w); /* its own memory: scratch, bad, rest */
 
 #endif

@@ -122,9 +122,10 @@ void tn_table_close(tn_table *table) {
 struct tn_table_writer {
   tn_sink *sink;
   tn_table_format format;
-  tn_csv_writer *csv; /* exactly one of the three is set */
+  tn_csv_writer *csv; /* exactly one of the four is set */
   tn_parquet_writer *parquet;
   tn_ipc_writer *arrow;
+  tn_jsonl_writer *jsonl;
 };
 
 static tn_status codec_of(const char *name, tn_parquet_codec *out, tn_error *err) {
@@ -148,8 +149,7 @@ static tn_status open_writer(tn_table_writer *w, const ArrowSchema *schema,
     TN_TRY(codec_of(options->codec ? options->codec : "zstd", &parquet.codec, err));
     return tn_parquet_writer_new(&w->parquet, w->sink, schema, &parquet, err);
   }
-  if (w->format == TN_TABLE_JSONL)
-    return tn_fail(err, TN_ERR_UNSUPPORTED, "%s: JSON lines are not written", w->sink->name);
+  if (w->format == TN_TABLE_JSONL) return tn_jsonl_writer_new(&w->jsonl, w->sink, schema, err);
   tn_csv_options csv = options->csv;
   if (!csv.separator) csv.separator = w->format == TN_TABLE_TSV ? '\t' : ',';
   return tn_csv_writer_new(&w->csv, w->sink, schema, &csv, err);
@@ -176,6 +176,7 @@ tn_status tn_table_writer_new(tn_table_writer **out, const char *path, const Arr
 }
 
 tn_status tn_table_writer_batch(tn_table_writer *w, const ArrowArray *batch, tn_error *err) {
+  if (w->jsonl) return tn_jsonl_writer_batch(w->jsonl, batch, err);
   if (w->csv) return tn_csv_writer_batch(w->csv, batch, err);
   if (w->parquet) return tn_parquet_writer_batch(w->parquet, batch, err);
   return tn_ipc_writer_batch(w->arrow, batch, err);
@@ -183,6 +184,7 @@ tn_status tn_table_writer_batch(tn_table_writer *w, const ArrowArray *batch, tn_
 
 tn_status tn_table_writer_finish(tn_table_writer *w, tn_error *err) {
   tn_status status = w->csv       ? tn_csv_writer_finish(w->csv, err)
+                     : w->jsonl   ? tn_jsonl_writer_finish(w->jsonl, err)
                      : w->parquet ? tn_parquet_writer_finish(w->parquet, err)
                                   : tn_ipc_writer_finish(w->arrow, err);
   TN_TRY(status);
@@ -196,6 +198,7 @@ int64_t tn_table_writer_bytes(const tn_table_writer *w) {
 void tn_table_writer_free(tn_table_writer *w) {
   if (!w) return;
   tn_csv_writer_free(w->csv);
+  tn_jsonl_writer_free(w->jsonl);
   tn_parquet_writer_free(w->parquet);
   tn_ipc_writer_free(w->arrow);
   tn_sink_close(w->sink);

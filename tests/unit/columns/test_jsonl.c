@@ -579,6 +579,67 @@ static void engines_agree_on_faults(void **state) {
   assert_true(good > 1000);
 }
 
+/* ---- writing ---- */
+static tn_status rewrite(tn_source *source, tn_strbuf *out, const tn_jsonl_options *o,
+                         tn_error *err) {
+  ArrowArrayStream stream;
+  ArrowSchema schema = {0};
+  ArrowArray batch;
+  tn_jsonl_writer *w = NULL;
+  tn_sink *sink = NULL;
+  TN_TRY(tn_jsonl_read(&stream, source, o, err));
+  tn_status status = tn_sink_open_memory(&sink, "out", out, err);
+  if (status == TN_OK) status = tn_stream_schema(&stream, &schema, err);
+  if (status == TN_OK) status = tn_jsonl_writer_new(&w, sink, &schema, err);
+  while (status == TN_OK) {
+    status = tn_stream_next(&stream, &batch, err);
+    if (status == TN_OK) status = tn_jsonl_writer_batch(w, &batch, err);
+    tn_array_clear(&batch);
+  }
+  if (status == TN_END) status = tn_jsonl_writer_finish(w, err);
+  tn_jsonl_writer_free(w);
+  tn_sink_close(sink);
+  tn_schema_clear(&schema);
+  tn_stream_clear(&stream);
+  return status;
+}
+
+static void writes_as(const char *text, const char *written) {
+  tn_source *source;
+  tn_strbuf out = {0};
+  OK(tn_source_open_memory(&source, "t.jsonl", text, strlen(text), &problem));
+  OK(rewrite(source, &out, NULL, &problem));
+  assert_string_equal(out.data ? out.data : "", written);
+  tn_strbuf_clear(&out);
+}
+
+static void what_is_read_is_written(void **state) {
+  writes_as("{\"i\":1,\"s\":\"a\\u0022\\n\\u00e9\\\\ long enough for two words\"}\n{}\n",
+            "{\"i\":1,\"s\":\"a\\\"\\n\xc3\xa9\\\\ long enough for two words\"}\n"
+            "{\"i\":null,\"s\":null}\n");
+  writes_as("{\"i\":-9223372036854775808,\"r\":1,\"b\":true}\n{\"i\":0,\"r\":1e300,\"b\":null}",
+            "{\"i\":-9223372036854775808,\"r\":1.0,\"b\":true}\n"
+            "{\"i\":0,\"r\":1e+300,\"b\":null}\n");
+  writes_as(
+      "{\"o\":{\"l\":[1,null]},\"t\":\"2024-01-01 10:00:00\",\"quote\\\"\":18446744073709551615}",
+      "{\"o\":{\"l\":[1,null]},\"t\":\"2024-01-01T10:00:00\",\"quote\\\"\":"
+      "18446744073709551615}\n");
+  /* mixed kinds are JSON text, and come out as what they were */
+  writes_as("{\"m\":{\"a\": [1, \"x y\"]}}\n{\"m\":\"s\"}\n{\"m\":2}\n{\"m\":null}\n",
+            "{\"m\":{\"a\":[1,\"x y\"]}}\n{\"m\":\"s\"}\n{\"m\":2}\n{\"m\":null}\n");
+  writes_as("{}\n{}\n", "{}\n{}\n");
+}
+
+static tn_status write_again(void *context, tn_error *err) {
+  static const char text[] = "{\"a\":[1],\"m\":1,\"s\":\"\\n\"}\n{\"m\":{\"x\": 1}}\n";
+  tn_source *source;
+  tn_strbuf out = {0};
+  TN_TRY(tn_source_open_memory(&source, "t.jsonl", text, sizeof text - 1, err));
+  tn_status status = rewrite(source, &out, NULL, err);
+  tn_strbuf_clear(&out);
+  return status;
+}
+
 /* ---- failing allocations ---- */
 static tn_status read_twice(void *context, tn_error *err) {
   static const char text[] =
@@ -596,6 +657,7 @@ static tn_status read_twice(void *context, tn_error *err) {
 
 static void every_allocation_may_fail(void **state) {
   assert_true(fail_each_allocation(read_twice, NULL) > 30);
+  assert_true(fail_each_allocation(write_again, NULL) > 30);
 }
 
 int main(void) {
@@ -615,6 +677,7 @@ int main(void) {
                                      cmocka_unit_test(limits_are_named),
                                      cmocka_unit_test(engines_agree_on_strings),
                                      cmocka_unit_test(engines_agree_on_faults),
+                                     cmocka_unit_test(what_is_read_is_written),
                                      cmocka_unit_test(every_allocation_may_fail)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
