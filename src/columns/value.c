@@ -75,7 +75,7 @@ static void step(tn_value *v) {
       v->row = f->type.layout == TN_LAYOUT_DENSE_UNION ? ((const int32_t *)a->buffers[1])[i] : i;
       break;
     default:
-      v->row = integer_at(f->type.id, a->buffers[1], i);
+      v->row = tn_value_index(f, a, v->row);
       v->field = f->dictionary;
       v->array = a->dictionary;
       return;
@@ -148,6 +148,10 @@ static int64_t cut_to_i64(double value) {
   if (value >= 0x1p63) return INT64_MAX;
   if (value < -0x1p63) return INT64_MIN;
   return value == value ? (int64_t)value : 0;
+}
+
+int64_t tn_value_index(const tn_field *field, const ArrowArray *array, int64_t row) {
+  return integer_at(field->type.id, array->buffers[1], array->offset + row);
 }
 
 int64_t tn_value_i64(const tn_field *field, const ArrowArray *array, int64_t row) {

@@ -39,6 +39,8 @@ tn_str tn_value_bytes(const tn_field *field, const ArrowArray *array, int64_t ro
 /* Of integers, dates, times, timestamps, durations, months and bool; a decimal's lowest 64 bits,
  * unscaled; a real number cut to what int64 holds; 0 of any other.  A uint64 as its bits. */
 int64_t tn_value_i64(const tn_field *field, const ArrowArray *array, int64_t row);
+/* The index itself of a dictionary-encoded value that is not null. */
+int64_t tn_value_index(const tn_field *field, const ArrowArray *array, int64_t row);
 /* Of every number; decimals correctly rounded. */
 double tn_value_f64(const tn_field *field, const ArrowArray *array, int64_t row);
 /* Items of a list or map of any layout: `count` rows from *from of child 0. */

@@ -113,7 +113,8 @@ static void add_timestamp(tn_strbuf *out, int64_t value, tn_time_unit unit, int6
   int64_t per_second = tn_time_units_per_second(unit);
   int64_t seconds = tn_floor_div(value, per_second), fraction = value % per_second;
   if (fraction < 0) fraction += per_second;
-  int64_t days = tn_floor_div(seconds, 86400), of_day = seconds - days * 86400 + shift;
+  int64_t days = tn_floor_div(seconds, 86400), of_day = seconds % 86400 + shift;
+  if (seconds % 86400 < 0) of_day += 86400;
   days += tn_floor_div(of_day, 86400);
   of_day -= tn_floor_div(of_day, 86400) * 86400;
   add_date(out, days);
