@@ -19,6 +19,7 @@ libmicrohttpd-dev|HTTP server of tenon serve
 libcurl4-openssl-dev|HTTP client of tenon bench serve
 libzstd-dev|Parquet codec zstd
 libsnappy-dev|Parquet codec snappy
+liblz4-dev|Arrow IPC and Parquet codec LZ4
 libdeflate-dev|Parquet codec gzip and page CRC
 zlib1g-dev|gzip input of CSV and JSONL, as a stream
 libpcre2-dev|pre-tokenizer patterns

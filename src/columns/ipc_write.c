@@ -2,6 +2,9 @@
 #include <string.h>
 
 #include "columns/ipc.h"
+#include "columns/ipc_body_write.h"
+#include "columns/ipc_buffer.h"
+#include "columns/ipc_dictionary_write.h"
 #include "columns/ipc_format.h"
 
 typedef struct block { /* as the footer holds it */
@@ -11,28 +14,25 @@ typedef struct block { /* as the footer holds it */
 } block;
 _Static_assert(sizeof(block) == TN_IPC_BLOCK_BYTES, "Block of File.fbs");
 
-typedef struct pair {
-  int64_t first, second;
-} pair;
-
-/* One buffer of a batch on its way to the file. */
-typedef struct part {
-  const void *data;
-  int64_t bytes;
-  void *owned; /* when the bytes had to be shifted or rebased */
-} part;
+typedef struct block_list {
+  block *items;
+  size_t count, capacity;
+} block_list;
 
 struct tn_ipc_writer {
   tn_sink *sink;
-  ArrowSchema schema;
-  tn_column_type *types;
-  tn_strbuf metadata; /* of the schema, in the C Data Interface's encoding */
+  bool stream;
+  tn_ipc_schema schema;
+  tn_strbuf metadata, footer_metadata; /* in the C Data Interface's encoding; empty: none */
   tn_strbuf message;
   int64_t position; /* bytes written */
-  block *blocks;
-  size_t block_count, block_capacity;
-  part *parts; /* three a column */
-  pair *nodes, *places;
+  block_list batches, dictionaries;
+  tn_ipc_parts parts;
+  tn_ipc_pair *places; /* one a part */
+  size_t place_capacity;
+  tn_ipc_dictionary_writer *sent;
+  tn_ipc_compressor *compressor; /* NULL: none */
+  tn_ipc_codec codec;
   tn_error failed; /* sticky: a file with half a batch must not get a footer */
 };
 
@@ -53,7 +53,7 @@ static tn_status write_padding(tn_ipc_writer *w, int64_t until, tn_error *err) {
 }
 
 /* Prefix and metadata, padded so that the body behind begins at a multiple of 64. */
-static tn_status write_message(tn_ipc_writer *w, int64_t body_bytes, tn_error *err) {
+static tn_status write_message(tn_ipc_writer *w, tn_error *err) {
   TN_TRY(tn_strbuf_check(&w->message, err));
   int64_t start = w->position;
   int64_t end = aligned(start + 8 + (int64_t)w->message.length);
@@ -66,11 +66,12 @@ static tn_status write_message(tn_ipc_writer *w, int64_t body_bytes, tn_error *e
   return write_padding(w, end, err);
 }
 
-static size_t begin_message(tn_ipc_writer *w, uint64_t header_type, int64_t body_bytes) {
+/* Returns where the header's offset lies. */
+static size_t begin_message(tn_ipc_writer *w, uint64_t kind, int64_t body_bytes) {
   tn_flat_field fields[] = {{TN_IPC_MESSAGE_BODY_BYTES, 8, (uint64_t)body_bytes},
                             {TN_IPC_MESSAGE_HEADER, 4},
                             {TN_IPC_MESSAGE_VERSION, 2, TN_IPC_VERSION_5},
-                            {TN_IPC_MESSAGE_HEADER_TYPE, 1, header_type}};
+                            {TN_IPC_MESSAGE_HEADER_TYPE, 1, kind}};
   tn_flat_begin(&w->message);
   tn_flat_point(&w->message, 0, tn_flat_add_table(&w->message, fields, 4));
   return fields[1].at;
@@ -110,39 +111,46 @@ static void merge_metadata(tn_strbuf *out, const char *own, const char *const *m
 
 static tn_status write_start(tn_ipc_writer *w, tn_error *err) {
   TN_TRY(tn_strbuf_check(&w->metadata, err));
-  TN_TRY(write_bytes(w, TN_IPC_MAGIC "\0", 8, err));
+  TN_TRY(tn_strbuf_check(&w->footer_metadata, err));
+  if (!w->stream) TN_TRY(write_bytes(w, TN_IPC_MAGIC "\0", 8, err));
   size_t header = begin_message(w, TN_IPC_HEADER_SCHEMA, 0);
   tn_flat_point(&w->message, header,
-                tn_ipc_add_schema(&w->message, &w->schema, w->types, w->metadata.data));
-  return write_message(w, 0, err);
+                tn_ipc_schema_write(&w->message, &w->schema, w->metadata.data));
+  return write_message(w, err);
 }
 
 static tn_status writer_init(tn_ipc_writer *w, const ArrowSchema *schema,
-                             const char *const *metadata, int32_t metadata_count, tn_error *err) {
-  size_t columns = (size_t)schema->n_children;
-  w->types = tn_alloc(columns, sizeof *w->types);
-  w->parts = tn_alloc(3 * columns, sizeof *w->parts);
-  w->nodes = tn_alloc(columns, sizeof *w->nodes);
-  w->places = tn_alloc(3 * columns, sizeof *w->places);
-  if (!w->types || !w->parts || !w->nodes || !w->places)
-    return tn_fail_memory(err, "Arrow IPC writer", columns * 8 * sizeof(int64_t));
-  TN_TRY(tn_schema_copy(&w->schema, schema, err));
-  for (size_t c = 0; c < columns; c++)
-    TN_TRY(tn_column_type_of(schema->children[c], &w->types[c], err));
-  merge_metadata(&w->metadata, schema->metadata, metadata, metadata_count / 2);
+                             const tn_ipc_write_options *o, tn_error *err) {
+  tn_status status = tn_ipc_schema_copy(&w->schema, schema, err);
+  if (status != TN_OK) return tn_error_context(err, status, "%s", w->sink->name);
+  TN_TRY(tn_ipc_dictionary_writer_new(&w->sent, &w->schema, err));
+  w->stream = o->stream;
+  w->codec = o->codec;
+  if (o->codec != TN_IPC_PLAIN)
+    TN_TRY(tn_ipc_compressor_new(
+        &w->compressor, o->codec == TN_IPC_ZSTD ? TN_IPC_CODEC_ZSTD : TN_IPC_CODEC_LZ4_FRAME,
+        o->level, err));
+  merge_metadata(&w->metadata, schema->metadata, o->metadata, o->metadata_count / 2);
+  merge_metadata(&w->footer_metadata, NULL, o->footer_metadata, o->footer_metadata_count / 2);
   return write_start(w, err);
 }
 
-/* metadata_count counts strings: two a pair. */
-tn_status tn_ipc_writer_new(tn_ipc_writer **out, tn_sink *sink, const ArrowSchema *schema,
-                            const char *const *metadata, int32_t metadata_count, tn_error *err) {
-  if (metadata_count < 0 || metadata_count % 2)
-    return tn_fail(err, TN_ERR_ARGUMENT, "%s: %d metadata strings; keys and values come in pairs",
-                   sink->name, metadata_count);
+static tn_status check_pairs(const tn_sink *sink, int32_t count, tn_error *err) {
+  if (count >= 0 && count % 2 == 0) return TN_OK;
+  return tn_fail(err, TN_ERR_ARGUMENT, "%s: %d metadata strings; keys and values come in pairs",
+                 sink->name, count);
+}
+
+tn_status tn_ipc_writer_open(tn_ipc_writer **out, tn_sink *sink, const ArrowSchema *schema,
+                             const tn_ipc_write_options *options, tn_error *err) {
+  static const tn_ipc_write_options defaults;
+  if (!options) options = &defaults;
+  TN_TRY(check_pairs(sink, options->metadata_count, err));
+  TN_TRY(check_pairs(sink, options->footer_metadata_count, err));
   tn_ipc_writer *w = tn_alloc(1, sizeof *w);
   if (!w) return tn_fail_memory(err, "Arrow IPC writer", sizeof *w);
   w->sink = sink;
-  tn_status status = writer_init(w, schema, metadata, metadata_count, err);
+  tn_status status = writer_init(w, schema, options, err);
   if (status == TN_OK)
     *out = w;
   else
@@ -150,117 +158,174 @@ tn_status tn_ipc_writer_new(tn_ipc_writer **out, tn_sink *sink, const ArrowSchem
   return status;
 }
 
+tn_status tn_ipc_writer_new(tn_ipc_writer **out, tn_sink *sink, const ArrowSchema *schema,
+                            const char *const *metadata, int32_t metadata_count, tn_error *err) {
+  tn_ipc_write_options options = {.metadata = metadata, .metadata_count = metadata_count};
+  return tn_ipc_writer_open(out, sink, schema, &options, err);
+}
+
 void tn_ipc_writer_free(tn_ipc_writer *w) {
   if (!w) return;
-  tn_schema_clear(&w->schema);
+  tn_ipc_dictionary_writer_free(w->sent);
+  tn_ipc_schema_clear(&w->schema);
+  tn_ipc_compressor_free(w->compressor);
+  tn_ipc_parts_clear(&w->parts);
   tn_strbuf_clear(&w->metadata);
+  tn_strbuf_clear(&w->footer_metadata);
   tn_strbuf_clear(&w->message);
-  tn_free(w->types);
-  tn_free(w->blocks);
-  tn_free(w->parts);
-  tn_free(w->nodes);
+  tn_free(w->batches.items);
+  tn_free(w->dictionaries.items);
   tn_free(w->places);
   tn_free(w);
 }
 
 /* ---- batches ---- */
-/* `count` bits from bit `from` on, moved to begin at a byte. */
-static tn_status bit_part(part *out, const uint8_t *bits, int64_t from, int64_t count,
-                          tn_error *err) {
-  int64_t bytes = (count + 7) / 8;
-  *out = (part){bits + from / 8, bytes, NULL};
-  int32_t shift = (int32_t)(from % 8);
-  if (shift == 0 || bytes == 0) return TN_OK;
-  uint8_t *moved = tn_alloc((size_t)bytes, 1);
-  if (!moved) return tn_fail_memory(err, "shifted bits", (unsigned long long)bytes);
-  int64_t last = (from + count - 1) / 8 - from / 8; /* no byte behind this one is read */
-  const uint8_t *p = bits + from / 8;
-  for (int64_t i = 0; i < bytes; i++)
-    moved[i] = (uint8_t)((p[i] >> shift) | (i < last ? p[i + 1] << (8 - shift) : 0));
-  *out = (part){moved, bytes, moved};
-  return TN_OK;
-}
-
-/* Offsets that begin with 0, and the bytes that they cover. */
-static tn_status text_parts(part parts[2], const ArrowArray *a, int64_t from, int64_t rows,
-                            tn_error *err) {
-  static const int32_t zero;
-  parts[0] = (part){&zero, 4, NULL};
-  parts[1] = (part){NULL, 0, NULL};
-  if (rows == 0) return TN_OK;
-  const int32_t *offsets = (const int32_t *)a->buffers[1] + from;
-  parts[0] = (part){offsets, (rows + 1) * 4, NULL};
-  parts[1] = (part){(const uint8_t *)a->buffers[2] + offsets[0], offsets[rows] - offsets[0], NULL};
-  if (offsets[0] == 0) return TN_OK;
-  int32_t *rebased = tn_alloc((size_t)rows + 1, 4);
-  if (!rebased) return tn_fail_memory(err, "text offsets", (unsigned long long)(rows + 1) * 4);
-  for (int64_t i = 0; i <= rows; i++) rebased[i] = offsets[i] - offsets[0];
-  parts[0] = (part){rebased, (rows + 1) * 4, rebased};
-  return TN_OK;
-}
-
-static int64_t count_nulls(const ArrowArray *a, int64_t first, int64_t rows) {
-  int64_t nulls = 0;
-  if (a->null_count == 0 || !a->buffers[0]) return 0;
-  for (int64_t i = 0; i < rows; i++) nulls += tn_array_is_null(a, first + i);
-  return nulls;
-}
-
-/* Rows first..first+rows of a column as parts; *count of them. */
-static tn_status column_parts(tn_ipc_writer *w, int64_t c, const ArrowArray *a, int64_t first,
-                              int64_t rows, part *parts, int32_t *count, tn_error *err) {
-  int32_t bits = tn_column_type_bits(w->types[c]);
-  int64_t from = a->offset + first;
-  int64_t nulls = count_nulls(a, first, rows);
-  w->nodes[c] = (pair){rows, nulls};
-  *count = bits == 0 ? 3 : 2;
-  if (nulls > 0) TN_TRY(bit_part(&parts[0], a->buffers[0], from, rows, err));
-  if (bits == 0) return text_parts(parts + 1, a, from, rows, err);
-  if (rows == 0) return TN_OK;
-  if (bits == 1) return bit_part(&parts[1], a->buffers[1], from, rows, err);
-  int64_t width = bits / 8;
-  parts[1] = (part){(const uint8_t *)a->buffers[1] + from * width, rows * width, NULL};
-  return TN_OK;
-}
-
 static tn_status check_batch(const tn_ipc_writer *w, const ArrowArray *batch, tn_error *err) {
-  if (batch->n_children != w->schema.n_children)
+  if (batch->n_children != w->schema.schema.n_children)
     return tn_fail(err, TN_ERR_ARGUMENT, "%s: a batch of %lld columns, expected %lld",
-                   w->sink->name, (long long)batch->n_children, (long long)w->schema.n_children);
+                   w->sink->name, (long long)batch->n_children,
+                   (long long)w->schema.schema.n_children);
   if (batch->null_count != 0 && batch->n_buffers > 0 && batch->buffers[0])
     return tn_fail(err, TN_ERR_UNSUPPORTED, "%s: a record batch with null rows", w->sink->name);
   for (int64_t c = 0; c < batch->n_children; c++)
     if (batch->children[c]->length < batch->offset + batch->length)
       return tn_fail(err, TN_ERR_ARGUMENT, "%s: column \"%s\" has %lld rows, the batch %lld",
-                     w->sink->name, w->schema.children[c]->name,
+                     w->sink->name, w->schema.schema.children[c]->name,
                      (long long)batch->children[c]->length, (long long)batch->length);
   return TN_OK;
 }
 
-static tn_status write_batch(tn_ipc_writer *w, int64_t rows, int32_t part_count, tn_error *err) {
-  int64_t body = 0;
-  for (int32_t i = 0; i < part_count; i++) {
-    w->places[i] = (pair){body, w->parts[i].bytes};
-    body += aligned(w->parts[i].bytes);
+static tn_status compress_parts(tn_ipc_writer *w, tn_error *err) {
+  for (size_t i = 0; w->compressor && i < w->parts.part_count; i++) {
+    tn_ipc_part *part = &w->parts.parts[i];
+    tn_ipc_part packed = {0};
+    if (part->bytes == 0) continue;
+    TN_TRY(tn_ipc_compress(w->compressor, part->data, part->bytes, &packed.owned, &packed.bytes,
+                           err));
+    packed.data = packed.owned;
+    tn_free(part->owned);
+    *part = packed;
   }
-  size_t header = begin_message(w, TN_IPC_HEADER_BATCH, body);
-  tn_strbuf *b = &w->message;
+  return TN_OK;
+}
+
+/* Where each part will lie in the body, whose size is returned. */
+static int64_t place_parts(tn_ipc_writer *w) {
+  int64_t body = 0;
+  for (size_t i = 0; i < w->parts.part_count; i++) {
+    w->places[i] = (tn_ipc_pair){body, w->parts.parts[i].bytes};
+    body += aligned(w->parts.parts[i].bytes);
+  }
+  return body;
+}
+
+static size_t add_compression(tn_ipc_writer *w) {
   tn_flat_field fields[] = {
+      {TN_IPC_COMPRESSION_CODEC, 1,
+       w->codec == TN_IPC_ZSTD ? TN_IPC_CODEC_ZSTD : TN_IPC_CODEC_LZ4_FRAME},
+      {TN_IPC_COMPRESSION_METHOD, 1}};
+  return tn_flat_add_table(&w->message, fields, 2);
+}
+
+/* A RecordBatch table over w->parts and w->places; returns its position. */
+static size_t add_batch(tn_ipc_writer *w, int64_t rows) {
+  tn_strbuf *b = &w->message;
+  tn_flat_field fields[5] = {
       {TN_IPC_BATCH_ROWS, 8, (uint64_t)rows}, {TN_IPC_BATCH_NODES, 4}, {TN_IPC_BATCH_BUFFERS, 4}};
-  tn_flat_point(b, header, tn_flat_add_table(b, fields, 3));
+  int32_t count = 3, compression = -1, views = -1;
+  if (w->compressor) {
+    compression = count;
+    fields[count++] = (tn_flat_field){TN_IPC_BATCH_COMPRESSION, 4};
+  }
+  if (w->parts.view_count) {
+    views = count;
+    fields[count++] = (tn_flat_field){TN_IPC_BATCH_VARIADIC, 4};
+  }
+  size_t table = tn_flat_add_table(b, fields, count);
   tn_flat_point(b, fields[1].at,
-                tn_flat_add_vector(b, w->nodes, (uint32_t)w->schema.n_children, 16, 8));
-  tn_flat_point(b, fields[2].at, tn_flat_add_vector(b, w->places, (uint32_t)part_count, 16, 8));
-  TN_TRY(
-      tn_grow((void **)&w->blocks, &w->block_capacity, w->block_count + 1, sizeof *w->blocks, err));
-  int64_t start = w->position;
-  TN_TRY(write_message(w, body, err));
-  w->blocks[w->block_count++] = (block){start, (int32_t)(w->position - start), 0, body};
-  for (int32_t i = 0; i < part_count; i++) {
-    TN_TRY(write_bytes(w, w->parts[i].data, w->parts[i].bytes, err));
+                tn_flat_add_vector(b, w->parts.nodes, (uint32_t)w->parts.node_count,
+                                   TN_IPC_PAIR_BYTES, 8));
+  tn_flat_point(
+      b, fields[2].at,
+      tn_flat_add_vector(b, w->places, (uint32_t)w->parts.part_count, TN_IPC_PAIR_BYTES, 8));
+  if (compression >= 0) tn_flat_point(b, fields[compression].at, add_compression(w));
+  if (views >= 0)
+    tn_flat_point(b, fields[views].at,
+                  tn_flat_add_vector(b, w->parts.views, (uint32_t)w->parts.view_count, 8, 8));
+  return table;
+}
+
+static tn_status write_body(tn_ipc_writer *w, tn_error *err) {
+  for (size_t i = 0; i < w->parts.part_count; i++) {
+    TN_TRY(write_bytes(w, w->parts.parts[i].data, w->parts.parts[i].bytes, err));
     TN_TRY(write_padding(w, aligned(w->position), err));
   }
   return TN_OK;
+}
+
+/* What w->parts holds as one message; `dictionary` NULL: a batch. */
+static tn_status write_parts(tn_ipc_writer *w, int64_t rows, const tn_ipc_dictionary_step *dictionary,
+                             tn_error *err) {
+  block_list *list = dictionary ? &w->dictionaries : &w->batches;
+  tn_strbuf *b = &w->message;
+  if (w->parts.part_count > INT32_MAX / TN_IPC_PAIR_BYTES)
+    return tn_fail(err, TN_ERR_LIMIT, "%s: a batch of %zu buffers", w->sink->name,
+                   w->parts.part_count);
+  TN_TRY(tn_grow((void **)&w->places, &w->place_capacity, w->parts.part_count, sizeof *w->places,
+                 err));
+  TN_TRY(tn_grow((void **)&list->items, &list->capacity, list->count + 1, sizeof *list->items, err));
+  TN_TRY(compress_parts(w, err));
+  int64_t body = place_parts(w);
+  size_t header = begin_message(w, dictionary ? TN_IPC_HEADER_DICTIONARY : TN_IPC_HEADER_BATCH, body);
+  if (dictionary) {
+    tn_flat_field fields[] = {
+        {TN_IPC_DICTIONARY_ID, 8, (uint64_t)w->schema.dictionaries[dictionary->number].id},
+        {TN_IPC_DICTIONARY_DATA, 4},
+        {TN_IPC_DICTIONARY_IS_DELTA, 1, dictionary->is_delta}};
+    tn_flat_point(b, header, tn_flat_add_table(b, fields, 3));
+    header = fields[1].at;
+  }
+  tn_flat_point(b, header, add_batch(w, rows));
+  int64_t start = w->position;
+  TN_TRY(write_message(w, err));
+  list->items[list->count++] = (block){start, (int32_t)(w->position - start), 0, body};
+  return write_body(w, err);
+}
+
+/* ---- dictionaries ---- */
+/* Those of a field and below, the inner ones first. */
+static tn_status write_dictionaries(tn_ipc_writer *w, const tn_ipc_node *n, const ArrowArray *a,
+                                    tn_error *err) {
+  if (!n->inner) return TN_OK;
+  if (a->n_children != n->field->child_count || (n->values && !a->dictionary))
+    return tn_fail(err, TN_ERR_ARGUMENT, "column \"%.100s\": an array not of the schema's type",
+                   n->field->name);
+  for (int64_t i = 0; i < n->field->child_count; i++)
+    TN_TRY(write_dictionaries(w, &n->children[i], a->children[i], err));
+  if (!n->values) return TN_OK;
+  TN_TRY(write_dictionaries(w, n->values, a->dictionary, err));
+  tn_ipc_dictionary_step step;
+  TN_TRY(tn_ipc_dictionary_writer_next(w->sent, n->dictionary, a->dictionary, &step, err));
+  if (!step.is_new) return TN_OK;
+  if (step.is_replacement && !w->stream)
+    return tn_fail(err, TN_ERR_UNSUPPORTED,
+                   "column \"%.100s\": another dictionary than before: a file holds one for all "
+                   "batches, a stream may change it",
+                   n->field->name);
+  tn_ipc_parts_reset(&w->parts);
+  TN_TRY(tn_ipc_parts_add(&w->parts, n->values, a->dictionary, step.from, step.count, err));
+  return write_parts(w, step.count, &step, err);
+}
+
+static tn_status write_batch(tn_ipc_writer *w, const ArrowArray *batch, tn_error *err) {
+  const tn_ipc_node *root = w->schema.root;
+  for (int64_t c = 0; c < batch->n_children; c++)
+    TN_TRY(write_dictionaries(w, &root->children[c], batch->children[c], err));
+  tn_ipc_parts_reset(&w->parts);
+  for (int64_t c = 0; c < batch->n_children; c++)
+    TN_TRY(tn_ipc_parts_add(&w->parts, &root->children[c], batch->children[c], batch->offset,
+                            batch->length, err));
+  return write_parts(w, batch->length, NULL, err);
 }
 
 static tn_status failed_before(const tn_ipc_writer *w, tn_error *err) {
@@ -276,45 +341,52 @@ static tn_status keep_failure(tn_ipc_writer *w, tn_status status, tn_error *err)
 tn_status tn_ipc_writer_batch(tn_ipc_writer *w, const ArrowArray *batch, tn_error *err) {
   if (w->failed.status != TN_OK) return failed_before(w, err);
   TN_TRY(check_batch(w, batch, err));
-  memset(w->parts, 0, 3 * (size_t)batch->n_children * sizeof *w->parts);
-  int32_t part_count = 0;
-  tn_status status = TN_OK;
-  for (int64_t c = 0; status == TN_OK && c < batch->n_children; c++) {
-    int32_t count = 0;
-    status = column_parts(w, c, batch->children[c], batch->offset, batch->length,
-                          w->parts + part_count, &count, &w->failed);
-    part_count += count;
-  }
-  if (status == TN_OK) status = write_batch(w, batch->length, part_count, &w->failed);
-  for (int32_t i = 0; i < part_count; i++) tn_free(w->parts[i].owned);
+  tn_status status = write_batch(w, batch, &w->failed);
+  if (status == TN_ERR_ARGUMENT || status == TN_ERR_UNSUPPORTED)
+    tn_error_context(&w->failed, status, "%s", w->sink->name);
+  tn_ipc_parts_reset(&w->parts);
   return keep_failure(w, status, err);
 }
 
+/* ---- the end ---- */
 static tn_status write_footer(tn_ipc_writer *w, tn_error *err) {
-  static const int32_t end_of_stream[2] = {-1, 0};
   tn_strbuf *b = &w->message;
   tn_flat_field fields[] = {{TN_IPC_FOOTER_SCHEMA, 4},
                             {TN_IPC_FOOTER_DICTIONARIES, 4},
                             {TN_IPC_FOOTER_BATCHES, 4},
-                            {TN_IPC_FOOTER_VERSION, 2, TN_IPC_VERSION_5}};
-  if (w->block_count > INT32_MAX / TN_IPC_BLOCK_BYTES)
-    return tn_fail(err, TN_ERR_LIMIT, "%s: %zu record batches in one file", w->sink->name,
-                   w->block_count);
+                            {TN_IPC_FOOTER_VERSION, 2, TN_IPC_VERSION_5},
+                            {TN_IPC_FOOTER_METADATA, 4}};
+  const block_list *lists[] = {&w->dictionaries, &w->batches};
+  const char *pairs = w->footer_metadata.data;
   tn_flat_begin(b);
-  tn_flat_point(b, 0, tn_flat_add_table(b, fields, 4));
-  tn_flat_point(b, fields[0].at, tn_ipc_add_schema(b, &w->schema, w->types, w->metadata.data));
-  tn_flat_point(b, fields[1].at, tn_flat_add_vector(b, NULL, 0, TN_IPC_BLOCK_BYTES, 8));
-  tn_flat_point(b, fields[2].at,
-                tn_flat_add_vector(b, w->blocks, (uint32_t)w->block_count, TN_IPC_BLOCK_BYTES, 8));
+  tn_flat_point(b, 0, tn_flat_add_table(b, fields, pairs ? 5 : 4));
+  tn_flat_point(b, fields[0].at, tn_ipc_schema_write(b, &w->schema, w->metadata.data));
+  for (int i = 0; i < 2; i++) {
+    if (lists[i]->count > INT32_MAX / TN_IPC_BLOCK_BYTES)
+      return tn_fail(err, TN_ERR_LIMIT, "%s: %zu record batches in one file", w->sink->name,
+                     lists[i]->count);
+    tn_flat_point(b, fields[1 + i].at,
+                  tn_flat_add_vector(b, lists[i]->items, (uint32_t)lists[i]->count,
+                                     TN_IPC_BLOCK_BYTES, 8));
+  }
+  if (pairs) tn_flat_point(b, fields[4].at, tn_ipc_metadata_write(b, pairs));
   TN_TRY(tn_strbuf_check(b, err));
+  if (b->length > INT32_MAX)
+    return tn_fail(err, TN_ERR_LIMIT, "%s: a footer of %zu bytes, limit 2 GiB", w->sink->name,
+                   b->length);
   int32_t bytes = (int32_t)b->length;
-  TN_TRY(write_bytes(w, end_of_stream, 8, err));
   TN_TRY(write_bytes(w, b->data, bytes, err));
   TN_TRY(write_bytes(w, &bytes, 4, err));
   return write_bytes(w, TN_IPC_MAGIC, TN_IPC_MAGIC_BYTES, err);
 }
 
+static tn_status write_end(tn_ipc_writer *w, tn_error *err) {
+  static const int32_t end_of_stream[2] = {-1, 0};
+  TN_TRY(write_bytes(w, end_of_stream, 8, err));
+  return w->stream ? TN_OK : write_footer(w, err);
+}
+
 tn_status tn_ipc_writer_finish(tn_ipc_writer *w, tn_error *err) {
   if (w->failed.status != TN_OK) return failed_before(w, err);
-  return keep_failure(w, write_footer(w, &w->failed), err);
+  return keep_failure(w, write_end(w, &w->failed), err);
 }
