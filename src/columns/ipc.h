@@ -85,7 +85,8 @@ int64_t tn_ipc_file_batches(const tn_ipc_file *file);
 TN_NODISCARD tn_status tn_ipc_file_schema(const tn_ipc_file *file, ArrowSchema *out, tn_error *err);
 /* Value of a schema-level metadata key; data NULL when absent.  Lives as long as the file. */
 tn_str tn_ipc_file_metadata(const tn_ipc_file *file, const char *key);
-/* Pairs of the footer in the C Data Interface's encoding; NULL: none.  Lives as long as the file. */
+/* Pairs of the footer in the C Data Interface's encoding; NULL: none.  Lives as long as the file.
+ */
 const char *tn_ipc_file_footer_metadata(const tn_ipc_file *file);
 /* The batch's buffers are views of the mapped file and stay valid after close (counted). */
 TN_NODISCARD tn_status tn_ipc_file_batch(tn_ipc_file *file, int64_t index, ArrowArray *out,

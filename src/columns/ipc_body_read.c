@@ -315,9 +315,8 @@ static tn_status load(tn_ipc_batch_reader *r, loading *l, ArrowArray *out, tn_er
   TN_TRY(read_dictionary(r, l, err));
   if (f->type.layout == TN_LAYOUT_NONE) l->nulls = l->rows;
   if (!tn_layout_has_validity(f->type.layout) && f->type.layout != TN_LAYOUT_NONE) l->nulls = 0;
-  const char *wrong =
-      tn_ipc_check_array(f, l->rows, l->nulls, l->buffers, l->buffer_count, l->children,
-                         l->node->values ? &l->dictionary : NULL);
+  const char *wrong = tn_ipc_check_array(f, l->rows, l->nulls, l->buffers, l->buffer_count,
+                                         l->children, l->node->values ? &l->dictionary : NULL);
   return wrong ? bad_column(r, wrong, err) : make(l, out, err);
 }
 

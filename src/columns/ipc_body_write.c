@@ -19,8 +19,8 @@ void tn_ipc_parts_clear(tn_ipc_parts *p) {
 /* ---- adding to the lists ---- */
 /* Takes over part.owned, also on failure. */
 static tn_status add_part(tn_ipc_parts *p, tn_ipc_part part, tn_error *err) {
-  tn_status status = tn_grow((void **)&p->parts, &p->part_capacity, p->part_count + 1,
-                             sizeof *p->parts, err);
+  tn_status status =
+      tn_grow((void **)&p->parts, &p->part_capacity, p->part_count + 1, sizeof *p->parts, err);
   if (status == TN_OK)
     p->parts[p->part_count++] = part;
   else
@@ -103,8 +103,7 @@ static tn_status add_offsets(tn_ipc_parts *p, const void *offsets, bool large, i
   *first = offset_at(offsets, large, from);
   *end = offset_at(offsets, large, from + rows);
   int64_t bytes = (rows + 1) * (int64_t)width;
-  if (*first == 0)
-    return add_view_of(p, (const char *)offsets + from * (int64_t)width, bytes, err);
+  if (*first == 0) return add_view_of(p, (const char *)offsets + from * (int64_t)width, bytes, err);
   void *moved = make(rows + 1, width, "offsets", err);
   if (!moved) return TN_ERR_MEMORY;
   for (int64_t i = 0; large && i <= rows; i++)
@@ -235,8 +234,7 @@ static tn_status add_dense_union(tn_ipc_parts *p, const tn_ipc_node *n, const Ar
   if (moves) {
     int32_t *moved = make(rows, 4, "offsets", err);
     if (!moved) return TN_ERR_MEMORY;
-    for (int64_t i = 0; i < rows; i++)
-      moved[i] = offsets[i] - (int32_t)used[codes[i] & 127].first;
+    for (int64_t i = 0; i < rows; i++) moved[i] = offsets[i] - (int32_t)used[codes[i] & 127].first;
     TN_TRY(add_made(p, moved, rows * 4, err));
   } else {
     TN_TRY(add_view_of(p, offsets, rows * 4, err));

@@ -109,8 +109,8 @@ static tn_status add(tn_ipc_dictionaries *d, tn_ipc_message *m, bool replace, bo
     return tn_fail(err, TN_ERR_LIMIT, "%s: dictionary %lld at byte %lld outgrows %lld bytes",
                    m->source->name, (long long)id, (long long)m->at, (long long)d->bytes_max);
   TN_TRY(tn_ipc_message_load(m, err));
-  TN_TRY(tn_grow((void **)&e->chunks, &e->chunk_capacity, e->chunk_count + 1, sizeof *e->chunks,
-                 err));
+  TN_TRY(
+      tn_grow((void **)&e->chunks, &e->chunk_capacity, e->chunk_count + 1, sizeof *e->chunks, err));
   if (!is_delta) forget(e);
   e->chunks[e->chunk_count++] = m;
   e->bytes += m->body_bytes;

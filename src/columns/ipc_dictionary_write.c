@@ -53,8 +53,7 @@ static void keep(sent *s, const tn_ipc_parts *p, int64_t rows) {
 }
 
 static bool eat(const sent *s, size_t *at, const void *bytes, size_t count) {
-  if (count > s->bytes.length - *at ||
-      (count && memcmp(s->bytes.data + *at, bytes, count) != 0))
+  if (count > s->bytes.length - *at || (count && memcmp(s->bytes.data + *at, bytes, count) != 0))
     return false;
   *at += count;
   return true;
@@ -109,8 +108,7 @@ tn_status tn_ipc_dictionary_writer_next(tn_ipc_dictionary_writer *w, int32_t num
   uint64_t inner = inner_replaced(w, values);
   bool begins = false;
   *step = (tn_ipc_dictionary_step){.number = number, .count = dictionary->length};
-  if (s->is_there && s->made_of == inner)
-    TN_TRY(begins_with(s, values, dictionary, &begins, err));
+  if (s->is_there && s->made_of == inner) TN_TRY(begins_with(s, values, dictionary, &begins, err));
   if (begins && dictionary->length == s->rows) return TN_OK;
   step->is_new = true;
   step->is_delta = begins;

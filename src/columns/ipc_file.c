@@ -181,8 +181,8 @@ static tn_status load_dictionaries(tn_ipc_file *f, tn_error *err) {
   for (uint32_t i = 0; inner && i < f->dictionary_blocks.count; i++)
     TN_TRY(add_dictionary(f, i, err));
   for (int32_t i = 0; i < f->pick_count; i++)
-    TN_TRY(tn_ipc_dictionaries_prepare(f->dictionaries, &f->schema.root->children[f->picks[i]],
-                                       err));
+    TN_TRY(
+        tn_ipc_dictionaries_prepare(f->dictionaries, &f->schema.root->children[f->picks[i]], err));
   return TN_OK;
 }
 

@@ -36,12 +36,18 @@ enum {
   TN_IPC_FOOTER_VERSION,
   TN_IPC_FOOTER_SCHEMA,
   TN_IPC_FOOTER_DICTIONARIES, /* blocks, as the next */
-  TN_IPC_FOOTER_BATCHES, /* struct {int64 offset, int32 metadata bytes, padding, int64 body bytes} */
+  TN_IPC_FOOTER_BATCHES, /* struct {int64 offset, int32 metadata bytes, padding, int64 body bytes}
+                          */
   TN_IPC_FOOTER_METADATA
 };
 enum { TN_IPC_BLOCK_BYTES = 24, TN_IPC_PAIR_BYTES = 16 };
 
-enum { TN_IPC_SCHEMA_ENDIANNESS, TN_IPC_SCHEMA_FIELDS, TN_IPC_SCHEMA_METADATA, TN_IPC_SCHEMA_FEATURES };
+enum {
+  TN_IPC_SCHEMA_ENDIANNESS,
+  TN_IPC_SCHEMA_FIELDS,
+  TN_IPC_SCHEMA_METADATA,
+  TN_IPC_SCHEMA_FEATURES
+};
 enum { TN_IPC_FEATURE_LAST = 2 }; /* 1: dictionary replacement, 2: compressed bodies */
 enum {
   TN_IPC_FIELD_NAME,
@@ -71,7 +77,7 @@ enum {
   TN_IPC_UNION, /* 0 sparse, 1 dense; type codes */
   TN_IPC_FIXED_BINARY,
   TN_IPC_FIXED_LIST,
-  TN_IPC_MAP, /* keys sorted */
+  TN_IPC_MAP,      /* keys sorted */
   TN_IPC_DURATION, /* unit (1) */
   TN_IPC_LARGE_BINARY,
   TN_IPC_LARGE_UTF8,

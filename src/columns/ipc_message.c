@@ -75,8 +75,7 @@ static tn_status read_pipe(tn_ipc_input *in, const char *what, int64_t bytes, tn
   TN_TRY(tn_buffer_new(&buffer, (size_t)room, err));
   for (;;) {
     size_t got = 0;
-    tn_status status =
-        read_some(in, (char *)buffer->data + have, (size_t)(room - have), &got, err);
+    tn_status status = read_some(in, (char *)buffer->data + have, (size_t)(room - have), &got, err);
     have += (int64_t)got;
     if (status == TN_OK && have < room) status = ends_early(in, what, bytes, have, err);
     if (status == TN_OK && have == bytes) break;

@@ -33,7 +33,7 @@ typedef struct tn_ipc_dictionary_type {
 
 typedef struct tn_ipc_schema {
   ArrowSchema schema;
-  tn_arena arena;   /* of all below */
+  tn_arena arena;    /* of all below */
   tn_ipc_node *root; /* a STRUCT: its children are the columns */
   tn_ipc_dictionary_type *dictionaries;
   int32_t dictionary_count;

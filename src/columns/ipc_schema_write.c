@@ -65,9 +65,8 @@ static scalars scalars_of(const tn_field *f) {
     case TN_TYPE_DECIMAL64:
     case TN_TYPE_DECIMAL128:
     case TN_TYPE_DECIMAL256:
-      return (scalars){TN_IPC_DECIMAL,
-                       {4, 4, 4},
-                       {(uint32_t)t->precision, (uint32_t)t->scale, bits}};
+      return (scalars){
+          TN_IPC_DECIMAL, {4, 4, 4}, {(uint32_t)t->precision, (uint32_t)t->scale, bits}};
     case TN_TYPE_DATE32:
       return (scalars){TN_IPC_DATE, {2}, {0}};
     case TN_TYPE_DATE64:

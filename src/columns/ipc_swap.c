@@ -8,10 +8,9 @@ enum { VIEW_INLINE_MAX = 12 };
 static const struct {
   int32_t value_bytes, align;
 } words_table[] = {
-    [TN_IPC_WORDS_1] = {1, 1},         [TN_IPC_WORDS_2] = {2, 2},
-    [TN_IPC_WORDS_4] = {4, 4},         [TN_IPC_WORDS_8] = {8, 8},
-    [TN_IPC_WORDS_16] = {16, 8},       [TN_IPC_WORDS_32] = {32, 8},
-    [TN_IPC_WORDS_4_4_8] = {16, 8},    [TN_IPC_WORDS_VIEW] = {16, 8},
+    [TN_IPC_WORDS_1] = {1, 1},      [TN_IPC_WORDS_2] = {2, 2},     [TN_IPC_WORDS_4] = {4, 4},
+    [TN_IPC_WORDS_8] = {8, 8},      [TN_IPC_WORDS_16] = {16, 8},   [TN_IPC_WORDS_32] = {32, 8},
+    [TN_IPC_WORDS_4_4_8] = {16, 8}, [TN_IPC_WORDS_VIEW] = {16, 8},
 };
 
 void tn_ipc_bytes_clear(tn_ipc_bytes *bytes) {

@@ -200,8 +200,8 @@ static tn_status compress_parts(tn_ipc_writer *w, tn_error *err) {
     tn_ipc_part *part = &w->parts.parts[i];
     tn_ipc_part packed = {0};
     if (part->bytes == 0) continue;
-    TN_TRY(tn_ipc_compress(w->compressor, part->data, part->bytes, &packed.owned, &packed.bytes,
-                           err));
+    TN_TRY(
+        tn_ipc_compress(w->compressor, part->data, part->bytes, &packed.owned, &packed.bytes, err));
     packed.data = packed.owned;
     tn_free(part->owned);
     *part = packed;
@@ -220,10 +220,9 @@ static int64_t place_parts(tn_ipc_writer *w) {
 }
 
 static size_t add_compression(tn_ipc_writer *w) {
-  tn_flat_field fields[] = {
-      {TN_IPC_COMPRESSION_CODEC, 1,
-       w->codec == TN_IPC_ZSTD ? TN_IPC_CODEC_ZSTD : TN_IPC_CODEC_LZ4_FRAME},
-      {TN_IPC_COMPRESSION_METHOD, 1}};
+  tn_flat_field fields[] = {{TN_IPC_COMPRESSION_CODEC, 1,
+                             w->codec == TN_IPC_ZSTD ? TN_IPC_CODEC_ZSTD : TN_IPC_CODEC_LZ4_FRAME},
+                            {TN_IPC_COMPRESSION_METHOD, 1}};
   return tn_flat_add_table(&w->message, fields, 2);
 }
 
@@ -242,9 +241,9 @@ static size_t add_batch(tn_ipc_writer *w, int64_t rows) {
     fields[count++] = (tn_flat_field){TN_IPC_BATCH_VARIADIC, 4};
   }
   size_t table = tn_flat_add_table(b, fields, count);
-  tn_flat_point(b, fields[1].at,
-                tn_flat_add_vector(b, w->parts.nodes, (uint32_t)w->parts.node_count,
-                                   TN_IPC_PAIR_BYTES, 8));
+  tn_flat_point(
+      b, fields[1].at,
+      tn_flat_add_vector(b, w->parts.nodes, (uint32_t)w->parts.node_count, TN_IPC_PAIR_BYTES, 8));
   tn_flat_point(
       b, fields[2].at,
       tn_flat_add_vector(b, w->places, (uint32_t)w->parts.part_count, TN_IPC_PAIR_BYTES, 8));
@@ -264,8 +263,8 @@ static tn_status write_body(tn_ipc_writer *w, tn_error *err) {
 }
 
 /* What w->parts holds as one message; `dictionary` NULL: a batch. */
-static tn_status write_parts(tn_ipc_writer *w, int64_t rows, const tn_ipc_dictionary_step *dictionary,
-                             tn_error *err) {
+static tn_status write_parts(tn_ipc_writer *w, int64_t rows,
+                             const tn_ipc_dictionary_step *dictionary, tn_error *err) {
   block_list *list = dictionary ? &w->dictionaries : &w->batches;
   tn_strbuf *b = &w->message;
   if (w->parts.part_count > INT32_MAX / TN_IPC_PAIR_BYTES)
@@ -273,10 +272,12 @@ static tn_status write_parts(tn_ipc_writer *w, int64_t rows, const tn_ipc_dictio
                    w->parts.part_count);
   TN_TRY(tn_grow((void **)&w->places, &w->place_capacity, w->parts.part_count, sizeof *w->places,
                  err));
-  TN_TRY(tn_grow((void **)&list->items, &list->capacity, list->count + 1, sizeof *list->items, err));
+  TN_TRY(
+      tn_grow((void **)&list->items, &list->capacity, list->count + 1, sizeof *list->items, err));
   TN_TRY(compress_parts(w, err));
   int64_t body = place_parts(w);
-  size_t header = begin_message(w, dictionary ? TN_IPC_HEADER_DICTIONARY : TN_IPC_HEADER_BATCH, body);
+  size_t header =
+      begin_message(w, dictionary ? TN_IPC_HEADER_DICTIONARY : TN_IPC_HEADER_BATCH, body);
   if (dictionary) {
     tn_flat_field fields[] = {
         {TN_IPC_DICTIONARY_ID, 8, (uint64_t)w->schema.dictionaries[dictionary->number].id},
@@ -365,9 +366,9 @@ static tn_status write_footer(tn_ipc_writer *w, tn_error *err) {
     if (lists[i]->count > INT32_MAX / TN_IPC_BLOCK_BYTES)
       return tn_fail(err, TN_ERR_LIMIT, "%s: %zu record batches in one file", w->sink->name,
                      lists[i]->count);
-    tn_flat_point(b, fields[1 + i].at,
-                  tn_flat_add_vector(b, lists[i]->items, (uint32_t)lists[i]->count,
-                                     TN_IPC_BLOCK_BYTES, 8));
+    tn_flat_point(
+        b, fields[1 + i].at,
+        tn_flat_add_vector(b, lists[i]->items, (uint32_t)lists[i]->count, TN_IPC_BLOCK_BYTES, 8));
   }
   if (pairs) tn_flat_point(b, fields[4].at, tn_ipc_metadata_write(b, pairs));
   TN_TRY(tn_strbuf_check(b, err));
