@@ -21,9 +21,10 @@ libzstd-dev|Parquet codec zstd
 libsnappy-dev|Parquet codec snappy
 liblz4-dev|Arrow IPC and Parquet codec LZ4
 libdeflate-dev|Parquet codec gzip and page CRC
+libssl-dev|Parquet encryption (AES)
 zlib1g-dev|gzip input of CSV and JSONL, as a stream
 libpcre2-dev|pre-tokenizer patterns
-libxxhash-dev|checksums of weights and shards
+libxxhash-dev|checksums of weights and shards, Parquet Bloom filters
 libyaml-dev|run configuration
 "
 DEMO="
