@@ -84,7 +84,11 @@ static void step(tn_value *v) {
   v->array = a->children[child];
 }
 
-bool tn_value_find(tn_value *v) {
+static bool is_union(tn_layout layout) {
+  return layout == TN_LAYOUT_DENSE_UNION || layout == TN_LAYOUT_SPARSE_UNION;
+}
+
+static bool find(tn_value *v, bool through_unions) {
   for (;;) {
     tn_layout layout = v->field->type.layout;
     if (tn_layout_has_validity(layout)) {
@@ -92,9 +96,25 @@ bool tn_value_find(tn_value *v) {
       if (!v->field->dictionary) return true;
     } else if (layout == TN_LAYOUT_NONE) {
       return false;
+    } else if (!through_unions && is_union(layout)) {
+      return true;
     }
     step(v);
   }
+}
+
+bool tn_value_find(tn_value *v) {
+  return find(v, true);
+}
+
+bool tn_value_find_union(tn_value *v) {
+  return find(v, false);
+}
+
+tn_value tn_value_of_union(const tn_value *v) {
+  tn_value inner = *v;
+  step(&inner);
+  return inner;
 }
 
 bool tn_value_is_null(const tn_field *field, const ArrowArray *array, int64_t row) {

@@ -31,6 +31,9 @@ typedef struct tn_value {
   int64_t row;
 } tn_value;
 bool tn_value_find(tn_value *v);
+/* The same, but stops at a union; then the value that the union has there. */
+bool tn_value_find_union(tn_value *v);
+tn_value tn_value_of_union(const tn_value *v);
 bool tn_value_is_null(const tn_field *field, const ArrowArray *array, int64_t row);
 
 /* ---- of a value that is not null; dictionaries and the like are followed ---- */
