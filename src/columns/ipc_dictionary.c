@@ -3,6 +3,7 @@
 
 #include <stdio.h>
 
+#include "columns/gather.h"
 #include "columns/ipc_body_read.h"
 #include "columns/ipc_format.h"
 
@@ -146,12 +147,32 @@ static tn_status read_chunk(tn_ipc_dictionaries *d, int32_t number, const tn_ipc
   return tn_ipc_read_values(&r, type->values, out, err);
 }
 
-/* All that has come, behind what is decoded already. */
+/* All that has come, behind what is decoded already, in one array. */
+static tn_status concat(tn_ipc_dictionaries *d, int32_t number, ArrowArray *pieces,
+                        const ArrowArray **list, ArrowArray *out, tn_error *err) {
+  entry *e = &d->entries[number];
+  int64_t count = 0;
+  if (e->array) list[count++] = tn_shared_array_get(e->array);
+  for (size_t i = 0; i < e->chunk_count; i++) {
+    TN_TRY(read_chunk(d, number, e->chunks[i], &pieces[i], err));
+    list[count++] = &pieces[i];
+  }
+  return tn_array_concat(out, d->schema->dictionaries[number].values->field, list, count, err);
+}
+
 static tn_status join(tn_ipc_dictionaries *d, int32_t number, ArrowArray *out, tn_error *err) {
   entry *e = &d->entries[number];
   if (e->chunk_count == 1 && !e->array) return read_chunk(d, number, e->chunks[0], out, err);
-  memset(out, 0, sizeof *out);
-  return tn_fail(err, TN_ERR_UNSUPPORTED, "delta dictionaries");
+  ArrowArray *pieces = tn_alloc(e->chunk_count, sizeof *pieces);
+  const ArrowArray **list = tn_alloc(e->chunk_count + 1, sizeof *list);
+  tn_status status = TN_OK;
+  if (!pieces || !list)
+    status = tn_fail_memory(err, "the parts of a dictionary", e->chunk_count * sizeof *pieces);
+  if (status == TN_OK) status = concat(d, number, pieces, list, out, err);
+  for (size_t i = 0; pieces && i < e->chunk_count; i++) tn_array_clear(&pieces[i]);
+  tn_free(pieces);
+  tn_free(list);
+  return status;
 }
 
 /* How often the dictionaries inside this one have changed. */

@@ -7,7 +7,7 @@ static const struct {
 } extensions[] = {
     {".csv", TN_TABLE_CSV},      {".tsv", TN_TABLE_TSV},    {".parquet", TN_TABLE_PARQUET},
     {".arrow", TN_TABLE_ARROW},  {".ipc", TN_TABLE_ARROW},  {".jsonl", TN_TABLE_JSONL},
-    {".ndjson", TN_TABLE_JSONL}, {".json", TN_TABLE_JSONL},
+    {".ndjson", TN_TABLE_JSONL}, {".json", TN_TABLE_JSONL}, {".arrows", TN_TABLE_ARROW_STREAM},
 };
 
 tn_status tn_table_format_of(const char *path, tn_table_format *out, tn_error *err) {
@@ -19,11 +19,11 @@ tn_status tn_table_format_of(const char *path, tn_table_format *out, tn_error *e
   }
   return tn_fail(err, TN_ERR_UNSUPPORTED,
                  "%s: the extension tells the format; known are .csv .tsv .parquet .arrow .ipc "
-                 ".jsonl .ndjson .json",
+                 ".arrows .jsonl .ndjson .json",
                  path);
 }
 
-static const char *const format_names[] = {"csv", "tsv", "parquet", "arrow", "jsonl"};
+static const char *const format_names[] = {"csv", "tsv", "parquet", "arrow", "jsonl", "arrows"};
 
 const char *tn_table_format_name(tn_table_format format) {
   return format_names[format];
@@ -39,8 +39,8 @@ static tn_status choose_format(const char *path, const char *name, tn_table_form
       return TN_OK;
     }
   return tn_fail(err, TN_ERR_ARGUMENT,
-                 "%s: format '%s' is not known; known are csv, tsv, parquet, arrow, jsonl", path,
-                 name);
+                 "%s: format '%s' is not known; known are csv, tsv, parquet, arrow, arrows, jsonl",
+                 path, name);
 }
 
 /* ---- reading ---- */
@@ -101,7 +101,7 @@ tn_status tn_table_open(tn_table *out, const char *path, const tn_table_read_opt
   tn_status status;
   if (format == TN_TABLE_PARQUET)
     status = open_parquet(&out->stream, source, options, err);
-  else if (format == TN_TABLE_ARROW)
+  else if (format == TN_TABLE_ARROW || format == TN_TABLE_ARROW_STREAM)
     status = open_arrow(&out->stream, source, options, err);
   else if (format == TN_TABLE_JSONL)
     status = open_jsonl(out, source, options, err);
@@ -140,10 +140,24 @@ static tn_status codec_of(const char *name, tn_parquet_codec *out, tn_error *err
                  "codec '%s' is not known; known are uncompressed, snappy, gzip, zstd", name);
 }
 
+static tn_status open_arrow_writer(tn_table_writer *w, const ArrowSchema *schema,
+                                   const tn_table_write_options *options, tn_error *err) {
+  static const char *const codecs[] = {
+      [TN_IPC_PLAIN] = "uncompressed", [TN_IPC_LZ4] = "lz4", [TN_IPC_ZSTD] = "zstd"};
+  tn_ipc_write_options ipc = {.stream = w->format == TN_TABLE_ARROW_STREAM,
+                              .level = options->parquet.level};
+  const char *name = options->codec ? options->codec : codecs[TN_IPC_PLAIN];
+  while (ipc.codec <= TN_IPC_ZSTD && strcmp(name, codecs[ipc.codec]) != 0) ipc.codec++;
+  if (ipc.codec > TN_IPC_ZSTD)
+    return tn_fail(err, TN_ERR_ARGUMENT,
+                   "codec '%s' is not known for Arrow; known are uncompressed, lz4, zstd", name);
+  return tn_ipc_writer_open(&w->arrow, w->sink, schema, &ipc, err);
+}
+
 static tn_status open_writer(tn_table_writer *w, const ArrowSchema *schema,
                              const tn_table_write_options *options, tn_error *err) {
-  if (w->format == TN_TABLE_ARROW)
-    return tn_ipc_writer_new(&w->arrow, w->sink, schema, NULL, 0, err);
+  if (w->format == TN_TABLE_ARROW || w->format == TN_TABLE_ARROW_STREAM)
+    return open_arrow_writer(w, schema, options, err);
   if (w->format == TN_TABLE_PARQUET) {
     tn_parquet_write_options parquet = options->parquet;
     TN_TRY(codec_of(options->codec ? options->codec : "zstd", &parquet.codec, err));

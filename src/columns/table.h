@@ -1,7 +1,7 @@
 /* table.h - tables in files, whatever their format: the extension decides, or `format` does.
  *
  *     .csv .tsv      columns/csv.h            .parquet   columns/parquet/parquet.h
- *     .arrow .ipc    columns/ipc.h             .jsonl .ndjson .json   columns/jsonl.h
+ *     .arrow .ipc .arrows   columns/ipc.h      .jsonl .ndjson .json   columns/jsonl.h
  *
  * Reading gives a stream of record batches, writing takes them; what is between (convert, head,
  * count) need not know the format.  table_options.h sets the structs below by name.
@@ -21,6 +21,7 @@ typedef enum tn_table_format {
   TN_TABLE_PARQUET,
   TN_TABLE_ARROW,
   TN_TABLE_JSONL,
+  TN_TABLE_ARROW_STREAM, /* to write; reading tells file from stream by itself */
 } tn_table_format;
 
 /* TN_ERR_UNSUPPORTED names the path and lists the extensions that are known. */
@@ -53,8 +54,9 @@ typedef struct tn_table_write_options { /* zero: the default; parquet: zstd leve
   const char *format;                   /* as for reading */
   int32_t threads;                      /* as for reading */
   tn_pool *pool;
-  const char *codec;                /* parquet: "zstd", "snappy", "gzip", "uncompressed" */
-  tn_csv_options csv;               /* separator, quote */
+  const char *codec;  /* parquet: "zstd", "snappy", "gzip", "uncompressed"; arrow: "uncompressed"
+                       * (default), "lz4", "zstd" */
+  tn_csv_options csv; /* separator, quote */
   tn_parquet_write_options parquet; /* its codec is set from above */
 } tn_table_write_options;
 

@@ -5,7 +5,8 @@
 #define WRITE(field) offsetof(tn_table_write_options, field)
 
 static const tn_table_option read_options[] = {
-    {"format", "NAME", "csv, tsv, parquet, arrow or jsonl (default: the extension tells)",
+    {"format", "NAME",
+     "csv, tsv, parquet, arrow, arrows (a stream) or jsonl (default: the extension tells)",
      TN_TABLE_TEXT, READ(format), 0},
     {"columns", "A,B", "only these columns, in this order", TN_TABLE_LIST, READ(columns),
      READ(column_count)},
@@ -29,12 +30,15 @@ static const tn_table_option read_options[] = {
 };
 
 static const tn_table_option write_options[] = {
-    {"format", "NAME", "csv, tsv, parquet, arrow or jsonl (default: the extension tells)",
+    {"format", "NAME",
+     "csv, tsv, parquet, arrow, arrows (a stream) or jsonl (default: the extension tells)",
      TN_TABLE_TEXT, WRITE(format), 0},
     {"threads", "N", "threads that encode (default: all CPUs)", TN_TABLE_INT32, WRITE(threads), 0},
-    {"codec", "NAME", "Parquet: zstd (default), snappy, gzip, uncompressed", TN_TABLE_TEXT,
-     WRITE(codec), 0},
-    {"level", "N", "Parquet: the codec's level (zstd: default 1)", TN_TABLE_INT32,
+    {"codec", "NAME",
+     "Parquet: zstd (default), snappy, gzip, uncompressed; Arrow: uncompressed (default), lz4, "
+     "zstd",
+     TN_TABLE_TEXT, WRITE(codec), 0},
+    {"level", "N", "Parquet, Arrow: the codec's level (zstd: default 1)", TN_TABLE_INT32,
      WRITE(parquet.level), 0},
     {"row_group_rows", "N", "Parquet: rows of a row group (default 122,880)", TN_TABLE_INT,
      WRITE(parquet.row_group_rows), 0},
