@@ -182,10 +182,14 @@ tn_status tn_builder_new_type(tn_builder **out, const tn_type *flat, tn_error *e
   return builder_new(out, flat, true, err);
 }
 
+tn_status tn_builder_new_format(tn_builder **out, const char *flat, tn_error *err) {
+  tn_type type;
+  TN_TRY(tn_type_parse(flat, &type, err));
+  return tn_builder_new_type(out, &type, err);
+}
+
 tn_status tn_builder_new(tn_builder **out, tn_column_type type, tn_error *err) {
-  tn_type parsed;
-  TN_TRY(tn_type_parse(tn_column_type_format(type), &parsed, err));
-  return builder_new(out, &parsed, true, err);
+  return tn_builder_new_format(out, tn_column_type_format(type), err);
 }
 
 static tn_status add_below(tn_builder *b, const tn_field *field, tn_error *err) {

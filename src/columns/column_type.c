@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What is left of the first, flat list of types. */
 #include "columns/arrow.h"
+#include "columns/schema.h"
 #include "columns/value.h"
 
 tn_str tn_array_str(const ArrowArray *a, int64_t row) {
@@ -74,4 +75,14 @@ void tn_array_text(const ArrowArray *a, tn_column_type type, int64_t row, tn_str
 #undef TIME
   };
   tn_value_text(&fields[type], a, row, out);
+}
+
+tn_status tn_schema_new(ArrowSchema *out, const char *const *names, const tn_column_type *types,
+                        int64_t count, tn_error *err) {
+  const char **formats = tn_alloc((size_t)count, sizeof *formats);
+  if (!formats) return tn_fail_memory(err, "formats", (size_t)count * sizeof *formats);
+  for (int64_t i = 0; i < count; i++) formats[i] = tn_column_type_format(types[i]);
+  tn_status status = tn_schema_init_flat(out, names, formats, count, err);
+  tn_free(formats);
+  return status;
 }

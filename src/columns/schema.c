@@ -85,13 +85,12 @@ tn_status tn_schema_init_type(ArrowSchema *out, const tn_type *type, const char 
   return node_init(out, format, name, NULL, flags, err);
 }
 
-tn_status tn_schema_new(ArrowSchema *out, const char *const *names, const tn_column_type *types,
-                        int64_t count, tn_error *err) {
+tn_status tn_schema_init_flat(ArrowSchema *out, const char *const *names,
+                              const char *const *formats, int64_t count, tn_error *err) {
   TN_TRY(node_init(out, "+s", "", NULL, 0, err));
   tn_status status = tn_schema_add_children(out, count, err);
   for (int64_t i = 0; status == TN_OK && i < count; i++)
-    status = node_init(out->children[i], tn_column_type_format(types[i]), names[i], NULL,
-                       ARROW_FLAG_NULLABLE, err);
+    status = node_init(out->children[i], formats[i], names[i], NULL, ARROW_FLAG_NULLABLE, err);
   if (status != TN_OK) tn_schema_clear(out);
   return status;
 }

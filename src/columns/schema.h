@@ -18,6 +18,10 @@ TN_NODISCARD tn_status tn_schema_init(ArrowSchema *out, const char *format, cons
                                       int64_t flags, tn_error *err);
 TN_NODISCARD tn_status tn_schema_init_type(ArrowSchema *out, const tn_type *type, const char *name,
                                            int64_t flags, tn_error *err);
+/* A record-batch schema ("+s") of nullable fields; formats as the C Data Interface spells them. */
+TN_NODISCARD tn_status tn_schema_init_flat(ArrowSchema *out, const char *const *names,
+                                           const char *const *formats, int64_t count,
+                                           tn_error *err);
 /* `count` zeroed (released) children, once a node. */
 TN_NODISCARD tn_status tn_schema_add_children(ArrowSchema *schema, int64_t count, tn_error *err);
 /* A zeroed dictionary node, for the caller to init. */

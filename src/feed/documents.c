@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 
 #include "columns/table.h"
+#include "columns/value.h"
 
 #define BATCH_ROWS     512
 #define TEXT_BYTES_MAX ((size_t)1 << 30)
@@ -19,7 +20,10 @@ struct tn_documents {
   char *column;
   bool is_open;
   tn_table table;
-  int64_t field; /* of the column in the open table */
+  ArrowSchema schema; /* of the open table; `field` is of its column */
+  tn_arena arena;
+  const tn_field *field;
+  int64_t column_index;
   ArrowArray batch;
   tn_strbuf text; /* a .txt file */
   tn_str *texts;
@@ -69,6 +73,8 @@ static void close_file(tn_documents *d) {
   d->batch = (ArrowArray){0};
   if (d->is_open) tn_table_close(&d->table);
   d->is_open = false;
+  tn_schema_clear(&d->schema);
+  tn_arena_reset(&d->arena);
 }
 
 void tn_documents_close(tn_documents *d) {
@@ -80,12 +86,14 @@ void tn_documents_close(tn_documents *d) {
   tn_free(d->column);
   tn_free(d->texts);
   tn_strbuf_clear(&d->text);
+  tn_arena_clear(&d->arena);
   tn_free(d);
 }
 
 /* ---- tables
  * ------------------------------------------------------------------------------------------- */
-static tn_status no_column(const tn_documents *d, const ArrowSchema *schema, tn_error *err) {
+static tn_status no_column(const tn_documents *d, tn_error *err) {
+  const ArrowSchema *schema = &d->schema;
   char names[200] = "";
   size_t used = 0;
   for (int64_t i = 0; i < schema->n_children && used < sizeof names; i++)
@@ -95,19 +103,30 @@ static tn_status no_column(const tn_documents *d, const ArrowSchema *schema, tn_
                  names);
 }
 
-static tn_status find_column(tn_documents *d, tn_error *err) {
-  ArrowSchema schema = {0};
-  TN_TRY(tn_stream_schema(&d->table.stream, &schema, err));
-  d->field = tn_schema_find(&schema, d->column);
-  tn_status status = TN_OK;
-  tn_column_type type = TN_COLUMN_STRING;
-  if (d->field < 0) status = no_column(d, &schema, err);
-  if (status == TN_OK) status = tn_column_type_of(schema.children[d->field], &type, err);
-  if (status == TN_OK && type != TN_COLUMN_STRING && type != TN_COLUMN_BINARY)
-    status = tn_fail(err, TN_ERR_DATA, "%s: column \"%s\" is %s, expected string", d->paths[d->at],
-                     d->column, tn_column_type_name(type));
-  tn_schema_clear(&schema);
+/* Text as it is, or behind a dictionary or run ends. */
+static bool holds_text(const tn_field *f) {
+  while (f->dictionary || f->type.layout == TN_LAYOUT_RUN_END)
+    f = f->dictionary ? f->dictionary : &f->children[1];
+  return tn_type_is_bytes(f->type.id) && f->type.id != TN_TYPE_FIXED_BINARY;
+}
+
+static tn_status wrong_column(const tn_documents *d, tn_error *err) {
+  tn_strbuf type = {0};
+  tn_field_text(d->field, &type);
+  tn_status status = tn_fail(err, TN_ERR_DATA, "%s: column \"%s\" is %s, expected string",
+                             d->paths[d->at], d->column, type.data ? type.data : "of another type");
+  tn_strbuf_clear(&type);
   return status;
+}
+
+static tn_status find_column(tn_documents *d, tn_error *err) {
+  tn_field *root;
+  TN_TRY(tn_stream_schema(&d->table.stream, &d->schema, err));
+  d->column_index = tn_schema_find(&d->schema, d->column);
+  if (d->column_index < 0) return no_column(d, err);
+  TN_TRY(tn_field_tree(&root, &d->arena, &d->schema, err));
+  d->field = &root->children[d->column_index];
+  return holds_text(d->field) ? TN_OK : wrong_column(d, err);
 }
 
 static tn_status open_table(tn_documents *d, tn_error *err) {
@@ -130,14 +149,14 @@ static tn_status next_rows(tn_documents *d, tn_document_batch *out, tn_error *er
   TN_TRY(tn_stream_next(&d->table.stream, &d->batch, err));
   size_t rows = (size_t)d->batch.length;
   TN_TRY(tn_grow((void **)&d->texts, &d->text_capacity, rows, sizeof *d->texts, err));
-  const ArrowArray *column = d->batch.children[d->field];
+  const ArrowArray *column = d->batch.children[d->column_index];
   out->texts = d->texts;
   out->count = 0;
   for (int64_t row = 0; row < d->batch.length; row++) {
-    if (tn_array_is_null(column, row))
+    if (tn_value_is_null(d->field, column, row))
       d->nulls++;
     else
-      d->texts[out->count++] = tn_array_str(column, row);
+      d->texts[out->count++] = tn_value_bytes(d->field, column, row);
   }
   return TN_OK;
 }

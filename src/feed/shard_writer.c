@@ -10,7 +10,9 @@
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
+#include "columns/array.h"
 #include "columns/ipc.h"
+#include "columns/schema.h"
 #include "feed/shard.h"
 #include "feed/shard_index.h"
 
@@ -99,8 +101,9 @@ static tn_status tokens_batch(const tn_shard_writer *w, ArrowArray *out, tn_erro
   tn_buffer *values = NULL;
   ArrowArray column = {0};
   TN_TRY(tn_buffer_wrap(&values, w->tokens, w->count * sizeof *w->tokens, NULL, NULL, NULL, err));
-  tn_buffer *const buffers[3] = {NULL, values, NULL};
-  tn_status status = tn_array_wrap(&column, TN_COLUMN_INT32, (int64_t)w->count, 0, buffers, err);
+  tn_buffer *const buffers[] = {NULL, values};
+  tn_array_parts parts = {.length = (int64_t)w->count, .buffers = buffers, .buffer_count = 2};
+  tn_status status = tn_array_make(&column, &parts, err);
   tn_buffer_drop(values);
   if (status == TN_OK) status = tn_batch_new(out, &column, 1, (int64_t)w->count, err);
   tn_array_clear(&column);
@@ -109,12 +112,12 @@ static tn_status tokens_batch(const tn_shard_writer *w, ArrowArray *out, tn_erro
 
 static tn_status write_tokens(const tn_shard_writer *w, tn_sink *sink, tn_error *err) {
   static const char *const names[] = {TN_SHARD_COLUMN};
-  static const tn_column_type types[] = {TN_COLUMN_INT32};
+  static const char *const formats[] = {"i"};
   static const char *const metadata[] = {"tenon.format", TN_SHARD_FORMAT};
   ArrowSchema schema = {0};
   ArrowArray batch = {0};
   tn_ipc_writer *ipc = NULL;
-  tn_status status = tn_schema_new(&schema, names, types, 1, err);
+  tn_status status = tn_schema_init_flat(&schema, names, formats, 1, err);
   if (status == TN_OK) {
     schema.children[0]->flags &= ~ARROW_FLAG_NULLABLE;
     status = tn_ipc_writer_new(&ipc, sink, &schema, metadata, 2, err);

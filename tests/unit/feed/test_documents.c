@@ -2,6 +2,7 @@
 #include "feed_test.h"
 
 #include "columns/builder.h"
+#include "columns/schema.h"
 #include "columns/table.h"
 #include "feed/documents.h"
 
@@ -12,14 +13,14 @@ static void path_in(char out[256], const char *folder, const char *file) {
 /* Column "n" is a number, "text" a text that is null in every third row. */
 static tn_status write_table(const char *path, int64_t first, int64_t rows, tn_error *err) {
   static const char *const names[] = {"n", "text"};
-  static const tn_column_type types[] = {TN_COLUMN_INT64, TN_COLUMN_STRING};
+  static const char *const formats[] = {"l", "u"};
   ArrowSchema schema = {0};
   ArrowArray columns[2] = {{0}}, batch = {0};
   tn_builder *n = NULL, *text = NULL;
   tn_table_writer *w = NULL;
-  tn_status status = tn_schema_new(&schema, names, types, 2, err);
-  if (status == TN_OK) status = tn_builder_new(&n, types[0], err);
-  if (status == TN_OK) status = tn_builder_new(&text, types[1], err);
+  tn_status status = tn_schema_init_flat(&schema, names, formats, 2, err);
+  if (status == TN_OK) status = tn_builder_new_format(&n, formats[0], err);
+  if (status == TN_OK) status = tn_builder_new_format(&text, formats[1], err);
   for (int64_t row = first; row < first + rows && status == TN_OK; row++) {
     char words[32];
     snprintf(words, sizeof words, "row %lld", (long long)row);
