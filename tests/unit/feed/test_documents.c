@@ -79,6 +79,63 @@ static void files_come_in_order_without_nulls(void **state) {
   tn_documents_close(d);
 }
 
+/* One column "text" of the rows "one", null, "three"; in a dictionary those of index 1, null, 0. */
+static tn_status write_text(const char *path, const char *format, tn_error *err) {
+  ArrowSchema schema = {0};
+  ArrowArray column = {0}, batch = {0};
+  tn_arena arena = {0};
+  tn_field *root;
+  tn_builder *b = NULL;
+  tn_table_writer *w = NULL;
+  bool dictionary = strcmp(format, "c") == 0;
+  tn_status status = tn_schema_init_flat(&schema, (const char *const[]){"text"}, &format, 1, err);
+  if (status == TN_OK && dictionary) {
+    status = tn_schema_add_dictionary(schema.children[0], err);
+    if (status == TN_OK) status = tn_schema_init(schema.children[0]->dictionary, "u", "", 2, err);
+  }
+  if (status == TN_OK) status = tn_field_tree(&root, &arena, &schema, err);
+  if (status == TN_OK) status = tn_builder_new_field(&b, &root->children[0], err);
+  for (int row = 0; row < 3 && status == TN_OK; row++) {
+    bool one = (row == 0) != dictionary; /* the dictionary is "three", "one" */
+    tn_builder *values = dictionary ? tn_builder_dictionary(b) : b;
+    status = row == 1 ? tn_builder_append_null(b, err)
+                      : tn_builder_append_str(values, one ? TN_STR("one") : TN_STR("three"), err);
+    if (dictionary && row != 1 && status == TN_OK) status = tn_builder_append_i64(b, row == 0, err);
+  }
+  if (status == TN_OK) status = tn_builder_finish(b, &column, err);
+  if (status == TN_OK) status = tn_batch_new(&batch, &column, 1, 3, err);
+  if (status == TN_OK) status = tn_table_writer_new(&w, path, &schema, NULL, err);
+  if (status == TN_OK) status = tn_table_writer_batch(w, &batch, err);
+  if (status == TN_OK) status = tn_table_writer_finish(w, err);
+  tn_table_writer_free(w);
+  tn_array_clear(&column);
+  tn_array_clear(&batch);
+  tn_builder_free(b);
+  tn_arena_clear(&arena);
+  tn_schema_clear(&schema);
+  return status;
+}
+
+static void text_of_every_layout_is_read(void **state) {
+  static const char *const formats[] = {"u", "U", "vu", "z", "Z", "vz", "c"};
+  for (int i = 0; i < 7; i++) {
+    char path[256];
+    const char *list = path;
+    tn_documents *d;
+    tn_document_batch batch;
+    tn_error err = {0};
+    path_in(path, *state, "t.arrow");
+    check_ok(write_text(path, formats[i], &err), &err);
+    check_ok(tn_documents_open(&d, &list, 1, "text", &err), &err);
+    check_ok(tn_documents_next(d, &batch, &err), &err);
+    assert_int_equal(batch.count, 2);
+    assert_true(tn_str_is(batch.texts[0], "one"));
+    assert_true(tn_str_is(batch.texts[1], "three"));
+    assert_int_equal(tn_documents_nulls(d), 1);
+    tn_documents_close(d);
+  }
+}
+
 static void check_refused(const char *path, const char *column, const char *names) {
   tn_documents *d;
   tn_document_batch batch;
@@ -133,6 +190,7 @@ static void survives_failing_allocations(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       WITH_FOLDER(files_come_in_order_without_nulls),
+      WITH_FOLDER(text_of_every_layout_is_read),
       WITH_FOLDER(wrong_inputs_are_named),
       WITH_FOLDER(survives_failing_allocations),
   };
