@@ -80,7 +80,8 @@ def test_kill_at_random_moments_changes_no_byte(tenon, job, whole):
     for _ in range(200):
         process = start(tenon, "train", job.config)
         try:
-            process.communicate(timeout=rng.uniform(0.02, 0.25))
+            # windows grow, so that a slow build (a sanitizer's) gets through too
+            process.communicate(timeout=rng.uniform(0.02, 0.25) * 1.03**kills)
         except subprocess.TimeoutExpired:
             process.kill()
             process.communicate()
