@@ -5,5 +5,6 @@
 
 int tn_cmd_model_logits(int argc, char **argv);
 int tn_cmd_model_grads(int argc, char **argv);
+int tn_cmd_model_template(int argc, char **argv); /* cmd_model_template.c */
 
 #endif

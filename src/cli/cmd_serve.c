@@ -30,6 +30,7 @@ typedef struct service {
   tn_metrics *metrics;
   tn_model *model;
   tn_tokenizer *tokenizer;
+  tn_chat_template *chat_template;
   tn_engine *engine;
   tn_api *api;
   tn_http_server *server;
@@ -39,6 +40,7 @@ static void close_service(service *s) {
   tn_http_server_close(s->server, 2000);
   tn_engine_free(s->engine);
   tn_api_free(s->api);
+  tn_chat_template_free(s->chat_template);
   tn_tokenizer_free(s->tokenizer);
   tn_model_free(s->model);
   tn_metrics_free(s->metrics);
@@ -109,6 +111,7 @@ static tn_status resolve(service *s, const char *word, const serve_words *w, tn_
 static tn_status open_model(service *s, tn_error *err) {
   TN_TRY(tn_model_open(&s->model, s->folder, tn_device_cpu(), err));
   TN_TRY(tn_tokenizer_open(&s->tokenizer, s->folder, err));
+  TN_TRY(tn_chat_template_open(&s->chat_template, s->folder, err));
   int64_t known = tn_tokenizer_vocab_size(s->tokenizer);
   int64_t rows = tn_model_config_of(s->model)->vocab_size;
   if (known > rows) {
@@ -140,6 +143,7 @@ static tn_status open_service(service *s, const char *word, const serve_words *w
   tn_api_options api = {
       .engine = s->engine,
       .tokenizer = s->tokenizer,
+      .chat_template = s->chat_template,
       .metrics = s->metrics,
       .model_name = s->name,
       .version = TENON_VERSION,

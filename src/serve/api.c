@@ -11,6 +11,7 @@
 #include "base/mem.h"
 #include "serve/api_answer.h"
 #include "serve/api_request.h"
+#include "serve/chat_prompt.h"
 
 struct tn_api {
   tn_api_options options;
@@ -186,9 +187,10 @@ static bool copy_ids(draft *d, const tn_json *array, tn_ids *ids) {
   return true;
 }
 
-/* Special tokens written out in a completion's prompt count as such; in a chat they are the user's
- * text. */
+/* Special tokens written out in a completion's prompt count as such, and so do those of a model's
+ * chat template; in a plain chat they are the user's text. */
 static bool encode_text(draft *d, tn_str text, bool chat, tn_ids *ids) {
+  bool special = !chat || d->api->options.chat_template;
   tn_error err;
   int64_t context = tn_engine_look(d->api->options.engine).context;
   int64_t at_least = (int64_t)text.length / d->api->token_bytes_max;
@@ -198,7 +200,7 @@ static bool encode_text(draft *d, tn_str text, bool chat, tn_ids *ids) {
                               "the prompt has %zu bytes, at least %lld tokens, limit %lld tokens",
                               text.length, (long long)at_least, (long long)context);
   }
-  tn_status status = tn_tokenizer_encode(d->api->options.tokenizer, text, !chat, ids, &err);
+  tn_status status = tn_tokenizer_encode(d->api->options.tokenizer, text, special, ids, &err);
   if (status != TN_OK) return tn_api_problem_set(&d->problem, 500, NULL, NULL, "%s", err.text);
   if (ids->count > 0) return true;
   if (d->api->options.start_id >= 0) return add_id(d, ids, d->api->options.start_id);
@@ -209,7 +211,8 @@ static bool encode_all(draft *d, bool chat) {
   if (chat) {
     tn_strbuf text = {0};
     d->request.prompt_count = 1;
-    bool good = tn_api_chat_render(d->request.messages, &text, &d->problem) &&
+    bool good = tn_chat_prompt_render(d->api->options.chat_template, d->request.messages, &text,
+                                      &d->problem) &&
                 encode_text(d, tn_strbuf_view(&text), true, &d->ids[0]);
     tn_strbuf_clear(&text);
     return good;
@@ -247,7 +250,7 @@ static bool set_length(draft *d, int32_t i, bool chat, int64_t context) {
 static void set_stops(const draft *d, tn_generation *g, bool chat) {
   for (int32_t i = 0; i < d->request.stop_count; i++)
     g->stops[g->stop_count++] = d->request.stops[i];
-  if (!chat) return;
+  if (!chat || d->api->options.chat_template) return;
   g->stops[g->stop_count++] = TN_STR("\nUser:");
   g->stops[g->stop_count++] = TN_STR("\nSystem:");
 }
@@ -311,7 +314,8 @@ static bool make_answer(draft *d, tn_http_exchange *x, bool chat) {
     d->generations[i].context = &a->choices[i];
   }
   tn_http_set_header(x, "x-request-id", a->id);
-  if (chat) tn_http_set_header(x, "x-tenon-chat-template", "plain");
+  const char *rendering = d->api->options.chat_template ? "model" : "plain";
+  if (chat) tn_http_set_header(x, "x-tenon-chat-template", rendering);
   return true;
 }
 

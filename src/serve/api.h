@@ -4,9 +4,9 @@
  *     POST /v1/completions, /v1/chat/completions: plain, or streamed as server-sent events
  *
  * A server thread reads and checks a request, turns it into tokens and submits it; from then on the
- * engine thread alone writes its answer.  Until templates are read from the model's folder a chat
- * is rendered as plain text (api_request.h), and its answer says so: "x-tenon-chat-template:
- * plain".
+ * engine thread alone writes its answer.  A chat is rendered by the model's own template, or as
+ * plain text where its folder has none (chat_prompt.h); the answer says which:
+ * "x-tenon-chat-template: model" or "plain".
  *
  * Refusals: 400 what is asked cannot be done as asked (the parameter is named), 404 unknown model
  * or path, 413 body too long, 429 queue full (with Retry-After), 503 draining. */
@@ -14,6 +14,7 @@
 #ifndef TN_SERVE_API_H
 #define TN_SERVE_API_H
 #include "base/metrics.h"
+#include "model/chat_template.h"
 #include "model/tokenizer.h"
 #include "net/http_server.h"
 #include "serve/engine.h"
@@ -21,6 +22,7 @@
 typedef struct tn_api_options {
   tn_engine *engine;
   const tn_tokenizer *tokenizer;
+  const tn_chat_template *chat_template; /* NULL: chats are rendered as plain text */
   tn_metrics *metrics;
   const char *model_name;
   const char *version;

@@ -42,14 +42,6 @@ typedef struct tn_api_problem { /* an answer in OpenAI's error form */
 bool tn_api_request_read(tn_api_request *out, tn_arena *arena, tn_str body, bool chat,
                          tn_api_problem *problem);
 
-/* Renders chat messages as plain text, until templates are read from the model's folder:
- *
- *     System: <content>\n   User: <content>\n   Assistant: <content>\n   ...   Assistant:
- *
- * `developer` counts as system; content may be a string or an array of text parts.  The answer also
- * ends at "\nUser:" and "\nSystem:". */
-bool tn_api_chat_render(const tn_json *messages, tn_strbuf *out, tn_api_problem *problem);
-
 bool tn_api_problem_set(tn_api_problem *problem, int32_t status, const char *param,
                         const char *code, const char *format, ...)
     __attribute__((format(printf, 5, 6)));

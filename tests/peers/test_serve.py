@@ -5,6 +5,7 @@ import contextlib
 import http.client
 import json
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -179,6 +180,27 @@ def test_chat_plain_and_streamed(server):
                               stop=["\nUser:", "\nSystem:"])
     assert written.choices[0].text == plain.choices[0].message.content
     assert written.usage == plain.usage
+
+
+def test_chat_by_the_models_own_template(tenon, folder, tmp_path):
+    template = ("{%- for m in messages %}{{ '<|' + m.role + '|>' + m.content | trim + '\n' }}{% endfor %}"
+                "{% if messages[0].role == 'assistant' %}{{ raise_exception('who speaks first?') }}{% endif %}"
+                "{% if add_generation_prompt %}<|assistant|>{% endif %}")
+    mine = tmp_path / "tiny"
+    shutil.copytree(folder, mine)
+    (mine / "tokenizer_config.json").write_text(json.dumps({"chat_template": template}))
+    messages = [{"role": "user", "content": [{"type": "text", "text": " hello "}]}]
+    with serving(tenon, mine, tmp_path) as server:
+        raw = server.client.chat.completions.with_raw_response.create(
+            model="tiny", messages=messages, max_completion_tokens=12, temperature=0)
+        assert raw.headers["x-tenon-chat-template"] == "model"
+        written = server.complete("<|user|>hello\n<|assistant|>", max_tokens=12)
+        assert written.choices[0].text == raw.parse().choices[0].message.content
+        status, answer = server.post("/v1/chat/completions", {
+            "model": "tiny", "messages": [{"role": "assistant", "content": "I do"}]})
+        assert status == 400 and "who speaks first?" in answer["error"]["message"]
+    (mine / "tokenizer_config.json").write_text(json.dumps({"chat_template": "{% for %}"}))
+    assert "line 1: expected a name" in tenon.fails("serve", mine, "--port", "0")
 
 
 def test_chat_logprobs(server):

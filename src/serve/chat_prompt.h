@@ -1,0 +1,20 @@
+/* chat_prompt.h - the messages of a chat request as one prompt.
+ *
+ * A model's own template (model/chat_template.h) decides where its folder has one; what it refuses
+ * by raise_exception is the client's mistake (400).  Without one the messages become plain text:
+ *
+ *     System: <content>\n   User: <content>\n   Assistant: <content>\n   ...   Assistant:
+ *
+ * where `developer` counts as system, and an answer also ends at "\nUser:" and "\nSystem:".
+ * Content may be a string or an array of text parts, which are joined.  Thread: any. */
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef TN_SERVE_CHAT_PROMPT_H
+#define TN_SERVE_CHAT_PROMPT_H
+#include "model/chat_template.h"
+#include "serve/api_request.h"
+
+/* Appends to *out; false: *problem says why not.  t NULL: plain text. */
+bool tn_chat_prompt_render(const tn_chat_template *t, const tn_json *messages, tn_strbuf *out,
+                           tn_api_problem *problem);
+
+#endif
