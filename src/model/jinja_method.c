@@ -491,8 +491,7 @@ static value s_format(run_t *run, value self, const args_t *args) {
     rest.data++, rest.length--;
     tn_str name = tn_str_cut(&rest, '}');
     if (memchr(name.data, ':', name.length) || memchr(name.data, '!', name.length))
-      return tn_jinja_fail(run, TN_ERR_UNSUPPORTED, "format specification '{%.*s}'",
-                           TN_STR_ARG(name));
+      tn_jinja_fail(run, TN_ERR_UNSUPPORTED, "format specification '{%.*s}'", TN_STR_ARG(name));
     int64_t index;
     char key[128];
     snprintf(key, sizeof key, "%.*s", TN_STR_ARG(name));
@@ -503,8 +502,8 @@ static value s_format(run_t *run, value self, const args_t *args) {
     const value *v = index >= 0 && index <= TN_JINJA_ARGUMENTS_MAX
                          ? tn_jinja_arg(args, (int32_t)index, key)
                          : NULL;
-    if (!v) return tn_jinja_fail(run, TN_ERR_DATA, "no argument for '{%s}'", key);
-    tn_jinja_print(run, *v, &out);
+    if (!v) tn_jinja_fail(run, TN_ERR_DATA, "no argument for '{%s}'", key);
+    if (v) tn_jinja_print(run, *v, &out);
     if (!rest.data) break;
   }
   return tn_jinja_take(run, &out);
