@@ -149,7 +149,7 @@ STATEMENTS = [
     "{% generation %}g{{ n }}{% endgeneration %}{% set l2 = l[1:] %}{{ l2 }}{{ messages[0].content | trim }}",
     "{% for m in messages %}{% set role = m.role %}{{ role }}{% endfor %}{{ role is defined }}",
     "{% if x %}{% set y = 'in' %}{% endif %}{{ y }}", "{% for i in 5 %}{% endfor %}", "{% endif %}", "{% if %}",
-    "{{ }}", "{{ 'a }}", "{% for %}", "{% if 1 %}", "{{ 1 + }}", "{% unknown %}", "{{ a b }}", "{# open", "{{ [1, }}",
+    "{{ }}", "{{ 'a }}", "{% for %}", "{% if 1 %}", "{{ 1 + }}", "{% unknown %}", "{{ a b }}", "{# open", "{{ [1, }}", "{{ l[] }}",
     "{% set %}", "{% macro %}", "{% break %}", "{{ x.1a }}", "{{ 1..2 }}", "{% set x.y = 1 %}", "{% set 1 = 2 %}",
     "plain } text { with % # braces }} %}\r\nand\rcarriage",
 ]

@@ -154,7 +154,8 @@ static void failed_allocations(void **state) {
     tn_api_problem p = {0};
     tn_strbuf text = {0};
     tn_alloc_fail_at(n);
-    done = read_body(body, true, &r, &arena, &p) && tn_chat_prompt_render(NULL, r.messages, &text, &p);
+    done =
+        read_body(body, true, &r, &arena, &p) && tn_chat_prompt_render(NULL, r.messages, &text, &p);
     tn_alloc_fail_at(0);
     if (!done) assert_int_equal(p.status, 500);
     tn_strbuf_clear(&text);
