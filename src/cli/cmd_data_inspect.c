@@ -2,176 +2,74 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cli/cli.h"
 #include "cli/cmd_data.h"
-#include "columns/table.h"
+#include "cli/data_options.h"
+#include "columns/value.h"
 
-static void add_bytes(tn_strbuf *out, int64_t bytes) {
-  tn_strbuf_add_bytes_human(out, (double)bytes);
-}
-
-/* ---- Parquet: everything is in the footer ---- */
-static void json_parquet_chunk(tn_json_writer *w, const tn_parquet_file *file, int64_t group,
-                               int64_t column) {
-  tn_parquet_chunk_info chunk;
-  tn_parquet_column_info info;
-  tn_parquet_chunk(file, group, column, &chunk);
-  tn_parquet_column(file, column, &info);
-  tn_json_begin_object(w);
-  tn_json_key(w, "column"), tn_json_cstr(w, info.name);
-  tn_json_key(w, "codec"), tn_json_cstr(w, chunk.codec);
-  tn_json_key(w, "encodings"), tn_json_cstr(w, chunk.encodings);
-  tn_json_key(w, "values"), tn_json_i64(w, chunk.values);
-  tn_json_key(w, "nulls");
-  if (chunk.nulls < 0)
-    tn_json_null(w);
-  else
-    tn_json_i64(w, chunk.nulls);
-  tn_json_key(w, "offset"), tn_json_i64(w, chunk.offset);
-  tn_json_key(w, "compressed_bytes"), tn_json_i64(w, chunk.compressed_bytes);
-  tn_json_key(w, "uncompressed_bytes"), tn_json_i64(w, chunk.uncompressed_bytes);
-  if (chunk.has_min_max) {
-    tn_json_key(w, "min"), tn_json_cstr(w, chunk.min);
-    tn_json_key(w, "max"), tn_json_cstr(w, chunk.max);
-  }
-  tn_json_end_object(w);
-}
-
-static void json_parquet(const tn_parquet_file *file, int64_t size_bytes) {
-  tn_cli_json j;
-  tn_cli_json_begin(&j);
-  tn_json_writer *w = &j.w;
-  tn_json_begin_object(w);
-  tn_json_key(w, "format"), tn_json_cstr(w, "parquet");
-  tn_json_key(w, "bytes"), tn_json_i64(w, size_bytes);
-  tn_json_key(w, "rows"), tn_json_i64(w, tn_parquet_rows(file));
-  tn_json_key(w, "created_by"), tn_json_cstr(w, tn_parquet_created_by(file));
-  tn_json_key(w, "columns"), tn_json_begin_array(w);
-  for (int64_t c = 0; c < tn_parquet_columns(file); c++) {
-    tn_parquet_column_info info;
-    tn_parquet_column(file, c, &info);
-    tn_json_begin_object(w);
-    tn_json_key(w, "name"), tn_json_cstr(w, info.name);
-    tn_json_key(w, "type"), tn_json_cstr(w, info.type);
-    tn_json_key(w, "physical_type"), tn_json_cstr(w, info.physical_type);
-    tn_json_key(w, "logical_type"), tn_json_cstr(w, info.logical_type);
-    tn_json_key(w, "nullable"), tn_json_bool(w, info.nullable);
-    tn_json_end_object(w);
-  }
-  tn_json_end_array(w);
-  tn_json_key(w, "row_groups"), tn_json_begin_array(w);
-  for (int64_t g = 0; g < tn_parquet_row_groups(file); g++) {
-    tn_json_begin_object(w);
-    tn_json_key(w, "rows"), tn_json_i64(w, tn_parquet_group_rows(file, g));
-    tn_json_key(w, "chunks"), tn_json_begin_array(w);
-    for (int64_t c = 0; c < tn_parquet_columns(file); c++) json_parquet_chunk(w, file, g, c);
-    tn_json_end_array(w);
-    tn_json_end_object(w);
-  }
-  tn_json_end_array(w);
-  tn_json_end_object(w);
-  tn_cli_json_finish(&j);
-}
-
-/* Cuts text to a cell without splitting a UTF-8 character. */
-static void print_cell(const char *text, int32_t chars) {
-  size_t length = strlen(text), i = 0;
-  int32_t used = 0;
-  while (i < length && used < chars) {
-    int bytes = tn_utf8_length((const uint8_t *)text + i, length - i);
-    if (bytes == 0)
-      putchar('?');
-    else
-      fwrite(text + i, 1, (size_t)bytes, stdout);
-    i += bytes ? (size_t)bytes : 1;
-    used++;
-  }
-  printf("%*s", chars - used, "");
-}
-
-static void print_parquet_schema(const tn_parquet_file *file) {
-  printf("\n  %-22s %-16s %-12s %-22s %s\n", "column", "type", "physical", "logical", "nulls");
-  for (int64_t c = 0; c < tn_parquet_columns(file); c++) {
-    tn_parquet_column_info info;
-    tn_parquet_column(file, c, &info);
-    printf("  %-22s %-16s %-12s %-22s %s\n", info.name, info.type, info.physical_type,
-           info.logical_type, info.nullable ? "allowed" : "none");
-  }
-}
-
-static void print_parquet_group(const tn_parquet_file *file, int64_t group) {
+/* ---- schema as a tree ---- */
+static void print_field(const tn_field *f, int32_t depth, const int64_t *nulls) {
   tn_strbuf text = {0};
-  tn_strbuf_addf(&text, "\n  row group %lld: ", (long long)group);
-  tn_strbuf_add_count_human(&text, tn_parquet_group_rows(file, group));
-  if (!text.failed) printf("%s rows\n", text.data);
-  printf("  %-22s %10s %7s %8s  %-26s %-20s %s\n", "column", "bytes", "ratio", "nulls", "encodings",
-         "min", "max");
-  for (int64_t c = 0; c < tn_parquet_columns(file); c++) {
-    tn_parquet_chunk_info chunk;
-    tn_parquet_column_info info;
-    tn_parquet_chunk(file, group, c, &chunk);
-    tn_parquet_column(file, c, &info);
+  tn_strbuf_addf(&text, "%*s%s", 2 * depth, "", f->name);
+  printf("  %-28s ", text.data ? text.data : "");
+  tn_strbuf_reset(&text);
+  bool nested = tn_type_is_nested(f->type.id) && !f->dictionary;
+  if (nested)
+    tn_strbuf_add(&text, tn_type_name(f->type.id));
+  else
+    tn_field_text(f, &text);
+  if (!f->nullable) tn_strbuf_add(&text, " not null");
+  printf(nulls ? "%-32s" : "%s", text.data ? text.data : "");
+  if (nulls) {
     tn_strbuf_reset(&text);
-    add_bytes(&text, chunk.compressed_bytes);
-    double ratio = chunk.compressed_bytes > 0
-                       ? (double)chunk.uncompressed_bytes / (double)chunk.compressed_bytes
-                       : 0;
-    printf("  %-22s %10s %6.1fx %8lld  %-26s ", info.name, text.data ? text.data : "", ratio,
-           (long long)chunk.nulls, chunk.encodings);
-    print_cell(chunk.has_min_max ? chunk.min : "", 20);
-    putchar(' ');
-    print_cell(chunk.has_min_max ? chunk.max : "", 20);
-    putchar('\n');
+    tn_strbuf_add_count_human(&text, *nulls);
+    printf(" %12s", text.data ? text.data : "");
   }
+  putchar('\n');
   tn_strbuf_clear(&text);
+  for (int64_t i = 0; nested && i < f->child_count; i++)
+    print_field(&f->children[i], depth + 1, NULL);
 }
 
-static void print_parquet(const char *path, const tn_parquet_file *file, int64_t size_bytes,
-                          int64_t groups_shown) {
+void tn_cli_print_schema(const tn_field *root, const int64_t *nulls) {
+  printf("\n  %-28s %-32s%s\n", "column", "type", nulls ? "        nulls" : "");
+  for (int64_t c = 0; c < root->child_count; c++)
+    print_field(&root->children[c], 0, nulls ? &nulls[c] : NULL);
+}
+
+void tn_cli_json_schema(tn_json_writer *w, const tn_field *f, const int64_t *nulls) {
   tn_strbuf text = {0};
-  tn_strbuf_addf(&text, "%s: Parquet, ", path);
-  tn_strbuf_add_count_human(&text, tn_parquet_rows(file));
-  tn_strbuf_addf(&text, " rows, %lld columns, %lld row groups, ",
-                 (long long)tn_parquet_columns(file), (long long)tn_parquet_row_groups(file));
-  add_bytes(&text, size_bytes);
-  tn_parquet_chunk_info first = {.codec = ""};
-  if (tn_parquet_row_groups(file) > 0 && tn_parquet_columns(file) > 0)
-    tn_parquet_chunk(file, 0, 0, &first);
-  if (!text.failed) printf("%s\n", text.data);
-  printf("  written by %s, codec %s\n", tn_parquet_created_by(file), first.codec);
+  tn_field_text(f, &text);
+  tn_json_begin_object(w);
+  tn_json_key(w, "name"), tn_json_cstr(w, f->name);
+  tn_json_key(w, "type"), tn_json_str(w, tn_strbuf_view(&text));
+  tn_json_key(w, "nullable"), tn_json_bool(w, f->nullable);
+  if (nulls) tn_json_key(w, "nulls"), tn_json_i64(w, *nulls);
+  if (tn_type_is_nested(f->type.id) && !f->dictionary) {
+    tn_json_key(w, "children"), tn_json_begin_array(w);
+    for (int64_t i = 0; i < f->child_count; i++) tn_cli_json_schema(w, &f->children[i], NULL);
+    tn_json_end_array(w);
+  }
+  tn_json_end_object(w);
   tn_strbuf_clear(&text);
-  print_parquet_schema(file);
-  int64_t groups = tn_parquet_row_groups(file);
-  for (int64_t g = 0; g < groups && g < groups_shown; g++) print_parquet_group(file, g);
-  if (groups > groups_shown)
-    printf("\n  ... and %lld more row groups (--groups N shows them)\n",
-           (long long)(groups - groups_shown));
 }
 
-static tn_status inspect_parquet(const char *path, bool json, int64_t groups, tn_error *err) {
-  tn_source *source;
-  tn_parquet_file *file;
-  TN_TRY(tn_source_open_file(&source, path, err));
-  int64_t size_bytes = source->size_bytes;
-  TN_TRY(tn_parquet_open(&file, source, err));
-  if (json)
-    json_parquet(file, size_bytes);
-  else
-    print_parquet(path, file, size_bytes, groups);
-  tn_parquet_close(file);
-  return TN_OK;
-}
+/* ---- all but Parquet: schema, and a count of rows and nulls by one scan ---- */
+typedef struct scanned {
+  tn_arena arena;
+  tn_field *root;
+  int64_t *nulls, rows;
+} scanned;
 
-/* ---- the others: schema, and a count of rows and nulls by one scan ---- */
-static tn_status scan_nulls(tn_table *in, int64_t *nulls, int64_t *rows, tn_progress *progress,
-                            tn_error *err) {
+static tn_status scan(tn_table *in, scanned *s, tn_progress *progress, tn_error *err) {
   tn_progress_begin(progress, "scan", "B", in->source->size_bytes);
   for (;;) {
     ArrowArray batch = {0};
     tn_status status = tn_stream_next(&in->stream, &batch, err);
     if (status == TN_END) break;
     TN_TRY(status);
-    *rows += batch.length;
+    s->rows += batch.length;
     for (int64_t c = 0; c < batch.n_children; c++)
-      for (int64_t r = 0; r < batch.length; r++) nulls[c] += tn_array_is_null(batch.children[c], r);
+      for (int64_t r = 0; r < batch.length; r++)
+        s->nulls[c] += tn_value_is_null(&s->root->children[c], batch.children[c], r);
     tn_array_clear(&batch);
     TN_TRY(tn_progress_at(progress, in->source->bytes_read, err));
   }
@@ -179,63 +77,82 @@ static tn_status scan_nulls(tn_table *in, int64_t *nulls, int64_t *rows, tn_prog
   return TN_OK;
 }
 
-static void print_scanned(const char *path, tn_table_format format, const ArrowSchema *schema,
-                          const tn_column_type *types, const int64_t *nulls, int64_t rows,
-                          int64_t size_bytes, bool json) {
-  if (json) {
-    tn_cli_json j;
-    tn_cli_json_begin(&j);
-    tn_json_begin_object(&j.w);
-    tn_json_key(&j.w, "format"), tn_json_cstr(&j.w, tn_table_format_name(format));
-    tn_json_key(&j.w, "bytes"), tn_json_i64(&j.w, size_bytes);
-    tn_json_key(&j.w, "rows"), tn_json_i64(&j.w, rows);
-    tn_json_key(&j.w, "columns"), tn_json_begin_array(&j.w);
-    for (int64_t c = 0; c < schema->n_children; c++) {
-      tn_json_begin_object(&j.w);
-      tn_json_key(&j.w, "name"), tn_json_cstr(&j.w, schema->children[c]->name);
-      tn_json_key(&j.w, "type"), tn_json_cstr(&j.w, tn_column_type_name(types[c]));
-      tn_json_key(&j.w, "nulls"), tn_json_i64(&j.w, nulls[c]);
-      tn_json_end_object(&j.w);
-    }
-    tn_json_end_array(&j.w);
-    tn_json_end_object(&j.w);
-    tn_cli_json_finish(&j);
-    return;
-  }
-  tn_strbuf text = {0};
-  tn_strbuf_addf(&text, "%s: %s, ", path, tn_table_format_name(format));
-  tn_strbuf_add_count_human(&text, rows);
-  tn_strbuf_addf(&text, " rows, %lld columns, ", (long long)schema->n_children);
-  add_bytes(&text, size_bytes);
-  if (!text.failed) printf("%s\n\n  %-22s %-16s %10s\n", text.data, "column", "type", "nulls");
-  for (int64_t c = 0; c < schema->n_children; c++) {
-    tn_strbuf_reset(&text);
-    tn_strbuf_add_count_human(&text, nulls[c]);
-    printf("  %-22s %-16s %10s\n", schema->children[c]->name, tn_column_type_name(types[c]),
-           text.data ? text.data : "");
-  }
-  tn_strbuf_clear(&text);
+static void json_scanned(const tn_table *in, const scanned *s, const ArrowSchema *schema) {
+  tn_cli_json j;
+  tn_cli_json_begin(&j);
+  tn_json_begin_object(&j.w);
+  tn_json_key(&j.w, "format"), tn_json_cstr(&j.w, tn_table_format_name(in->format));
+  tn_json_key(&j.w, "bytes"), tn_json_i64(&j.w, in->source->size_bytes);
+  tn_json_key(&j.w, "rows"), tn_json_i64(&j.w, s->rows);
+  tn_json_key(&j.w, "columns"), tn_json_begin_array(&j.w);
+  for (int64_t c = 0; c < s->root->child_count; c++)
+    tn_cli_json_schema(&j.w, &s->root->children[c], &s->nulls[c]);
+  tn_json_end_array(&j.w);
+  tn_cli_json_metadata(&j.w, schema->metadata);
+  tn_json_end_object(&j.w);
+  tn_cli_json_finish(&j);
 }
 
-static tn_status inspect_by_scan(const char *path, tn_table_format format, bool json,
+static void print_scanned(const char *path, const tn_table *in, const scanned *s,
+                          const ArrowSchema *schema) {
+  tn_strbuf text = {0};
+  tn_strbuf_addf(&text, "%s: %s, ", path, tn_table_format_name(in->format));
+  tn_strbuf_add_count_human(&text, s->rows);
+  tn_strbuf_addf(&text, " rows, %lld columns, ", (long long)s->root->child_count);
+  tn_strbuf_add_bytes_human(&text, (double)in->source->size_bytes);
+  if (!text.failed) printf("%s\n", text.data);
+  tn_strbuf_clear(&text);
+  tn_cli_print_schema(s->root, s->nulls);
+  tn_cli_print_metadata(schema->metadata);
+}
+
+/* ---- key-value metadata, in the C Data Interface's encoding ---- */
+enum { METADATA_SHOWN = 100 };
+
+void tn_cli_json_metadata(tn_json_writer *w, const char *metadata) {
+  int32_t pairs = 0;
+  int64_t at = 4;
+  if (metadata) memcpy(&pairs, metadata, 4);
+  tn_json_key(w, "metadata"), tn_json_begin_object(w);
+  for (int32_t i = 0; i < pairs; i++) {
+    tn_json_key_str(w, tn_metadata_next(metadata, &at));
+    tn_json_str(w, tn_metadata_next(metadata, &at));
+  }
+  tn_json_end_object(w);
+}
+
+void tn_cli_print_metadata(const char *metadata) {
+  int32_t pairs = 0;
+  int64_t at = 4;
+  if (metadata) memcpy(&pairs, metadata, 4);
+  if (pairs > 0) printf("\n  metadata\n");
+  for (int32_t i = 0; i < pairs; i++) {
+    tn_str key = tn_metadata_next(metadata, &at), value = tn_metadata_next(metadata, &at);
+    printf("  %-28.*s ", TN_STR_ARG(key));
+    for (size_t b = 0; b < value.length && b < METADATA_SHOWN; b++)
+      putchar((uint8_t)value.data[b] < 32 ? ' ' : value.data[b]);
+    if (value.length > METADATA_SHOWN) printf(" ... (%zu bytes)", value.length);
+    putchar('\n');
+  }
+}
+
+static tn_status inspect_by_scan(const char *path, const tn_table_read_options *read, bool json,
                                  tn_error *err) {
   tn_progress progress = tn_cli_progress(json);
   tn_table in = {0};
   ArrowSchema schema = {0};
-  tn_column_type *types = NULL;
-  int64_t *nulls = NULL, rows = 0;
-  tn_status status = tn_table_open(&in, path, NULL, err);
+  scanned s = {0};
+  tn_status status = tn_table_open(&in, path, read, err);
   if (status == TN_OK) status = tn_stream_schema(&in.stream, &schema, err);
-  if (status == TN_OK) status = tn_cli_column_types(&schema, &types, err);
+  if (status == TN_OK) status = tn_field_tree(&s.root, &s.arena, &schema, err);
   if (status == TN_OK) {
-    nulls = tn_alloc((size_t)schema.n_children, sizeof *nulls);
-    if (!nulls) status = tn_fail_memory(err, "null counts", (size_t)schema.n_children * 8);
+    s.nulls = tn_arena_alloc(&s.arena, (size_t)schema.n_children + 1, sizeof *s.nulls);
+    if (!s.nulls) status = tn_fail_memory(err, "null counts", (size_t)schema.n_children * 8);
   }
-  if (status == TN_OK) status = scan_nulls(&in, nulls, &rows, &progress, err);
-  if (status == TN_OK)
-    print_scanned(path, format, &schema, types, nulls, rows, in.source->size_bytes, json);
-  tn_free(nulls);
-  tn_free(types);
+  if (status == TN_OK) status = scan(&in, &s, &progress, err);
+  if (status == TN_OK && json) json_scanned(&in, &s, &schema);
+  if (status == TN_OK && !json) print_scanned(path, &in, &s, &schema);
+  tn_arena_clear(&s.arena);
   tn_schema_clear(&schema);
   tn_table_close(&in);
   return status;
@@ -244,27 +161,37 @@ static tn_status inspect_by_scan(const char *path, tn_table_format format, bool 
 int tn_cmd_data_inspect(int argc, char **argv) {
   bool json = false;
   int64_t groups = 2;
-  const tn_option options[] = {
+  const tn_option own[] = {
       {"--groups", 0, TN_OPTION_INT, &groups, "N", "Parquet: row groups shown (default 2)"},
       {"--json", 0, TN_OPTION_FLAG, &json, NULL, "everything as one JSON object"},
       {0}};
+  tn_error err = {0};
+  data_options *options = tn_alloc(1, sizeof *options);
+  if (!options) return tn_fail_memory(&err, "options", sizeof *options), tn_cli_fail(&err, NULL);
+  data_options_init(options, own, true, false);
   const tn_usage usage = {
       .words = "tenon data inspect [options] FILE",
       .about =
           "Shows a table's schema and layout. Parquet: row groups, encodings, sizes and\n"
-          "statistics from the footer alone. CSV and Arrow: types, rows and nulls by one scan.",
+          "statistics from the footer alone. The others: types, rows and nulls by one scan.",
       .example = "tenon data inspect trips.parquet",
-      .options = options,
+      .options = options->rows,
       .words_min = 1,
       .words_max = 1};
   int32_t words;
   int code = tn_args(&usage, argc, argv, &words);
-  if (code >= 0) return code;
-  tn_error err = {0};
-  tn_table_format format;
-  tn_status status = tn_table_format_of(argv[1], &format, &err);
-  if (status == TN_OK)
-    status = format == TN_TABLE_PARQUET ? inspect_parquet(argv[1], json, groups, &err)
-                                        : inspect_by_scan(argv[1], format, json, &err);
-  return status == TN_OK ? 0 : tn_cli_fail(&err, NULL);
+  if (code < 0) {
+    tn_table_read_options read = {0};
+    tn_table_format format;
+    tn_status status = data_options_read(options, &read, &err);
+    read.pool = tn_cli_pool(read.threads);
+    if (status == TN_OK) status = tn_table_format_chosen(argv[1], read.format, &format, &err);
+    if (status == TN_OK)
+      status = format == TN_TABLE_PARQUET ? tn_cmd_data_inspect_parquet(argv[1], json, groups, &err)
+                                          : inspect_by_scan(argv[1], &read, json, &err);
+    code = status == TN_OK ? 0 : tn_cli_fail(&err, NULL);
+  }
+  data_options_clear(options);
+  tn_free(options);
+  return code;
 }

@@ -4,6 +4,7 @@
 #include "tenon/columns.h"
 
 #include "columns/table_options.h"
+#include "columns/table_set.h"
 
 /* ---- options ---- */
 static tn_status read_options(tn_table_read_options *out, tn_arena *arena,
@@ -30,23 +31,25 @@ const char *tn_columns_option(int32_t writing, int32_t index, const char **help)
 }
 
 /* ---- whole tables ---- */
-/* Options live as long as the stream: readers borrow their texts. */
+/* Path and options live as long as the stream: readers borrow their texts. */
 typedef struct open_table {
-  tn_table table;
+  tn_table_set *set;
+  const char *path;
+  tn_table_read_options options;
   tn_arena arena;
 } open_table;
 
 static tn_status open_schema(void *reader, ArrowSchema *out, tn_error *err) {
-  return tn_stream_schema(&((open_table *)reader)->table.stream, out, err);
+  return tn_table_set_schema(((open_table *)reader)->set, out, err);
 }
 
 static tn_status open_next(void *reader, ArrowArray *out, tn_error *err) {
-  return tn_stream_next(&((open_table *)reader)->table.stream, out, err);
+  return tn_table_set_next(((open_table *)reader)->set, out, err);
 }
 
 static void open_free(void *reader) {
   open_table *open = reader;
-  tn_table_close(&open->table);
+  tn_table_set_close(open->set);
   tn_arena_clear(&open->arena);
   tn_free(open);
 }
@@ -57,9 +60,10 @@ tn_status tn_columns_open(ArrowArrayStream *out, const char *path, const char *c
   *out = (ArrowArrayStream){0};
   open_table *open = tn_alloc(1, sizeof *open);
   if (!open) return tn_fail_memory(err, path, sizeof *open);
-  tn_table_read_options read = {0};
-  tn_status status = read_options(&read, &open->arena, options, err);
-  if (status == TN_OK) status = tn_table_open(&open->table, path, &read, err);
+  open->path = tn_arena_strndup(&open->arena, path, strlen(path));
+  tn_status status = open->path ? TN_OK : tn_fail_memory(err, path, strlen(path));
+  if (status == TN_OK) status = read_options(&open->options, &open->arena, options, err);
+  if (status == TN_OK) status = tn_table_set_open(&open->set, &open->path, 1, &open->options, err);
   if (status == TN_OK) return tn_stream_new(out, &ops, open, err);
   open_free(open);
   return status;

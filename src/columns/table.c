@@ -1,26 +1,65 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "columns/table.h"
 
+#include "columns/deflate.h"
+
 static const struct {
   const char *extension;
   tn_table_format format;
 } extensions[] = {
-    {".csv", TN_TABLE_CSV},      {".tsv", TN_TABLE_TSV},    {".parquet", TN_TABLE_PARQUET},
-    {".arrow", TN_TABLE_ARROW},  {".ipc", TN_TABLE_ARROW},  {".jsonl", TN_TABLE_JSONL},
-    {".ndjson", TN_TABLE_JSONL}, {".json", TN_TABLE_JSONL}, {".arrows", TN_TABLE_ARROW_STREAM},
+    {".csv", TN_TABLE_CSV},
+    {".tsv", TN_TABLE_TSV},
+    {".parquet", TN_TABLE_PARQUET},
+    {".arrow", TN_TABLE_ARROW},
+    {".ipc", TN_TABLE_ARROW},
+    {".feather", TN_TABLE_ARROW},
+    {".arrows", TN_TABLE_ARROW_STREAM},
+    {".stream", TN_TABLE_ARROW_STREAM},
+    {".jsonl", TN_TABLE_JSONL},
+    {".ndjson", TN_TABLE_JSONL},
+    {".json", TN_TABLE_JSONL},
 };
 
-tn_status tn_table_format_of(const char *path, tn_table_format *out, tn_error *err) {
+static const struct {
+  const char *extension;
+  tn_compression compression;
+} compressions[] = {{".gz", TN_COMPRESSION_GZIP}, {".zst", TN_COMPRESSION_ZSTD}};
+
+tn_compression tn_table_compression_of(const char *path) {
+  for (size_t i = 0; i < sizeof compressions / sizeof compressions[0]; i++)
+    if (tn_str_ends(tn_str_of(path), tn_str_of(compressions[i].extension)))
+      return compressions[i].compression;
+  return TN_COMPRESSION_NONE;
+}
+
+/* Without ".gz", ".zst". */
+static tn_str plain_name(const char *path) {
   tn_str s = tn_str_of(path);
+  for (size_t i = 0; i < sizeof compressions / sizeof compressions[0]; i++) {
+    tn_str extension = tn_str_of(compressions[i].extension);
+    if (!tn_str_ends(s, extension)) continue;
+    s.length -= extension.length;
+    break;
+  }
+  return s;
+}
+
+tn_status tn_table_format_of(const char *path, tn_table_format *out, tn_error *err) {
+  tn_str s = plain_name(path);
   for (size_t i = 0; i < sizeof extensions / sizeof extensions[0]; i++) {
     if (!tn_str_ends(s, tn_str_of(extensions[i].extension))) continue;
     *out = extensions[i].format;
     return TN_OK;
   }
-  return tn_fail(err, TN_ERR_UNSUPPORTED,
-                 "%s: the extension tells the format; known are .csv .tsv .parquet .arrow .ipc "
-                 ".arrows .jsonl .ndjson .json",
-                 path);
+  tn_strbuf known = {0};
+  for (size_t i = 0; i < sizeof extensions / sizeof extensions[0]; i++)
+    tn_strbuf_addf(&known, " %s", extensions[i].extension);
+  tn_status status = tn_fail(err, TN_ERR_UNSUPPORTED,
+                             "%s: the extension tells the format; known are%s, of text also with "
+                             ".gz or .zst behind it",
+                             path, known.data ? known.data : "");
+  tn_strbuf_clear(&known);
+  return status;
 }
 
 static const char *const format_names[] = {"csv", "tsv", "parquet", "arrow", "jsonl", "arrows"};
@@ -29,9 +68,14 @@ const char *tn_table_format_name(tn_table_format format) {
   return format_names[format];
 }
 
-/* The named format, or the extension's. */
-static tn_status choose_format(const char *path, const char *name, tn_table_format *out,
-                               tn_error *err) {
+const char *tn_table_format_extension(tn_table_format format) {
+  for (size_t i = 0; i < sizeof extensions / sizeof extensions[0]; i++)
+    if (extensions[i].format == format) return extensions[i].extension;
+  return "";
+}
+
+tn_status tn_table_format_chosen(const char *path, const char *name, tn_table_format *out,
+                                 tn_error *err) {
   if (!name) return tn_table_format_of(path, out, err);
   for (size_t i = 0; i < sizeof format_names / sizeof format_names[0]; i++)
     if (strcmp(name, format_names[i]) == 0) {
@@ -63,30 +107,47 @@ static tn_status open_parquet(ArrowArrayStream *out, tn_source *source,
   return tn_parquet_read(out, source, &parquet, err);
 }
 
+/* File or stream: the first bytes tell. */
 static tn_status open_arrow(ArrowArrayStream *out, tn_source *source,
                             const tn_table_read_options *options, tn_error *err) {
-  const char *const *columns = options->column_count > 0 ? options->columns : NULL;
-  return tn_ipc_read_columns(out, source, columns, options->column_count, err);
+  tn_ipc_read_options ipc = options->ipc;
+  ipc.columns = options->column_count > 0 ? options->columns : NULL;
+  ipc.column_count = options->column_count;
+  return tn_ipc_read_with(out, source, &ipc, err);
 }
 
-static tn_status open_jsonl(tn_table *out, tn_source *source, const tn_table_read_options *options,
-                            tn_error *err) {
+static tn_status open_jsonl(ArrowArrayStream *out, tn_source *source,
+                            const tn_table_read_options *options, tn_pool *pool, tn_error *err) {
   tn_jsonl_options jsonl = options->jsonl;
   jsonl.columns = options->columns;
   jsonl.column_count = options->column_count;
   if (options->batch_rows) jsonl.batch_rows = options->batch_rows;
-  if (!options->pool && options->threads != 1) {
-    tn_status status = tn_pool_new(&out->pool, options->threads, err);
-    if (status != TN_OK) {
-      tn_source_close(source);
-      return status;
-    }
+  jsonl.schema = options->declared;
+  jsonl.bad = options->bad;
+  jsonl.pool = pool;
+  return tn_jsonl_read(out, source, &jsonl, err);
+}
+
+/* Takes over `source`. */
+static tn_status open_format(tn_table *out, tn_source *source, const tn_table_read_options *options,
+                             tn_pool *pool, tn_error *err) {
+  switch (out->format) {
+    case TN_TABLE_PARQUET:
+      return open_parquet(&out->stream, source, options, err);
+    case TN_TABLE_ARROW:
+    case TN_TABLE_ARROW_STREAM:
+      return open_arrow(&out->stream, source, options, err);
+    case TN_TABLE_JSONL:
+      return open_jsonl(&out->stream, source, options, pool, err);
+    default:
+      return open_csv(&out->stream, source, out->format, options, err);
   }
-  jsonl.pool = options->pool ? options->pool : out->pool;
-  tn_status status = tn_jsonl_read(&out->stream, source, &jsonl, err);
-  if (status != TN_OK) tn_pool_free(out->pool);
-  if (status != TN_OK) out->pool = NULL;
-  return status;
+}
+
+/* The caller's pool, or one that lives as long as its owner; NULL for one thread. */
+static tn_status choose_pool(tn_pool *given, int32_t threads, tn_pool **own, tn_error *err) {
+  if (given || threads == 1 || (threads == 0 && tn_cpu_count() == 1)) return TN_OK;
+  return tn_pool_new(own, threads, err);
 }
 
 tn_status tn_table_open(tn_table *out, const char *path, const tn_table_read_options *options,
@@ -94,20 +155,20 @@ tn_status tn_table_open(tn_table *out, const char *path, const tn_table_read_opt
   static const tn_table_read_options defaults;
   *out = (tn_table){0};
   if (!options) options = &defaults;
-  tn_table_format format = TN_TABLE_CSV;
-  TN_TRY(choose_format(path, options->format, &format, err));
+  TN_TRY(tn_table_format_chosen(path, options->format, &out->format, err));
   tn_source *source;
   TN_TRY(tn_source_open_file(&source, path, err));
-  tn_status status;
-  if (format == TN_TABLE_PARQUET)
-    status = open_parquet(&out->stream, source, options, err);
-  else if (format == TN_TABLE_ARROW || format == TN_TABLE_ARROW_STREAM)
-    status = open_arrow(&out->stream, source, options, err);
-  else if (format == TN_TABLE_JSONL)
-    status = open_jsonl(out, source, options, err);
+  tn_status status = choose_pool(options->pool, options->threads, &out->pool, err);
+  if (status == TN_OK)
+    status = open_format(out, source, options, options->pool ? options->pool : out->pool, err);
   else
-    status = open_csv(&out->stream, source, format, options, err);
-  if (status == TN_OK) out->source = source;
+    tn_source_close(source);
+  if (status == TN_OK) {
+    out->source = source;
+    return TN_OK;
+  }
+  tn_pool_free(out->pool);
+  out->pool = NULL;
   return status;
 }
 
@@ -121,6 +182,7 @@ void tn_table_close(tn_table *table) {
 /* ---- writing ---- */
 struct tn_table_writer {
   tn_sink *sink;
+  const tn_sink *file; /* sink itself, or what it compresses into */
   tn_table_format format;
   tn_csv_writer *csv; /* exactly one of the four is set */
   tn_parquet_writer *parquet;
@@ -142,15 +204,14 @@ static tn_status codec_of(const char *name, tn_parquet_codec *out, tn_error *err
 
 static tn_status open_arrow_writer(tn_table_writer *w, const ArrowSchema *schema,
                                    const tn_table_write_options *options, tn_error *err) {
-  static const char *const codecs[] = {
-      [TN_IPC_PLAIN] = "uncompressed", [TN_IPC_LZ4] = "lz4", [TN_IPC_ZSTD] = "zstd"};
+  static const char *const names[] = {"uncompressed", "lz4", "zstd"};
   tn_ipc_write_options ipc = {.stream = w->format == TN_TABLE_ARROW_STREAM,
-                              .level = options->parquet.level};
-  const char *name = options->codec ? options->codec : codecs[TN_IPC_PLAIN];
-  while (ipc.codec <= TN_IPC_ZSTD && strcmp(name, codecs[ipc.codec]) != 0) ipc.codec++;
-  if (ipc.codec > TN_IPC_ZSTD)
+                              .level = options->level};
+  const char *codec = options->codec ? options->codec : names[0];
+  while (ipc.codec < TN_IPC_ZSTD && strcmp(codec, names[ipc.codec]) != 0) ipc.codec++;
+  if (strcmp(codec, names[ipc.codec]) != 0)
     return tn_fail(err, TN_ERR_ARGUMENT,
-                   "codec '%s' is not known for Arrow; known are uncompressed, lz4, zstd", name);
+                   "codec '%s' is not one of Arrow's; they are uncompressed, lz4, zstd", codec);
   return tn_ipc_writer_open(&w->arrow, w->sink, schema, &ipc, err);
 }
 
@@ -161,6 +222,7 @@ static tn_status open_writer(tn_table_writer *w, const ArrowSchema *schema,
   if (w->format == TN_TABLE_PARQUET) {
     tn_parquet_write_options parquet = options->parquet;
     TN_TRY(codec_of(options->codec ? options->codec : "zstd", &parquet.codec, err));
+    parquet.level = options->level;
     return tn_parquet_writer_new(&w->parquet, w->sink, schema, &parquet, err);
   }
   if (w->format == TN_TABLE_JSONL) return tn_jsonl_writer_new(&w->jsonl, w->sink, schema, err);
@@ -169,17 +231,33 @@ static tn_status open_writer(tn_table_writer *w, const ArrowSchema *schema,
   return tn_csv_writer_new(&w->csv, w->sink, schema, &csv, err);
 }
 
+/* Text goes through a compressor when the name says so; Parquet and Arrow compress inside. */
+static tn_status open_sink(tn_table_writer *w, const char *path,
+                           const tn_table_write_options *options, tn_error *err) {
+  tn_compression compression = tn_table_compression_of(path);
+  bool text = w->format == TN_TABLE_CSV || w->format == TN_TABLE_TSV || w->format == TN_TABLE_JSONL;
+  if (compression != TN_COMPRESSION_NONE && !text)
+    return tn_fail(err, TN_ERR_UNSUPPORTED, "%s: %s is compressed inside, not as a whole file",
+                   path, tn_table_format_name(w->format));
+  tn_sink *file;
+  TN_TRY(tn_sink_open_file(&file, path, err));
+  w->file = file;
+  tn_status status = tn_deflate_open(&w->sink, file, compression, options->compression_level, err);
+  if (status != TN_OK) w->file = NULL;
+  return status;
+}
+
 tn_status tn_table_writer_new(tn_table_writer **out, const char *path, const ArrowSchema *schema,
                               const tn_table_write_options *options, tn_error *err) {
   static const tn_table_write_options defaults;
   if (!options) options = &defaults;
   *out = NULL;
   tn_table_format format = TN_TABLE_CSV;
-  TN_TRY(choose_format(path, options->format, &format, err));
+  TN_TRY(tn_table_format_chosen(path, options->format, &format, err));
   tn_table_writer *w = tn_alloc(1, sizeof *w);
   if (!w) return tn_fail_memory(err, "table writer", sizeof *w);
   w->format = format;
-  tn_status status = tn_sink_open_file(&w->sink, path, err);
+  tn_status status = open_sink(w, path, options, err);
   if (status == TN_OK) status = open_writer(w, schema, options, err);
   if (status != TN_OK) {
     tn_table_writer_free(w);
@@ -206,7 +284,7 @@ tn_status tn_table_writer_finish(tn_table_writer *w, tn_error *err) {
 }
 
 int64_t tn_table_writer_bytes(const tn_table_writer *w) {
-  return w->sink->bytes_written;
+  return w->file->bytes_written;
 }
 
 void tn_table_writer_free(tn_table_writer *w) {

@@ -1,8 +1,9 @@
 /* table.h - tables in files, whatever their format: the extension decides, or `format` does.
  *
- *     .csv .tsv      columns/csv.h            .parquet   columns/parquet/parquet.h
- *     .arrow .ipc .arrows   columns/ipc.h      .jsonl .ndjson .json   columns/jsonl.h
+ *     .csv .tsv                 columns/csv.h        .parquet columns/parquet/parquet.h .arrow .ipc
+ * .feather      columns/ipc.h        .jsonl .ndjson .json  columns/jsonl.h
  *
+ * Text formats may be compressed as a whole: .csv.gz, .jsonl.zst.
  * Reading gives a stream of record batches, writing takes them; what is between (convert, head,
  * count) need not know the format.  table_options.h sets the structs below by name.
  * Thread: one owner. */
@@ -10,7 +11,9 @@
 #ifndef TN_COLUMNS_TABLE_H
 #define TN_COLUMNS_TABLE_H
 #include "base/thread.h"
+#include "columns/bad_rows.h"
 #include "columns/csv.h"
+#include "columns/inflate.h"
 #include "columns/ipc.h"
 #include "columns/jsonl.h"
 #include "columns/parquet/parquet.h"
@@ -21,27 +24,39 @@ typedef enum tn_table_format {
   TN_TABLE_PARQUET,
   TN_TABLE_ARROW,
   TN_TABLE_JSONL,
-  TN_TABLE_ARROW_STREAM, /* to write; reading tells file from stream by itself */
+  TN_TABLE_ARROW_STREAM, /* the stream format */
 } tn_table_format;
 
 /* TN_ERR_UNSUPPORTED names the path and lists the extensions that are known. */
 TN_NODISCARD tn_status tn_table_format_of(const char *path, tn_table_format *out, tn_error *err);
-const char *tn_table_format_name(tn_table_format format); /* "csv" */
+tn_compression tn_table_compression_of(const char *path); /* what ".gz" and ".zst" say */
+/* The named format when `name` is not NULL, else the extension's. */
+TN_NODISCARD tn_status tn_table_format_chosen(const char *path, const char *name,
+                                              tn_table_format *out, tn_error *err);
+const char *tn_table_format_name(tn_table_format format);      /* "csv" */
+const char *tn_table_format_extension(tn_table_format format); /* ".csv" */
 
 typedef struct tn_table_read_options { /* zero: the default */
   const char *format;                  /* a name of tn_table_format_name; NULL: the extension's */
   const char *const *columns;          /* projection; NULL: all */
   int32_t column_count;
   int64_t batch_rows;
-  int32_t threads;                 /* 0: all CPUs; readers that can use them do */
-  tn_pool *pool;                   /* borrowed, instead of `threads` */
-  tn_csv_options csv;              /* its projection and batch_rows are set from above */
-  tn_parquet_read_options parquet; /* likewise */
-  tn_jsonl_options jsonl;          /* likewise; its pool too */
+  const char *schema, *schema_file; /* declared types as text (schema_text.h); for table_set.h */
+  const char *on_error, *errors;    /* "fail", "skip", "null"; error file; for table_set.h */
+  int64_t errors_max;               /* bad rows; 0: no limit */
+  const ArrowSchema *declared;      /* text formats: instead of inference */
+  tn_bad_rows *bad;                 /* text formats; NULL: fail */
+  int32_t threads;                  /* 0: all CPUs; readers that can use them do */
+  tn_pool *pool;                    /* borrowed, instead of `threads` */
+  tn_csv_options csv;               /* its projection and batch_rows are set from above */
+  tn_parquet_read_options parquet;  /* likewise */
+  tn_ipc_read_options ipc;          /* likewise */
+  tn_jsonl_options jsonl;           /* likewise; its pool too */
 } tn_table_read_options;
 
 typedef struct tn_table {
   ArrowArrayStream stream;
+  tn_table_format format;
   tn_source *source; /* borrowed from the stream: size_bytes and bytes_read tell how far it is */
   tn_pool *pool;     /* private: its own, when options gave none */
 } tn_table;
@@ -54,10 +69,11 @@ typedef struct tn_table_write_options { /* zero: the default; parquet: zstd leve
   const char *format;                   /* as for reading */
   int32_t threads;                      /* as for reading */
   tn_pool *pool;
-  const char *codec;  /* parquet: "zstd", "snappy", "gzip", "uncompressed"; arrow: "uncompressed"
-                       * (default), "lz4", "zstd" */
-  tn_csv_options csv; /* separator, quote */
-  tn_parquet_write_options parquet; /* its codec is set from above */
+  const char *codec;                /* Parquet: default "zstd"; Arrow: default "uncompressed" */
+  int32_t level;                    /* of the codec; 0: its usual one */
+  int32_t compression_level;        /* of a compressed text file; 0: gzip 6, zstd 3 */
+  tn_csv_options csv;               /* separator, quote */
+  tn_parquet_write_options parquet; /* its codec and level are set from above */
 } tn_table_write_options;
 
 typedef struct tn_table_writer tn_table_writer;

@@ -1,0 +1,237 @@
+/* cmd_data_convert.c - `tenon data convert`: tables of any format into any other. */
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/clock.h"
+#include "cli/cli.h"
+#include "cli/cmd_data.h"
+#include "cli/data_options.h"
+#include "cli/data_paths.h"
+#include "columns/partition.h"
+#include "columns/table_set.h"
+
+typedef struct convert {
+  bool quiet, json, force;
+  const char *partition_by;
+  int64_t partition_rows, open_max;
+  data_options options;
+  data_paths inputs;
+  const char *out;
+  tn_table_read_options read;
+  tn_table_write_options write;
+  int64_t rows, files, bytes_in, bytes_out, skipped, nulled;
+  double seconds;
+} convert;
+
+/* One file, or a folder of parts. */
+typedef struct destination {
+  tn_table_writer *file;
+  tn_partition *parts;
+} destination;
+
+static bool partitioned(const convert *c) {
+  return c->partition_rows > 0 || c->partition_by;
+}
+
+static tn_status open_destination(convert *c, destination *d, const ArrowSchema *schema,
+                                  tn_error *err) {
+  if (!partitioned(c)) return tn_table_writer_new(&d->file, c->out, schema, &c->write, err);
+  tn_partition_options o = {.rows = c->partition_rows,
+                            .open_max = (int32_t)c->open_max,
+                            .replace = c->force,
+                            .write = &c->write};
+  const char *names[TN_PARTITION_BY_MAX];
+  char *list = c->partition_by ? tn_strndup(c->partition_by, strlen(c->partition_by)) : NULL;
+  if (c->partition_by && !list) return tn_fail_memory(err, "column names", strlen(c->partition_by));
+  tn_status status = TN_OK;
+  for (char *at = list; at && status == TN_OK;) {
+    char *comma = strchr(at, ',');
+    if (comma) *comma++ = '\0';
+    if (o.by_count == TN_PARTITION_BY_MAX)
+      status = tn_fail(err, TN_ERR_LIMIT, "--partition-by takes %d columns at most",
+                       TN_PARTITION_BY_MAX);
+    else
+      names[o.by_count++] = at;
+    at = comma;
+  }
+  o.by = names;
+  if (status == TN_OK) status = tn_partition_new(&d->parts, c->out, schema, &o, err);
+  tn_free(list);
+  return status;
+}
+
+static tn_status write_batch(destination *d, const ArrowArray *batch, tn_error *err) {
+  return d->file ? tn_table_writer_batch(d->file, batch, err)
+                 : tn_partition_batch(d->parts, batch, err);
+}
+
+static tn_status finish(convert *c, destination *d, tn_error *err) {
+  if (d->file) {
+    TN_TRY(tn_table_writer_finish(d->file, err));
+    c->bytes_out = tn_table_writer_bytes(d->file);
+    c->files = 1;
+    return TN_OK;
+  }
+  TN_TRY(tn_partition_finish(d->parts, err));
+  c->bytes_out = tn_partition_bytes(d->parts);
+  c->files = tn_partition_files(d->parts);
+  return TN_OK;
+}
+
+static tn_status copy_batches(convert *c, tn_table_set *in, destination *out, tn_error *err) {
+  tn_progress progress = tn_cli_progress(c->quiet || c->json);
+  int64_t total = tn_table_set_bytes(in), before = tn_table_set_bytes_read(in); /* inference */
+  tn_progress_begin(&progress, "convert", "B", total > 0 ? total : 0);
+  for (;;) {
+    ArrowArray batch = {0};
+    tn_status status = tn_table_set_next(in, &batch, err);
+    if (status == TN_END) break;
+    TN_TRY(status);
+    c->rows += batch.length;
+    status = write_batch(out, &batch, err);
+    tn_array_clear(&batch);
+    TN_TRY(status);
+    int64_t done = tn_table_set_bytes_read(in) - before;
+    TN_TRY(tn_progress_at(&progress, total > 0 && done > total ? total : done, err));
+  }
+  if (total > 0) progress.done = total;
+  tn_progress_end(&progress);
+  c->bytes_in = tn_table_set_bytes_read(in);
+  if (total > 0) c->bytes_in = total;
+  c->skipped = tn_table_set_bad(in)->skipped;
+  c->nulled = tn_table_set_bad(in)->nulled;
+  return TN_OK;
+}
+
+static tn_status run(convert *c, tn_error *err) {
+  tn_table_set *in = NULL;
+  ArrowSchema schema = {0};
+  destination out = {0};
+  tn_status status =
+      tn_table_set_open(&in, (const char *const *)c->inputs.items, c->inputs.count, &c->read, err);
+  if (status == TN_OK) status = tn_table_set_schema(in, &schema, err);
+  if (status == TN_OK) status = open_destination(c, &out, &schema, err);
+  if (status == TN_OK) status = copy_batches(c, in, &out, err);
+  if (status == TN_OK) status = finish(c, &out, err);
+  tn_table_writer_free(out.file);
+  tn_partition_free(out.parts);
+  tn_schema_clear(&schema);
+  tn_table_set_close(in);
+  return status;
+}
+
+/* ---- what people see ---- */
+static void report_json(const convert *c) {
+  tn_cli_json j;
+  tn_cli_json_begin(&j);
+  tn_json_begin_object(&j.w);
+  tn_json_key(&j.w, "rows"), tn_json_i64(&j.w, c->rows);
+  tn_json_key(&j.w, "files_in"), tn_json_i64(&j.w, c->inputs.count);
+  tn_json_key(&j.w, "files_out"), tn_json_i64(&j.w, c->files);
+  tn_json_key(&j.w, "bytes_in"), tn_json_i64(&j.w, c->bytes_in);
+  tn_json_key(&j.w, "bytes_out"), tn_json_i64(&j.w, c->bytes_out);
+  tn_json_key(&j.w, "rows_skipped"), tn_json_i64(&j.w, c->skipped);
+  tn_json_key(&j.w, "values_nulled"), tn_json_i64(&j.w, c->nulled);
+  tn_json_key(&j.w, "seconds"), tn_json_f64(&j.w, c->seconds);
+  tn_json_end_object(&j.w);
+  tn_cli_json_finish(&j);
+}
+
+static void report(const convert *c) {
+  tn_strbuf line = {0};
+  tn_strbuf_addf(&line, "%s: ", c->out);
+  tn_strbuf_add_count_human(&line, c->rows);
+  tn_strbuf_add(&line, " rows");
+  if (partitioned(c)) tn_strbuf_addf(&line, " in %lld files", (long long)c->files);
+  tn_strbuf_add(&line, ", ");
+  tn_strbuf_add_bytes_human(&line, (double)c->bytes_out);
+  if (c->bytes_in > 0) {
+    tn_strbuf_addf(&line, " (%.1f %% of ", 100.0 * (double)c->bytes_out / (double)c->bytes_in);
+    tn_strbuf_add_bytes_human(&line, (double)c->bytes_in);
+    tn_strbuf_add(&line, ")");
+  }
+  tn_strbuf_add(&line, " in ");
+  tn_strbuf_add_duration_human(&line, c->seconds);
+  if (c->skipped) tn_strbuf_addf(&line, "; %lld bad rows left out", (long long)c->skipped);
+  if (c->nulled) tn_strbuf_addf(&line, "; %lld bad values made null", (long long)c->nulled);
+  /* Rows may have gone to standard output. */
+  if (!line.failed) fprintf(strcmp(c->out, "-") == 0 ? stderr : stdout, "%s\n", line.data);
+  tn_strbuf_clear(&line);
+}
+
+static const char *hint(const tn_error *err) {
+  switch (err->status) {
+    case TN_ERR_INTERRUPTED:
+      return "nothing was left under the output's name";
+    case TN_ERR_CHECKSUM:
+      return "the file was damaged after it was written; fetch or make it again";
+    case TN_ERR_NOT_FOUND:
+      return "`tenon data convert --help` shows examples";
+    case TN_ERR_EXISTS:
+      return "--force replaces the folder as a whole";
+    default:
+      return NULL;
+  }
+}
+
+static tn_status gather_inputs(convert *c, char **words, int32_t count, tn_error *err) {
+  bool any = c->read.format != NULL;
+  for (int32_t i = 0; i < count; i++) TN_TRY(data_paths_add(&c->inputs, words[i], any, err));
+  if (data_paths_hold(&c->inputs, c->out))
+    return tn_fail(err, TN_ERR_ARGUMENT, "%s is an input: the output wants a name of its own",
+                   c->out);
+  return TN_OK;
+}
+
+int tn_cmd_data_convert(int argc, char **argv) {
+  convert *c = tn_alloc(1, sizeof *c);
+  tn_error err = {0};
+  if (!c) return tn_fail_memory(&err, "convert", sizeof *c), tn_cli_fail(&err, NULL);
+  const tn_option own[] = {
+      {"--partition-rows", 0, TN_OPTION_INT, &c->partition_rows, "N",
+       "OUT is a folder of files of N rows"},
+      {"--partition-by", 0, TN_OPTION_TEXT, &c->partition_by, "A,B",
+       "OUT is a folder of A=value/B=value/ folders"},
+      {"--open-max", 0, TN_OPTION_INT, &c->open_max, "N",
+       "--partition-by: files open at once (default 64)"},
+      {"--force", 'f', TN_OPTION_FLAG, &c->force, NULL, "replace a folder that is there"},
+      {"--quiet", 'q', TN_OPTION_FLAG, &c->quiet, NULL, "no progress bar"},
+      {"--json", 0, TN_OPTION_FLAG, &c->json, NULL, "the result as one JSON object"},
+      {0}};
+  data_options_init(&c->options, own, true, true);
+  const tn_usage usage = {
+      .words = "tenon data convert [options] IN ... OUT",
+      .about =
+          "Converts tables between CSV, TSV, JSON lines, Parquet and Arrow IPC; the extensions\n"
+          "tell which. Many inputs, folders and quoted globs become one table. The output\n"
+          "appears under its name only when it is whole.",
+      .example =
+          "tenon data convert trips.csv trips.parquet\n"
+          "  tenon data convert 'trips/2024-*.csv.gz' trips.parquet --codec zstd --level 3\n"
+          "  tenon data convert trips.parquet trips/ --partition-by year,month",
+      .options = c->options.rows,
+      .words_min = 2,
+      .words_max = -1};
+  int32_t words;
+  int code = tn_args(&usage, argc, argv, &words);
+  if (code < 0 && (c->partition_rows < 0 || c->open_max < 0))
+    code = tn_cli_usage_error("--partition-rows and --open-max want a positive number");
+  if (code < 0) {
+    int64_t start_us = tn_time_us();
+    c->out = argv[words];
+    tn_status status = data_options_read(&c->options, &c->read, &err);
+    if (status == TN_OK) status = data_options_write(&c->options, &c->write, &err);
+    c->read.pool = c->write.pool = tn_cli_pool(c->read.threads);
+    if (status == TN_OK) status = gather_inputs(c, argv + 1, words - 1, &err);
+    if (status == TN_OK) status = run(c, &err);
+    c->seconds = (double)(tn_time_us() - start_us) / 1e6;
+    if (status != TN_OK)
+      code = tn_cli_fail(&err, hint(&err));
+    else if (c->json)
+      report_json(c);
+    else
+      report(c);
+  }
+  data_paths_clear(&c->inputs);
+  data_options_clear(&c->options);
+  tn_free(c);
+  return code < 0 ? 0 : code;
+}

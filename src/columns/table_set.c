@@ -1,0 +1,277 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "columns/table_set.h"
+
+#include "columns/schema.h"
+#include "columns/schema_text.h"
+
+struct tn_table_set {
+  const char *const *paths;
+  int64_t count, at; /* at: of the file that is open, or to be opened next */
+  tn_table_read_options options;
+  tn_table table;
+  bool open;
+  ArrowSchema declared; /* by the user, or what the survey of text files found */
+  ArrowSchema schema;   /* of all files together; released: the open file's */
+  int64_t bytes, bytes_before;
+  tn_bad_rows bad;
+  tn_sink *errors;
+};
+
+static bool is_text(tn_table_format format) {
+  return format == TN_TABLE_CSV || format == TN_TABLE_TSV || format == TN_TABLE_JSONL;
+}
+
+/* ---- options that are texts ---- */
+static tn_status declare_schema(tn_table_set *set, tn_error *err) {
+  const tn_table_read_options *o = &set->options;
+  if (o->schema && o->schema_file)
+    return tn_fail(err, TN_ERR_ARGUMENT, "a schema and a schema file are both given");
+  if (o->schema) return tn_schema_of_text(&set->declared, tn_str_of(o->schema), err);
+  if (!o->schema_file) return TN_OK;
+  tn_strbuf text = {0};
+  tn_status status = tn_file_read(o->schema_file, 1 << 20, &text, err);
+  if (status == TN_OK) {
+    status = tn_schema_of_text(&set->declared, tn_strbuf_view(&text), err);
+    if (status != TN_OK) tn_error_context(err, status, "%s", o->schema_file);
+  }
+  tn_strbuf_clear(&text);
+  return status;
+}
+
+static tn_status open_errors(tn_table_set *set, tn_error *err) {
+  const tn_table_read_options *o = &set->options;
+  if (o->on_error) TN_TRY(tn_on_error_of(o->on_error, &set->bad.on_error, err));
+  set->bad.rows_max = o->errors_max;
+  if (!o->errors) return TN_OK;
+  if (set->bad.on_error == TN_ON_ERROR_FAIL)
+    return tn_fail(err, TN_ERR_ARGUMENT, "an error file wants bad rows to be skipped or null");
+  TN_TRY(tn_sink_open_file(&set->errors, o->errors, err));
+  set->bad.sink = set->errors;
+  return TN_OK;
+}
+
+/* ---- one schema for all files ---- */
+static tn_status differs(const tn_table_set *set, int64_t file, const char *column,
+                         const char *what, tn_error *err) {
+  return tn_fail(err, TN_ERR_DATA, "%s: column \"%s\" %s %s", set->paths[file], column, what,
+                 set->paths[0]);
+}
+
+static bool is_number(const char *format) {
+  return strcmp(format, "l") == 0 || strcmp(format, "L") == 0 || strcmp(format, "g") == 0;
+}
+
+/* The format that holds the values of both; NULL: there is none.  Flat columns of text files. */
+static const char *common_format(const ArrowSchema *a, const ArrowSchema *b) {
+  if (tn_schema_equal(a, b, false)) return a->format;
+  if (a->n_children || b->n_children) return NULL;
+  if (strcmp(a->format, "n") == 0) return b->format;
+  if (strcmp(b->format, "n") == 0) return a->format;
+  if (is_number(a->format) && is_number(b->format)) return "g";
+  return "u";
+}
+
+/* A fresh node of what both columns hold. */
+static tn_status join_column(ArrowSchema *out, const ArrowSchema *a, const ArrowSchema *b,
+                             bool *fits, tn_error *err) {
+  if (strcmp(a->format, "n") == 0) return tn_schema_copy(out, b, err);
+  const char *format = strcmp(b->format, "n") == 0 ? a->format : common_format(a, b);
+  *fits = format != NULL;
+  if (!format) return TN_OK;
+  if (strcmp(format, a->format) == 0) return tn_schema_copy(out, a, err);
+  return tn_schema_init(out, format, a->name, ARROW_FLAG_NULLABLE, err);
+}
+
+/* Columns of `have`, each joined with its namesake in `more`; then those that are new. */
+static tn_status join_schemas(const tn_table_set *set, ArrowSchema *have, const ArrowSchema *more,
+                              int64_t file, tn_error *err) {
+  ArrowSchema joined;
+  int64_t fresh = 0, at = have->n_children;
+  bool fits = true;
+  for (int64_t c = 0; c < more->n_children; c++)
+    fresh += tn_schema_find(have, more->children[c]->name) < 0;
+  tn_status status = tn_schema_init(&joined, "+s", "", 0, err);
+  if (status == TN_OK) status = tn_schema_add_children(&joined, have->n_children + fresh, err);
+  for (int64_t c = 0; c < have->n_children && status == TN_OK; c++) {
+    int64_t other = tn_schema_find(more, have->children[c]->name);
+    status = other < 0 ? tn_schema_copy(joined.children[c], have->children[c], err)
+                       : join_column(joined.children[c], have->children[c], more->children[other],
+                                     &fits, err);
+    if (status == TN_OK && !fits)
+      status = differs(set, file, have->children[c]->name, "has not the shape it has in", err);
+  }
+  for (int64_t c = 0; c < more->n_children && status == TN_OK; c++)
+    if (tn_schema_find(have, more->children[c]->name) < 0)
+      status = tn_schema_copy(joined.children[at++], more->children[c], err);
+  if (status == TN_OK) {
+    tn_schema_clear(have);
+    *have = joined;
+  } else {
+    tn_schema_clear(&joined);
+  }
+  return status;
+}
+
+static tn_status same_names(const tn_table_set *set, const ArrowSchema *have,
+                            const ArrowSchema *more, int64_t file, tn_error *err) {
+  if (have->n_children != more->n_children)
+    return tn_fail(err, TN_ERR_DATA, "%s has %lld columns, %s has %lld", set->paths[file],
+                   (long long)more->n_children, set->paths[0], (long long)have->n_children);
+  for (int64_t c = 0; c < have->n_children; c++)
+    if (strcmp(have->children[c]->name, more->children[c]->name) != 0)
+      return tn_fail(err, TN_ERR_DATA, "%s: column %lld is \"%s\", in %s it is \"%s\"",
+                     set->paths[file], (long long)c + 1, more->children[c]->name, set->paths[0],
+                     have->children[c]->name);
+  return TN_OK;
+}
+
+/* Equal types; a column may be null when it may be in any of the files. */
+static tn_status same_types(const tn_table_set *set, ArrowSchema *have, const ArrowSchema *more,
+                            int64_t file, tn_error *err) {
+  TN_TRY(same_names(set, have, more, file, err));
+  for (int64_t c = 0; c < have->n_children; c++) {
+    ArrowSchema *a = have->children[c], *b = more->children[c];
+    a->flags |= b->flags & ARROW_FLAG_NULLABLE;
+    ArrowSchema twin = *b;
+    twin.flags = a->flags;
+    if (!tn_schema_equal(a, &twin, false))
+      return differs(set, file, a->name, "is of another type than in", err);
+  }
+  return TN_OK;
+}
+
+/* Schema and size of one file; the schema joins those before. */
+static tn_status survey_file(tn_table_set *set, int64_t file, ArrowSchema *all, tn_error *err) {
+  tn_table table = {0};
+  ArrowSchema schema = {0};
+  tn_table_format format;
+  tn_table_read_options options = set->options;
+  TN_TRY(tn_table_format_chosen(set->paths[file], options.format, &format, err));
+  if (is_text(format)) options.columns = NULL, options.column_count = 0; /* all are declared */
+  TN_TRY(tn_table_open(&table, set->paths[file], &options, err));
+  bool declared = set->declared.release != NULL && is_text(format);
+  int64_t size = table.source->size_bytes;
+  set->bytes = size < 0 || set->bytes < 0 ? -1 : set->bytes + size;
+  tn_status status = tn_stream_schema(&table.stream, &schema, err);
+  bool text = is_text(format), jsonl = format == TN_TABLE_JSONL;
+  tn_table_close(&table);
+  if (status == TN_OK && !all->release) {
+    *all = schema;
+    return TN_OK;
+  }
+  if (status == TN_OK && !declared) {
+    if (text && !jsonl) status = same_names(set, all, &schema, file, err);
+    if (status == TN_OK)
+      status = text ? join_schemas(set, all, &schema, file, err)
+                    : same_types(set, all, &schema, file, err);
+  }
+  tn_schema_clear(&schema);
+  return status;
+}
+
+static tn_status survey(tn_table_set *set, tn_error *err) {
+  tn_table_format format;
+  ArrowSchema all = {0};
+  for (int64_t file = 0; file < set->count; file++) {
+    tn_status status = survey_file(set, file, &all, err);
+    if (status != TN_OK) {
+      tn_schema_clear(&all);
+      return status;
+    }
+  }
+  tn_status status = tn_table_format_chosen(set->paths[0], set->options.format, &format, err);
+  if (status == TN_OK && is_text(format) && !set->declared.release) {
+    set->declared = all;
+    set->options.declared = &set->declared;
+  } else if (is_text(format)) {
+    tn_schema_clear(&all);
+  } else {
+    set->schema = all;
+  }
+  return status;
+}
+
+/* ---- file after file ---- */
+static tn_status open_next(tn_table_set *set, tn_error *err) {
+  TN_TRY(tn_table_open(&set->table, set->paths[set->at], &set->options, err));
+  set->open = true;
+  if (set->count == 1) set->bytes = set->table.source->size_bytes;
+  return TN_OK;
+}
+
+static void close_current(tn_table_set *set) {
+  if (!set->open) return;
+  set->bytes_before += set->table.source->bytes_read;
+  tn_table_close(&set->table);
+  set->open = false;
+}
+
+tn_status tn_table_set_open(tn_table_set **out, const char *const *paths, int64_t count,
+                            const tn_table_read_options *options, tn_error *err) {
+  *out = NULL;
+  if (count < 1) return tn_fail(err, TN_ERR_ARGUMENT, "a table of no files");
+  tn_table_set *set = tn_alloc(1, sizeof *set);
+  if (!set) return tn_fail_memory(err, "table set", sizeof *set);
+  set->paths = paths;
+  set->count = count;
+  if (options) set->options = *options;
+  tn_status status = declare_schema(set, err);
+  if (status == TN_OK && set->declared.release) set->options.declared = &set->declared;
+  if (status == TN_OK && count > 1) status = survey(set, err);
+  if (status == TN_OK) status = open_errors(set, err);
+  if (status == TN_OK) set->options.bad = &set->bad;
+  if (status == TN_OK) status = open_next(set, err);
+  if (status != TN_OK) {
+    tn_table_set_close(set);
+    return status;
+  }
+  *out = set;
+  return TN_OK;
+}
+
+void tn_table_set_close(tn_table_set *set) {
+  if (!set) return;
+  close_current(set);
+  tn_sink_close(set->errors);
+  tn_schema_clear(&set->declared);
+  tn_schema_clear(&set->schema);
+  tn_free(set);
+}
+
+tn_status tn_table_set_schema(tn_table_set *set, ArrowSchema *out, tn_error *err) {
+  if (set->schema.release) return tn_schema_copy(out, &set->schema, err);
+  return tn_stream_schema(&set->table.stream, out, err);
+}
+
+tn_status tn_table_set_next(tn_table_set *set, ArrowArray *out, tn_error *err) {
+  *out = (ArrowArray){0};
+  while (set->at < set->count) {
+    if (!set->open) TN_TRY(open_next(set, err));
+    tn_status status = tn_stream_next(&set->table.stream, out, err);
+    if (status != TN_END) return status;
+    close_current(set);
+    set->at++;
+  }
+  if (set->errors) {
+    TN_TRY(tn_sink_commit(set->errors, err));
+    tn_sink_close(set->errors);
+    set->errors = NULL;
+  }
+  return TN_END;
+}
+
+int64_t tn_table_set_bytes(const tn_table_set *set) {
+  return set->bytes;
+}
+
+int64_t tn_table_set_bytes_read(const tn_table_set *set) {
+  return set->bytes_before + (set->open ? set->table.source->bytes_read : 0);
+}
+
+tn_table_format tn_table_set_format(const tn_table_set *set) {
+  return set->table.format;
+}
+
+const tn_bad_rows *tn_table_set_bad(const tn_table_set *set) {
+  return &set->bad;
+}
