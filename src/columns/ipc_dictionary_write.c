@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "columns/ipc_dictionary_write.h"
 
-typedef struct sent { /* nodes, sizes of the parts, then their bytes */
-  bool is_there;
-  int64_t rows;
-  size_t node_count, part_count;
-  tn_strbuf bytes;
+#include "columns/equal.h"
+#include "columns/gather.h"
+
+typedef struct sent {
+  ArrowArray array;  /* a copy; released: nothing yet */
   uint64_t replaced; /* how often it has been */
   uint64_t made_of;  /* the same of the dictionaries inside */
 } sent;
@@ -32,45 +32,58 @@ tn_status tn_ipc_dictionary_writer_new(tn_ipc_dictionary_writer **out, const tn_
 
 void tn_ipc_dictionary_writer_free(tn_ipc_dictionary_writer *w) {
   if (!w) return;
-  for (int32_t i = 0; i < w->schema->dictionary_count; i++) tn_strbuf_clear(&w->entries[i].bytes);
+  for (int32_t i = 0; i < w->schema->dictionary_count; i++) tn_array_clear(&w->entries[i].array);
   tn_free(w->entries);
   tn_free(w);
 }
 
-static void append(tn_strbuf *out, const void *bytes, size_t count) {
-  if (count) tn_strbuf_append(out, bytes, count);
-}
-
-static void keep(sent *s, const tn_ipc_parts *p, int64_t rows) {
-  tn_strbuf_reset(&s->bytes);
-  s->rows = rows;
-  s->node_count = p->node_count;
-  s->part_count = p->part_count;
-  append(&s->bytes, p->nodes, p->node_count * sizeof *p->nodes);
-  for (size_t i = 0; i < p->part_count; i++) append(&s->bytes, &p->parts[i].bytes, 8);
-  for (size_t i = 0; i < p->part_count; i++)
-    append(&s->bytes, p->parts[i].data, (size_t)p->parts[i].bytes);
-}
-
-static bool eat(const sent *s, size_t *at, const void *bytes, size_t count) {
-  if (count > s->bytes.length - *at || (count && memcmp(s->bytes.data + *at, bytes, count) != 0))
+static bool same_parts(const tn_ipc_parts *a, const tn_ipc_parts *b) {
+  if (a->node_count != b->node_count || a->part_count != b->part_count ||
+      a->view_count != b->view_count)
     return false;
-  *at += count;
+  for (size_t i = 0; i < a->node_count; i++)
+    if (memcmp(&a->nodes[i], &b->nodes[i], sizeof a->nodes[i]) != 0) return false;
+  for (size_t i = 0; i < a->part_count; i++) {
+    const tn_ipc_part *x = &a->parts[i], *y = &b->parts[i];
+    if (x->bytes != y->bytes || (x->bytes && memcmp(x->data, y->data, (size_t)x->bytes) != 0))
+      return false;
+  }
   return true;
 }
 
-static bool is_same(const sent *s, const tn_ipc_parts *p) {
-  size_t at = 0;
-  if (s->node_count != p->node_count || s->part_count != p->part_count ||
-      !eat(s, &at, p->nodes, p->node_count * sizeof *p->nodes))
-    return false;
-  for (size_t i = 0; i < p->part_count; i++)
-    if (!eat(s, &at, &p->parts[i].bytes, 8)) return false;
-  for (size_t i = 0; i < p->part_count; i++)
-    if (!eat(s, &at, p->parts[i].data, (size_t)p->parts[i].bytes)) return false;
-  return true;
+/* The first `rows` of both as they would be written.  Fast, but equal values may differ here: in
+ * how views are laid out, in what lies under a null. */
+static tn_status same_bytes(const tn_ipc_node *n, const ArrowArray *a, const ArrowArray *b,
+                            int64_t rows, bool *out, tn_error *err) {
+  tn_ipc_parts x = {0}, y = {0};
+  tn_status status = tn_ipc_parts_add(&x, n, a, 0, rows, err);
+  if (status == TN_OK) status = tn_ipc_parts_add(&y, n, b, 0, rows, err);
+  *out = status == TN_OK && same_parts(&x, &y);
+  tn_ipc_parts_clear(&x);
+  tn_ipc_parts_clear(&y);
+  return status;
 }
 
+static ArrowArray head_of(const ArrowArray *a, int64_t rows) {
+  ArrowArray head = *a;
+  head.length = rows;
+  if (rows != a->length && head.null_count != 0) head.null_count = -1;
+  return head;
+}
+
+/* Whether one of the two begins with the other. */
+static tn_status agree(const tn_ipc_node *n, const ArrowArray *a, const ArrowArray *b, bool *out,
+                       tn_error *err) {
+  int64_t rows = a->length < b->length ? a->length : b->length;
+  /* Indices into dictionaries inside are no values: those are compared by what they mean. */
+  if (!n->inner) TN_TRY(same_bytes(n, a, b, rows, out, err));
+  if (*out) return TN_OK;
+  ArrowArray x = head_of(a, rows), y = head_of(b, rows);
+  *out = tn_array_equal(n->field, &x, n->field, &y);
+  return TN_OK;
+}
+
+/* How often the dictionaries inside have been replaced. */
 static uint64_t inner_replaced(const tn_ipc_dictionary_writer *w, const tn_ipc_node *n) {
   uint64_t sum = 0;
   if (!n->inner) return 0;
@@ -79,25 +92,12 @@ static uint64_t inner_replaced(const tn_ipc_dictionary_writer *w, const tn_ipc_n
   return sum;
 }
 
-/* Whether `dictionary` begins with what was sent. */
-static tn_status begins_with(const sent *s, const tn_ipc_node *values, const ArrowArray *dictionary,
-                             bool *out, tn_error *err) {
-  tn_ipc_parts head = {0};
-  *out = false;
-  if (dictionary->length < s->rows) return TN_OK;
-  tn_status status = tn_ipc_parts_add(&head, values, dictionary, 0, s->rows, err);
-  if (status == TN_OK) *out = is_same(s, &head);
-  tn_ipc_parts_clear(&head);
-  return status;
-}
-
-static tn_status keep_all(sent *s, const tn_ipc_node *values, const ArrowArray *dictionary,
-                          tn_error *err) {
-  tn_ipc_parts all = {0};
-  tn_status status = tn_ipc_parts_add(&all, values, dictionary, 0, dictionary->length, err);
-  if (status == TN_OK) keep(s, &all, dictionary->length);
-  tn_ipc_parts_clear(&all);
-  return status == TN_OK ? tn_strbuf_check(&s->bytes, err) : status;
+static tn_status keep(sent *s, const tn_field *field, const ArrowArray *dictionary, tn_error *err) {
+  ArrowArray copy;
+  TN_TRY(tn_array_concat(&copy, field, &dictionary, 1, err));
+  tn_array_clear(&s->array);
+  s->array = copy;
+  return TN_OK;
 }
 
 tn_status tn_ipc_dictionary_writer_next(tn_ipc_dictionary_writer *w, int32_t number,
@@ -106,18 +106,17 @@ tn_status tn_ipc_dictionary_writer_next(tn_ipc_dictionary_writer *w, int32_t num
   sent *s = &w->entries[number];
   const tn_ipc_node *values = w->schema->dictionaries[number].values;
   uint64_t inner = inner_replaced(w, values);
-  bool begins = false;
+  bool is_there = s->array.release, agrees = false;
   *step = (tn_ipc_dictionary_step){.number = number, .count = dictionary->length};
-  if (s->is_there && s->made_of == inner) TN_TRY(begins_with(s, values, dictionary, &begins, err));
-  if (begins && dictionary->length == s->rows) return TN_OK;
+  if (is_there && s->made_of == inner) TN_TRY(agree(values, &s->array, dictionary, &agrees, err));
+  if (agrees && dictionary->length <= s->array.length) return TN_OK;
   step->is_new = true;
-  step->is_delta = begins;
-  step->is_replacement = s->is_there && !begins;
-  step->from = begins ? s->rows : 0;
+  step->is_delta = agrees;
+  step->is_replacement = is_there && !agrees;
+  step->from = agrees ? s->array.length : 0;
   step->count = dictionary->length - step->from;
-  TN_TRY(keep_all(s, values, dictionary, err));
+  TN_TRY(keep(s, values->field, dictionary, err));
   s->replaced += step->is_replacement;
-  s->is_there = true;
   s->made_of = inner;
   return TN_OK;
 }

@@ -1,7 +1,7 @@
 /* ipc_dictionary_write.h - which dictionaries have gone out, and what has to go out next.
  *
- * Batches come with dictionaries of their own; most often it is the same one again.  What was sent
- * is kept as bytes and compared.
+ * Batches come with dictionaries of their own; most often it is the same one again.  A copy of what
+ * was sent is kept, and compared: by bytes, and where these differ by value.
  *
  * Thread: one owner. */
 /* SPDX-License-Identifier: Apache-2.0 */

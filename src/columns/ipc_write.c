@@ -96,6 +96,7 @@ static void merge_metadata(tn_strbuf *out, const char *own, const char *const *m
   int32_t own_pairs = 0, pairs = count;
   int64_t at = 4;
   if (own) memcpy(&own_pairs, own, 4);
+  if (own_pairs == 0 && count == 0) return;
   tn_strbuf_append(out, &pairs, 4);
   for (int32_t i = 0; i < own_pairs; i++) {
     tn_str key = tn_metadata_next(own, &at), value = tn_metadata_next(own, &at);
@@ -106,7 +107,6 @@ static void merge_metadata(tn_strbuf *out, const char *own, const char *const *m
   }
   for (int32_t i = 0; i < 2 * count; i++) add_text(out, tn_str_of(metadata[i]));
   if (!out->failed) memcpy(out->data, &pairs, 4);
-  if (pairs == 0) tn_strbuf_clear(out);
 }
 
 static tn_status write_start(tn_ipc_writer *w, tn_error *err) {
