@@ -302,6 +302,7 @@ static void become_bool(tn_expr_node *node, bool is_null, bool value) {
   node->class = TN_EXPR_BOOL;
   node->is_null = is_null;
   node->boolean = value;
+  node->left = node->right = NULL;
 }
 
 static bool holds(tn_expr_op op, int order) {
@@ -405,6 +406,7 @@ static void fold_arithmetic(tn_expr_node *node) {
   node->kind = TN_EXPR_LITERAL;
   node->class = by_zero || !isfinite(real) ? TN_EXPR_NULL : TN_EXPR_DECIMAL;
   node->is_null = node->class == TN_EXPR_NULL;
+  node->left = node->right = NULL;
   if (node->is_null) return;
   if (is_whole) {
     node->decimal = tn_decimal_of_i64(whole);

@@ -434,7 +434,7 @@ static tn_status parse_unary(parser *p, tn_expr_node **out) {
   int32_t at = p->now.at;
   if (++p->depth > TN_EXPR_DEPTH_MAX)
     return tn_fail(p->err, TN_ERR_LIMIT, "a predicate nested deeper than %d", TN_EXPR_DEPTH_MAX);
-  tn_expr_node *zero, *value;
+  tn_expr_node *zero = NULL, *value;
   TN_TRY(next_token(p));
   TN_TRY(parse_unary(p, &value));
   p->depth--;
@@ -504,7 +504,7 @@ static tn_status parse_list(parser *p, tn_expr_node *left, bool negated, tn_expr
 }
 
 static tn_status parse_between(parser *p, tn_expr_node *value, bool negated, tn_expr_node **out) {
-  tn_expr_node *low, *high, *above, *below;
+  tn_expr_node *low, *high, *above = NULL, *below = NULL;
   TN_TRY(parse_sum(p, &low));
   if (!is_word(p, "and")) return expected(p, "'and' of between");
   TN_TRY(next_token(p));
