@@ -1,0 +1,278 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "columns/scan.h"
+
+#include <stdio.h>
+
+#include "columns/expr_tree.h"
+#include "columns/gather.h"
+
+struct tn_scan {
+  tn_table table;
+  tn_expr *where;    /* over the table's columns; NULL: every row */
+  ArrowSchema input; /* of the table's batches */
+  ArrowSchema schema;
+  tn_arena arena;
+  tn_field *input_fields;
+  int64_t *picked; /* column of the input for each of ours */
+  int64_t left;    /* rows until the limit */
+  tn_scan_report report;
+  tn_error failed; /* sticky */
+};
+
+/* ---- which columns ---- */
+static tn_status no_such_column(const ArrowSchema *schema, const char *name, tn_error *err) {
+  char known[300];
+  size_t used = 0;
+  known[0] = 0;
+  for (int64_t c = 0; c < schema->n_children && used < sizeof known - 70; c++)
+    used += (size_t)snprintf(known + used, sizeof known - used, "%s%.60s", c ? ", " : "",
+                             schema->children[c]->name);
+  return tn_fail(err, TN_ERR_NOT_FOUND, "no column \"%.60s\" among %lld: %s", name,
+                 (long long)schema->n_children, known);
+}
+
+/* Names of what must be read: first the selected ones in their order, then those that only the
+ * predicate wants. */
+typedef struct needed {
+  const char **names;
+  int32_t count, selected;
+} needed;
+
+static tn_status need_columns(tn_scan *scan, const tn_scan_options *o, const ArrowSchema *all,
+                              const tn_expr *where, needed *out, tn_error *err) {
+  int64_t most = all->n_children, used = 0;
+  bool *taken = tn_arena_alloc(&scan->arena, (size_t)most, 1);
+  out->names = tn_arena_alloc(&scan->arena, (size_t)most, sizeof *out->names);
+  if (!taken || !out->names) return tn_fail_memory(err, "a scan", (size_t)most * 9);
+  bool every = !o->no_columns && (!o->select || o->select_count == 0);
+  int64_t selected = every ? most : o->no_columns ? 0 : o->select_count;
+  for (int64_t i = 0; i < selected; i++) {
+    int64_t c = every ? i : tn_schema_find(all, o->select[i]);
+    if (c < 0) return no_such_column(all, o->select[i], err);
+    if (taken[c])
+      return tn_fail(err, TN_ERR_ARGUMENT, "column \"%.60s\" is asked for twice",
+                     all->children[c]->name);
+    taken[c] = true;
+    out->names[out->count++] = all->children[c]->name;
+  }
+  out->selected = out->count;
+  const int64_t *columns = where ? tn_expr_columns(where, &used) : NULL;
+  for (int64_t i = 0; i < used; i++)
+    if (!taken[columns[i]]) out->names[out->count++] = all->children[columns[i]]->name;
+  if (out->count == 0 && most > 0) /* something has to tell how many rows there are */
+    out->names[out->count++] = all->children[0]->name;
+  return TN_OK;
+}
+
+/* A name that two columns share cannot be asked for. */
+static bool names_are_unique(const ArrowSchema *schema) {
+  for (int64_t i = 0; i < schema->n_children; i++)
+    if (tn_schema_find(schema, schema->children[i]->name) != i) return false;
+  return true;
+}
+
+/* ---- opening ---- */
+static tn_status open_table(tn_scan *scan, const char *path, const tn_table_read_options *options,
+                            tn_error *err) {
+  tn_table_close(&scan->table);
+  tn_schema_clear(&scan->input);
+  TN_TRY(tn_table_open(&scan->table, path, options, err));
+  return tn_stream_schema(&scan->table.stream, &scan->input, err);
+}
+
+/* Again, with only the columns needed.  What was inferred once is declared now. */
+static tn_status reopen_narrow(tn_scan *scan, const char *path, const tn_scan_options *o,
+                               const needed *need, tn_error *err) {
+  tn_table_read_options read = o->read;
+  ArrowSchema all = {0};
+  TN_TRY(tn_schema_copy(&all, &scan->input, err));
+  read.columns = need->names;
+  read.column_count = need->count;
+  if (!read.jsonl.schema && !read.jsonl.sample) read.jsonl.schema = &all;
+  tn_status status = open_table(scan, path, &read, err);
+  tn_schema_clear(&all);
+  return status;
+}
+
+static tn_status new_predicate(tn_scan *scan, const tn_scan_options *o, tn_expr **out,
+                               tn_error *err) {
+  *out = NULL;
+  if (!o->where) return TN_OK;
+  return tn_expr_new(out, tn_str_of(o->where), &scan->input, err);
+}
+
+static tn_status choose_output(tn_scan *scan, const needed *need, tn_error *err) {
+  int64_t count = need->selected;
+  scan->picked = tn_arena_alloc(&scan->arena, (size_t)count, sizeof *scan->picked);
+  if (!scan->picked) return tn_fail_memory(err, "a scan", (size_t)count * sizeof *scan->picked);
+  TN_TRY(tn_schema_init(&scan->schema, "+s", "", 0, err));
+  TN_TRY(tn_schema_set_metadata(&scan->schema, scan->input.metadata, err));
+  TN_TRY(tn_schema_add_children(&scan->schema, count, err));
+  for (int64_t i = 0; i < count; i++) {
+    scan->picked[i] = tn_schema_find(&scan->input, need->names[i]);
+    TN_TRY(tn_schema_copy(scan->schema.children[i], scan->input.children[scan->picked[i]], err));
+  }
+  return tn_field_tree(&scan->input_fields, &scan->arena, &scan->input, err);
+}
+
+/* Every column in the table's order, whatever their names. */
+static tn_status choose_all(tn_scan *scan, tn_error *err) {
+  int64_t count = scan->input.n_children;
+  scan->picked = tn_arena_alloc(&scan->arena, (size_t)count, sizeof *scan->picked);
+  if (!scan->picked) return tn_fail_memory(err, "a scan", (size_t)count * sizeof *scan->picked);
+  for (int64_t i = 0; i < count; i++) scan->picked[i] = i;
+  TN_TRY(tn_schema_copy(&scan->schema, &scan->input, err));
+  return tn_field_tree(&scan->input_fields, &scan->arena, &scan->input, err);
+}
+
+static tn_status open_scan(tn_scan *scan, const char *path, const tn_scan_options *o,
+                           tn_error *err) {
+  tn_expr *where = NULL;
+  ArrowSchema all = {0};
+  needed need = {0};
+  TN_TRY(open_table(scan, path, &o->read, err));
+  TN_TRY(tn_schema_copy(&all, &scan->input, err)); /* need.names are views of it */
+  tn_status status = new_predicate(scan, o, &where, err);
+  bool every = !o->no_columns && (!o->select || o->select_count == 0);
+  if (status == TN_OK && !every) status = need_columns(scan, o, &all, where, &need, err);
+  bool narrow = !every && need.count < all.n_children && need.count > 0 &&
+                scan->table.source->size_bytes >= 0 && names_are_unique(&all);
+  if (status == TN_OK && narrow) {
+    tn_expr_free(where);
+    where = NULL;
+    status = reopen_narrow(scan, path, o, &need, err);
+    if (status == TN_OK) status = new_predicate(scan, o, &where, err);
+  }
+  scan->where = where;
+  if (status == TN_OK) status = every ? choose_all(scan, err) : choose_output(scan, &need, err);
+  tn_schema_clear(&all);
+  return status;
+}
+
+tn_status tn_scan_open(tn_scan **out, const char *path, const tn_scan_options *options,
+                       tn_error *err) {
+  static const tn_scan_options defaults;
+  if (!options) options = &defaults;
+  *out = NULL;
+  tn_scan *scan = tn_alloc(1, sizeof *scan);
+  if (!scan) return tn_fail_memory(err, "a scan", sizeof *scan);
+  scan->left = options->has_limit ? options->limit : INT64_MAX;
+  tn_status status = open_scan(scan, path, options, err);
+  if (status != TN_OK) {
+    tn_scan_close(scan);
+    return status;
+  }
+  *out = scan;
+  return TN_OK;
+}
+
+void tn_scan_close(tn_scan *scan) {
+  if (!scan) return;
+  tn_table_close(&scan->table);
+  tn_expr_free(scan->where);
+  tn_schema_clear(&scan->input);
+  tn_schema_clear(&scan->schema);
+  tn_arena_clear(&scan->arena);
+  tn_free(scan);
+}
+
+const ArrowSchema *tn_scan_schema(const tn_scan *scan) {
+  return &scan->schema;
+}
+
+/* ---- batches ---- */
+/* All rows: the columns move over, nothing is copied. */
+static void move_columns(const tn_scan *scan, ArrowArray *batch, ArrowArray *children) {
+  for (int64_t i = 0; i < scan->schema.n_children; i++) {
+    ArrowArray *from = batch->children[scan->picked[i]];
+    children[i] = *from;
+    from->release = NULL;
+  }
+}
+
+static tn_status gather_columns(const tn_scan *scan, const ArrowArray *batch, const int64_t *rows,
+                                int64_t count, ArrowArray *children, tn_error *err) {
+  for (int64_t i = 0; i < scan->schema.n_children; i++) {
+    int64_t c = scan->picked[i];
+    TN_TRY(tn_array_gather(&children[i], &scan->input_fields->children[c], batch->children[c], rows,
+                           count, err));
+  }
+  return TN_OK;
+}
+
+/* The first rows of a batch, when there is no predicate to say which. */
+static tn_status first_rows(tn_scan *scan, int64_t count, const int64_t **rows, tn_error *err) {
+  int64_t *list = tn_arena_alloc(&scan->arena, (size_t)count, sizeof *list);
+  if (!list) return tn_fail_memory(err, "selected rows", (size_t)count * sizeof *list);
+  for (int64_t i = 0; i < count; i++) list[i] = i;
+  *rows = list;
+  return TN_OK;
+}
+
+/* *out stays released when no row of the batch is wanted. */
+static tn_status filter(tn_scan *scan, ArrowArray *batch, ArrowArray *out, tn_error *err) {
+  const int64_t *rows = NULL;
+  int64_t count = batch->length, columns = scan->schema.n_children;
+  scan->report.rows_seen += batch->length;
+  if (scan->where) TN_TRY(tn_expr_select(scan->where, batch, &rows, &count, err));
+  if (count > scan->left) count = scan->left;
+  if (count == 0) return TN_OK;
+  bool all = count == batch->length && batch->offset == 0;
+  if (!all && !rows) TN_TRY(first_rows(scan, count, &rows, err));
+  ArrowArray *children = tn_alloc((size_t)columns, sizeof *children);
+  if (!children) return tn_fail_memory(err, "a batch", (size_t)columns * sizeof *children);
+  tn_status status = TN_OK;
+  if (all)
+    move_columns(scan, batch, children);
+  else
+    status = gather_columns(scan, batch, rows, count, children, err);
+  if (status == TN_OK) status = tn_batch_new(out, children, columns, count, err);
+  for (int64_t i = 0; i < columns; i++) tn_array_clear(&children[i]);
+  tn_free(children);
+  scan->left -= count;
+  scan->report.rows_selected += count;
+  return status;
+}
+
+static tn_status next_batch(tn_scan *scan, ArrowArray *out, tn_error *err) {
+  bool never = scan->where && tn_expr_decided(scan->where) == 0;
+  while (!out->release) {
+    ArrowArray batch = {0};
+    if (scan->left == 0 || never) return TN_END;
+    TN_TRY(tn_stream_next(&scan->table.stream, &batch, err));
+    tn_status status = filter(scan, &batch, out, err);
+    tn_array_clear(&batch);
+    TN_TRY(status);
+  }
+  return TN_OK;
+}
+
+tn_status tn_scan_next(tn_scan *scan, ArrowArray *out, tn_error *err) {
+  memset(out, 0, sizeof *out);
+  tn_status status = scan->failed.status;
+  if (status == TN_OK) status = next_batch(scan, out, &scan->failed);
+  if (status != TN_OK && status != TN_END && err) *err = scan->failed;
+  return status;
+}
+
+void tn_scan_report_now(const tn_scan *scan, tn_scan_report *out) {
+  *out = scan->report;
+  out->bytes_file = scan->table.source->size_bytes;
+  out->bytes_read = scan->table.source->bytes_read;
+}
+
+/* ---- as a stream ---- */
+static tn_status stream_schema(void *reader, ArrowSchema *out, tn_error *err) {
+  return tn_schema_copy(out, &((tn_scan *)reader)->schema, err);
+}
+static tn_status stream_next(void *reader, ArrowArray *out, tn_error *err) {
+  return tn_scan_next(reader, out, err);
+}
+static void stream_free(void *reader) {
+  tn_scan_close(reader);
+}
+
+tn_status tn_scan_stream(ArrowArrayStream *out, tn_scan *scan, tn_error *err) {
+  static const tn_reader_ops ops = {stream_schema, stream_next, stream_free};
+  return tn_stream_new(out, &ops, scan, err);
+}

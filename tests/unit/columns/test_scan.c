@@ -1,0 +1,165 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "columns_test.h"
+
+#include <unistd.h>
+
+#include "columns/scan.h"
+#include "columns/value.h"
+
+static char folder[] = "/tmp/tenon-scan-XXXXXX";
+static char csv_path[64], jsonl_path[64], parquet_path[64], arrow_path[64];
+
+static void write_text(const char *path, const char *text) {
+  OK(tn_file_write_atomic(path, tn_str_of(text), &problem));
+}
+
+static tn_status convert(const char *from, const char *to, tn_error *err) {
+  tn_table in;
+  ArrowSchema schema = {0};
+  tn_table_writer *out = NULL;
+  TN_TRY(tn_table_open(&in, from, NULL, err));
+  tn_status status = tn_stream_schema(&in.stream, &schema, err);
+  if (status == TN_OK) status = tn_table_writer_new(&out, to, &schema, NULL, err);
+  while (status == TN_OK) {
+    ArrowArray batch;
+    status = tn_stream_next(&in.stream, &batch, err);
+    if (status == TN_OK) status = tn_table_writer_batch(out, &batch, err);
+    tn_array_clear(&batch);
+  }
+  if (status == TN_END) status = tn_table_writer_finish(out, err);
+  tn_table_writer_free(out);
+  tn_schema_clear(&schema);
+  tn_table_close(&in);
+  return status;
+}
+
+static int set_up(void **state) {
+  assert_non_null(mkdtemp(folder));
+  snprintf(csv_path, sizeof csv_path, "%s/t.csv", folder);
+  snprintf(jsonl_path, sizeof jsonl_path, "%s/t.jsonl", folder);
+  snprintf(parquet_path, sizeof parquet_path, "%s/t.parquet", folder);
+  snprintf(arrow_path, sizeof arrow_path, "%s/t.arrow", folder);
+  tn_strbuf text = {0};
+  tn_strbuf_add(&text, "id,name,price\n");
+  for (int i = 0; i < 1000; i++)
+    tn_strbuf_addf(&text, "%d,n%d,%s\n", i, i % 7, i % 10 ? "1.5" : "");
+  write_text(csv_path, text.data);
+  tn_strbuf_clear(&text);
+  OK(convert(csv_path, jsonl_path, &problem));
+  OK(convert(csv_path, parquet_path, &problem));
+  OK(convert(csv_path, arrow_path, &problem));
+  return 0;
+}
+
+static int tear_down(void **state) {
+  OK(tn_dir_remove(folder, &problem));
+  return 0;
+}
+
+typedef struct answer {
+  tn_strbuf text; /* JSON lines of the rows */
+  tn_scan_report report;
+  tn_status status;
+  tn_error err;
+} answer;
+
+static tn_status read_all(tn_scan *scan, answer *a, tn_error *err) {
+  tn_arena arena = {0};
+  tn_field *root = NULL;
+  tn_status status = tn_field_tree(&root, &arena, tn_scan_schema(scan), err);
+  while (status == TN_OK) {
+    ArrowArray batch;
+    status = tn_scan_next(scan, &batch, err);
+    if (status != TN_OK) break;
+    assert_true(batch.length > 0);
+    for (int64_t row = 0; row < batch.length; row++) {
+      for (int64_t c = 0; c < batch.n_children; c++) {
+        tn_strbuf_add_char(&a->text, c ? ',' : ' ');
+        tn_value_text(&root->children[c], batch.children[c], row, &a->text);
+      }
+    }
+    tn_array_clear(&batch);
+  }
+  tn_arena_clear(&arena);
+  tn_scan_report_now(scan, &a->report);
+  return status == TN_END ? tn_strbuf_check(&a->text, err) : status;
+}
+
+static answer scan(const char *path, const tn_scan_options *options) {
+  answer a = {0};
+  tn_scan *s;
+  a.status = tn_scan_open(&s, path, options, &a.err);
+  if (a.status != TN_OK) return a;
+  a.status = read_all(s, &a, &a.err);
+  tn_scan_close(s);
+  return a;
+}
+
+static void gives(const tn_scan_options *options, const char *text, int64_t rows) {
+  const char *const paths[] = {csv_path, jsonl_path, parquet_path, arrow_path};
+  for (int i = 0; i < 4; i++) {
+    answer a = scan(paths[i], options);
+    if (a.status != TN_OK) print_error("%s: %s\n", paths[i], a.err.text);
+    assert_int_equal(a.status, TN_OK);
+    if (text) assert_string_equal(a.text.data ? a.text.data : "", text);
+    assert_int_equal(a.report.rows_selected, rows);
+    tn_strbuf_clear(&a.text);
+  }
+}
+
+static void every_format_gives_the_same_rows(void **state) {
+  const char *const select[] = {"price", "id"};
+  gives(&(tn_scan_options){.where = "id between 8 and 11"}, " 8,n1,1.5 9,n2,1.5 10,n3, 11,n4,1.5",
+        4);
+  gives(&(tn_scan_options){.where = "name = 'n3' and price is null and id < 200",
+                           .select = select,
+                           .select_count = 2},
+        " ,10 ,80 ,150", 3);
+  gives(&(tn_scan_options){.select = select, .select_count = 2, .has_limit = true, .limit = 3},
+        " ,0 1.5,1 1.5,2", 3);
+  gives(&(tn_scan_options){.where = "id >= 997", .has_limit = true, .limit = 2},
+        " 997,n3,1.5 998,n4,1.5", 2);
+  gives(&(tn_scan_options){.where = "id < 0"}, "", 0);
+  gives(&(tn_scan_options){.where = "1 = 2"}, "", 0);
+  gives(&(tn_scan_options){.has_limit = true}, "", 0);
+  gives(&(tn_scan_options){0}, NULL, 1000);
+  gives(&(tn_scan_options){.no_columns = true}, "", 1000);
+  gives(&(tn_scan_options){.no_columns = true, .where = "name in ('n1', 'n2')"}, "", 286);
+}
+
+static void mistakes_are_named(void **state) {
+  answer a = scan(csv_path, &(tn_scan_options){.where = "pricee > 1"});
+  assert_int_equal(a.status, TN_ERR_ARGUMENT);
+  CONTAINS(a.err.text, "did you mean \"price\"?");
+  const char *const twice[] = {"id", "id"}, *const wrong[] = {"idd"};
+  a = scan(csv_path, &(tn_scan_options){.select = twice, .select_count = 2});
+  CONTAINS(a.err.text, "asked for twice");
+  a = scan(csv_path, &(tn_scan_options){.select = wrong, .select_count = 1});
+  CONTAINS(a.err.text, "no column \"idd\" among 3: id, name, price");
+}
+
+static tn_status scan_again(void *context, tn_error *err) {
+  const char *const select[] = {"name"};
+  tn_scan *s;
+  answer a = {0};
+  TN_TRY(tn_scan_open(
+      &s, context,
+      &(tn_scan_options){.where = "id < 5", .select = select, .select_count = 1, .read.threads = 1},
+      err));
+  tn_status status = read_all(s, &a, err);
+  tn_scan_close(s);
+  tn_strbuf_clear(&a.text);
+  return status;
+}
+
+static void every_allocation_may_fail(void **state) {
+  assert_true(fail_each_allocation(scan_again, parquet_path) > 20);
+  assert_true(fail_each_allocation(scan_again, jsonl_path) > 20);
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {cmocka_unit_test(every_format_gives_the_same_rows),
+                                     cmocka_unit_test(mistakes_are_named),
+                                     cmocka_unit_test(every_allocation_may_fail)};
+  return cmocka_run_group_tests(tests, set_up, tear_down);
+}
