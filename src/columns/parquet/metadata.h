@@ -178,6 +178,7 @@ typedef struct tn_parquet_chunk_meta {
   bool elsewhere;     /* in another file, or encrypted and not opened: no data here */
   bool has_meta;      /* parsing: the metadata below was there in plain */
   uint8_t encryption; /* TN_PARQUET_PLAINTEXT ... */
+  bool plain_meta;    /* writing: with encrypted_meta, a plain form without statistics too */
   tn_str key_metadata, encrypted_meta;
   int64_t file_offset; /* deprecated */
   int64_t values, uncompressed_bytes, compressed_bytes;
@@ -241,6 +242,9 @@ typedef struct tn_parquet_footer {
   tn_str signing_key_metadata;
   size_t parsed_bytes; /* the footer's own; a signature may follow */
 } tn_parquet_footer;
+
+/* What a row group is counted as in encryption. */
+int64_t tn_parquet_group_ordinal(const tn_parquet_footer *footer, int64_t group);
 
 typedef struct tn_parquet_file_crypto { /* what stands before an encrypted footer */
   tn_parquet_algorithm algorithm;

@@ -78,7 +78,17 @@ static void write_geo(tn_thrift_writer *w, const tn_parquet_geo *g) {
   tn_thrift_write_end(w);
 }
 
-static void write_chunk_meta(tn_thrift_writer *w, const tn_parquet_chunk_meta *c) {
+/* What tells something about the values. */
+static void write_chunk_statistics(tn_thrift_writer *w, const tn_parquet_chunk_meta *c) {
+  tn_parquet_range_write(w, 12, &c->range);
+  write_encoding_stats(w, c);
+  if (c->bloom_offset > 0) tn_thrift_write_i64(w, 14, c->bloom_offset);
+  if (c->bloom_bytes > 0) tn_thrift_write_i32(w, 15, c->bloom_bytes);
+  if (c->sizes) write_sizes(w, c->sizes);
+  if (c->geo) write_geo(w, c->geo);
+}
+
+static void write_chunk_meta(tn_thrift_writer *w, const tn_parquet_chunk_meta *c, bool statistics) {
   tn_thrift_write_begin(w);
   tn_thrift_write_i32(w, 1, c->physical);
   tn_thrift_write_list(w, 2, TN_THRIFT_I32, (uint32_t)__builtin_popcount(c->encodings));
@@ -90,21 +100,16 @@ static void write_chunk_meta(tn_thrift_writer *w, const tn_parquet_chunk_meta *c
   tn_thrift_write_i64(w, 5, c->values);
   tn_thrift_write_i64(w, 6, c->uncompressed_bytes);
   tn_thrift_write_i64(w, 7, c->compressed_bytes);
-  write_pairs(w, 8, c->pairs, c->pair_count);
+  if (statistics) write_pairs(w, 8, c->pairs, c->pair_count);
   tn_thrift_write_i64(w, 9, c->data_offset);
   if (c->dictionary_offset >= 0) tn_thrift_write_i64(w, 11, c->dictionary_offset);
-  tn_parquet_range_write(w, 12, &c->range);
-  write_encoding_stats(w, c);
-  if (c->bloom_offset > 0) tn_thrift_write_i64(w, 14, c->bloom_offset);
-  if (c->bloom_bytes > 0) tn_thrift_write_i32(w, 15, c->bloom_bytes);
-  if (c->sizes) write_sizes(w, c->sizes);
-  if (c->geo) write_geo(w, c->geo);
+  if (statistics) write_chunk_statistics(w, c);
   tn_thrift_write_end(w);
 }
 
 void tn_parquet_chunk_meta_write(const tn_parquet_chunk_meta *chunk, tn_strbuf *out) {
   tn_thrift_writer writer = {.out = out};
-  write_chunk_meta(&writer, chunk);
+  write_chunk_meta(&writer, chunk, true);
 }
 
 static void write_chunk_crypto(tn_thrift_writer *w, const tn_parquet_chunk_meta *c) {
@@ -125,12 +130,12 @@ static void write_chunk_crypto(tn_thrift_writer *w, const tn_parquet_chunk_meta 
 }
 
 static void write_chunk(tn_thrift_writer *w, const tn_parquet_chunk_meta *c) {
-  bool plain = c->encryption != TN_PARQUET_COLUMN_KEY || !c->encrypted_meta.data;
+  bool whole = !c->encrypted_meta.data;
   tn_thrift_write_begin(w);
   tn_thrift_write_i64(w, 2, c->file_offset); /* 0 when the footer alone has the metadata */
-  if (plain) {
+  if (whole || c->plain_meta) {
     tn_thrift_write_struct(w, 3);
-    write_chunk_meta(w, c);
+    write_chunk_meta(w, c, whole);
   }
   if (c->offset_index_offset > 0) {
     tn_thrift_write_i64(w, 4, c->offset_index_offset);

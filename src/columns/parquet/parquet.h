@@ -33,6 +33,41 @@ typedef enum tn_parquet_codec {
 #undef X
 } tn_parquet_codec;
 
+/* ---- keys of modular encryption: 16, 24 or 32 bytes each --------------------------------------
+ */
+
+typedef struct tn_parquet_column_key {
+  const char *column; /* dotted path of a leaf, or of a field above it */
+  tn_str key;         /* writing: length 0 means the footer's key */
+  tn_str metadata;    /* writing: stored with the column, so that a reader may find the key */
+} tn_parquet_column_key;
+
+/* For reading; needed only while a file is opened.  A column without its key cannot be read, the
+ * others can. */
+typedef struct tn_parquet_keys {
+  tn_str footer;
+  const tn_parquet_column_key *columns;
+  int32_t column_count;
+  /* Asked where none of the keys above fits; `column` NULL: for the footer's.  TN_END: not known.
+   */
+  tn_status (*find)(void *context, const char *column, tn_str metadata, uint8_t key[32],
+                    size_t *key_bytes, tn_error *err);
+  void *context;
+  tn_str aad_prefix; /* where the file was written with one; must equal the one in the file */
+} tn_parquet_keys;
+
+/* For writing. */
+typedef struct tn_parquet_encryption {
+  tn_str footer_key; /* encrypts the footer and every column that is not named below */
+  tn_str footer_key_metadata;
+  const tn_parquet_column_key *columns; /* none: every column is encrypted with the footer's key */
+  int32_t column_count;                 /* some: the others stay plain */
+  bool plain_footer;    /* signed instead of encrypted; other readers may use the plain columns */
+  bool ctr_pages;       /* AES_GCM_CTR_V1: pages without a tag, faster on old machines */
+  tn_str aad_prefix;    /* names the file or table that it belongs to */
+  bool hide_aad_prefix; /* not stored: readers must know it */
+} tn_parquet_encryption;
+
 typedef struct tn_parquet_write_options { /* zero: the default, but codec 0 is "uncompressed" */
   tn_parquet_codec codec;
   int32_t level;            /* zstd: default 1 */
