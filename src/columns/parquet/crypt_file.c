@@ -465,7 +465,8 @@ tn_status tn_parquet_crypt_footer(tn_parquet_crypt *crypt, tn_parquet_footer *fo
   tn_parquet_cipher cipher = {0};
   tn_strbuf text = {0};
   for (int64_t g = 0; g < footer->group_count; g++) {
-    footer->groups[g].has_ordinal = g <= TN_PARQUET_ORDINAL_MAX; /* else nothing is encrypted there */
+    footer->groups[g].has_ordinal =
+        g <= TN_PARQUET_ORDINAL_MAX; /* else nothing is encrypted there */
     footer->groups[g].ordinal = (int16_t)g;
     for (int64_t c = 0; c < footer->groups[g].chunk_count; c++) {
       TN_TRY(seal_chunk(crypt, &footer->groups[g].chunks[c], g, c, arena, err));

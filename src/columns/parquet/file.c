@@ -12,15 +12,13 @@ enum { FOOTER_BYTES_MAX = 256 << 20, ARENA_BYTES_MIN = 16 << 20, ARENA_GROWTH_MA
 
 static tn_status check_magic(const tn_source *source, const char *bytes, const char *place,
                              tn_error *err) {
-  if (memcmp(bytes, "PAR1", 4) == 0) return TN_OK;
-  if (memcmp(bytes, "PARE", 4) == 0) {
-    return tn_fail(err, TN_ERR_UNSUPPORTED, "%s: the footer is encrypted", source->name);
-  }
+  if (memcmp(bytes, "PAR1", 4) == 0 || memcmp(bytes, "PARE", 4) == 0) return TN_OK;
   return tn_fail(err, TN_ERR_DATA, "%s: not a Parquet file: it does not %s with \"PAR1\"",
                  source->name, place);
 }
 
-static tn_status find_footer(tn_source *source, int64_t *at, size_t *bytes, tn_error *err) {
+static tn_status find_footer(tn_source *source, int64_t *at, size_t *bytes, bool *encrypted,
+                             tn_error *err) {
   char head[4], tail[8];
   if (source->size_bytes < 0) {
     return tn_fail(err, TN_ERR_UNSUPPORTED,
@@ -43,6 +41,7 @@ static tn_status find_footer(tn_source *source, int64_t *at, size_t *bytes, tn_e
     return tn_fail(err, TN_ERR_LIMIT, "%s: a footer of %lld bytes, limit %d", source->name,
                    (long long)length, FOOTER_BYTES_MAX);
   }
+  *encrypted = memcmp(tail + 4, "PARE", 4) == 0;
   *bytes = (size_t)length;
   *at = source->size_bytes - 8 - length;
   return TN_OK;
@@ -69,33 +68,65 @@ static tn_status check_groups(tn_parquet_file *file, tn_error *err) {
                  (long long)footer->rows, (long long)rows);
 }
 
-static tn_status read_footer(tn_parquet_file *file, tn_error *err) {
+/* Parses the footer, behind its encryption if it has one. */
+static tn_status parse_footer(tn_parquet_file *file, const uint8_t *data, size_t bytes,
+                              bool encrypted, const tn_parquet_keys *keys, tn_error *err) {
+  tn_buffer *plain = NULL;
+  if (!encrypted) {
+    TN_TRY(tn_parquet_footer_parse(&file->footer, &file->arena, data, bytes, file->data_end, err));
+    if (!file->footer.encrypted) return TN_OK;
+    return tn_parquet_crypt_open_plain(&file->crypt, &file->footer, data, bytes, keys, err);
+  }
+  TN_TRY(
+      tn_parquet_crypt_open_footer(&file->crypt, data, bytes, file->data_end, keys, &plain, err));
+  tn_buffer_drop(file->footer_bytes);
+  file->footer_bytes = plain;
+  return tn_parquet_footer_parse(&file->footer, &file->arena, plain->data, plain->bytes, 0, err);
+}
+
+static tn_status open_columns(tn_parquet_file *file, const tn_parquet_keys *keys, tn_error *err) {
+  if (!file->crypt) return TN_OK;
+  size_t count = (size_t)file->leaf_count;
+  const char **names = tn_arena_alloc(&file->arena, count, sizeof *names);
+  if (!names) return tn_fail_memory(err, "the columns' names", count * sizeof *names);
+  for (size_t i = 0; i < count; i++) names[i] = file->leaves[i].name;
+  return tn_parquet_crypt_open_columns(file->crypt, &file->footer, &file->arena, names,
+                                       file->leaf_count, keys, err);
+}
+
+static tn_status read_footer(tn_parquet_file *file, const tn_parquet_keys *keys, tn_error *err) {
   const uint8_t *data;
   size_t bytes = 0;
-  TN_TRY(find_footer(file->source, &file->data_end, &bytes, err));
+  bool encrypted = false;
+  TN_TRY(find_footer(file->source, &file->data_end, &bytes, &encrypted, err));
   TN_TRY(
       file->source->view_at(file->source, file->data_end, bytes, &file->footer_bytes, &data, err));
   /* Real metadata grows about fivefold as structs. */
   file->arena.limit_bytes = ARENA_BYTES_MIN + bytes * ARENA_GROWTH_MAX;
-  tn_status status =
-      tn_parquet_footer_parse(&file->footer, &file->arena, data, bytes, file->data_end, err);
+  tn_status status = parse_footer(file, data, bytes, encrypted, keys, err);
   if (status == TN_OK) {
     status = tn_parquet_leaves(&file->footer, &file->arena, &file->leaves, &file->leaf_count, err);
   }
   if (status == TN_OK) status = check_groups(file, err);
+  if (status == TN_OK) status = open_columns(file, keys, err);
   if (status == TN_OK) return TN_OK;
   return tn_error_context(err, status, "%s: footer at byte %lld", file->source->name,
                           (long long)file->data_end);
 }
 
 tn_status tn_parquet_open(tn_parquet_file **out, tn_source *source, tn_error *err) {
+  return tn_parquet_open_keys(out, source, NULL, err);
+}
+
+tn_status tn_parquet_open_keys(tn_parquet_file **out, tn_source *source,
+                               const tn_parquet_keys *keys, tn_error *err) {
   tn_parquet_file *file = tn_alloc(1, sizeof *file);
   if (!file) {
     tn_source_close(source);
     return tn_fail_memory(err, "a Parquet file", sizeof *file);
   }
   file->source = source;
-  tn_status status = read_footer(file, err);
+  tn_status status = read_footer(file, keys, err);
   if (status != TN_OK) {
     tn_parquet_close(file);
     return status;
@@ -106,6 +137,7 @@ tn_status tn_parquet_open(tn_parquet_file **out, tn_source *source, tn_error *er
 
 void tn_parquet_close(tn_parquet_file *file) {
   if (!file) return;
+  tn_parquet_crypt_free(file->crypt);
   tn_buffer_drop(file->footer_bytes);
   tn_arena_clear(&file->arena);
   tn_source_close(file->source);

@@ -2,6 +2,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #ifndef TN_COLUMNS_PARQUET_FILE_H
 #define TN_COLUMNS_PARQUET_FILE_H
+#include "columns/parquet/crypt.h"
 #include "columns/parquet/parquet.h"
 #include "columns/parquet/schema.h"
 
@@ -9,6 +10,7 @@ struct tn_parquet_file {
   tn_source *source;
   tn_arena arena; /* what the footer became */
   tn_parquet_footer footer;
+  tn_parquet_crypt *crypt; /* NULL: nothing is encrypted */
   tn_buffer *footer_bytes; /* statistics are views of it */
   tn_parquet_leaf *leaves; /* one a column chunk of a row group */
   int64_t leaf_count;

@@ -23,6 +23,8 @@ void tn_parquet_pages_start(tn_parquet_pages *p, int64_t at, int64_t end) {
 void tn_parquet_pages_clear(tn_parquet_pages *p) {
   drop_window(p);
   tn_parquet_bytes_clear(&p->scratch);
+  tn_parquet_bytes_clear(&p->plain);
+  tn_parquet_cipher_clear(&p->cipher);
 }
 
 /* Makes the file's bytes [p->at, p->at + bytes) visible, or as many as the chunk has. */
@@ -112,9 +114,25 @@ static tn_status load_v2(tn_parquet_pages *p, const uint8_t *body, tn_parquet_pa
                  page->value_bytes);
 }
 
+/* The page's body behind its encryption; from here on the header tells its plain size. */
+static tn_status decrypt_body(tn_parquet_pages *p, const uint8_t **body, tn_parquet_page_header *h,
+                              tn_error *err) {
+  size_t used, count = (size_t)h->compressed_bytes;
+  bool dictionary = h->type == TN_PARQUET_PAGE_DICTIONARY;
+  int module = dictionary ? TN_PARQUET_MODULE_DICTIONARY_PAGE : TN_PARQUET_MODULE_DATA_PAGE;
+  TN_TRY(tn_parquet_decrypt(&p->cipher, module, p->ordinal, *body, count, &p->plain, &used, err));
+  if (used != count) {
+    return tn_fail(err, TN_ERR_DATA, "an encrypted page of %zu bytes, its header says %zu", used,
+                   count);
+  }
+  *body = p->plain.data;
+  h->compressed_bytes = (int32_t)p->plain.length;
+  return TN_OK;
+}
+
 static tn_status load(tn_parquet_pages *p, const uint8_t *body, tn_parquet_page *page,
                       tn_error *err) {
-  const tn_parquet_page_header *h = &page->header;
+  tn_parquet_page_header *h = &page->header;
   if (h->has_crc && !p->skip_crc) {
     uint32_t crc = libdeflate_crc32(0, body, (size_t)h->compressed_bytes);
     if (crc != h->crc) {
@@ -122,17 +140,34 @@ static tn_status load(tn_parquet_pages *p, const uint8_t *body, tn_parquet_page 
                      h->crc);
     }
   }
+  if (p->cipher.crypt) {
+    TN_TRY(decrypt_body(p, &body, h, err));
+    p->ordinal++;
+  }
   if (h->type == TN_PARQUET_PAGE_DATA_V2) return load_v2(p, body, page, err);
   page->value_bytes = (size_t)h->uncompressed_bytes;
   TN_TRY(decompress(p, body, (size_t)h->compressed_bytes, page->value_bytes, &page->values, err));
   return h->type == TN_PARQUET_PAGE_DATA && p->optional ? split_v1(page, err) : TN_OK;
 }
 
+static tn_status read_header(tn_parquet_pages *p, tn_parquet_page_header *out, size_t *used,
+                             tn_error *err) {
+  const uint8_t *data;
+  size_t got, plain_used;
+  TN_TRY(look(p, HEADER_BYTES_MAX, &data, &got, err));
+  if (!p->cipher.crypt) return tn_parquet_page_header_parse(out, data, got, p->at, used, err);
+  int module = p->ordinal < 0 ? TN_PARQUET_MODULE_DICTIONARY_HEADER : TN_PARQUET_MODULE_DATA_HEADER;
+  TN_TRY(tn_parquet_decrypt(&p->cipher, module, p->ordinal, data, got, &p->plain, used, err));
+  TN_TRY(tn_parquet_page_header_parse(out, p->plain.data, p->plain.length, 0, &plain_used, err));
+  if ((out->type == TN_PARQUET_PAGE_DICTIONARY) == (p->ordinal < 0)) return TN_OK;
+  return tn_fail(err, TN_ERR_DATA, "a page of type %d where a %s page is due", out->type,
+                 p->ordinal < 0 ? "dictionary" : "data");
+}
+
 static tn_status next_page(tn_parquet_pages *p, tn_parquet_page *out, tn_error *err) {
   const uint8_t *data;
   size_t got, used;
-  TN_TRY(look(p, HEADER_BYTES_MAX, &data, &got, err));
-  TN_TRY(tn_parquet_page_header_parse(&out->header, data, got, p->at, &used, err));
+  TN_TRY(read_header(p, &out->header, &used, err));
   p->at += (int64_t)used;
   TN_TRY(check_sizes(p, &out->header, err));
   TN_TRY(look(p, out->header.compressed_bytes, &data, &got, err));

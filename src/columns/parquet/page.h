@@ -10,6 +10,7 @@
 #ifndef TN_COLUMNS_PARQUET_PAGE_H
 #define TN_COLUMNS_PARQUET_PAGE_H
 #include "columns/parquet/codec.h"
+#include "columns/parquet/crypt.h"
 #include "columns/parquet/metadata.h"
 
 typedef struct tn_parquet_page {
@@ -33,6 +34,10 @@ typedef struct tn_parquet_pages { /* all zero is valid for clear */
   const uint8_t *window_data;
   int64_t window_at, window_end;
   tn_parquet_bytes scratch;
+  /* An encrypted chunk: its cipher, and which data page comes next; -1: the dictionary first. */
+  tn_parquet_cipher cipher;
+  int64_t ordinal;
+  tn_parquet_bytes plain;
 } tn_parquet_pages;
 
 /* Starts over with the bytes [at, end) of the file; the other fields stay as the caller set them.

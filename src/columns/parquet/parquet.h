@@ -92,14 +92,19 @@ void tn_parquet_writer_free(tn_parquet_writer *w);
 typedef struct tn_parquet_read_options { /* zero: the default */
   const char *const *columns;            /* projection in this order; NULL: all */
   int32_t column_count;
-  int64_t batch_rows;     /* at most; default 65,536 */
-  int64_t page_bytes_max; /* an uncompressed page beyond this is TN_ERR_LIMIT; default 1 GiB */
-  bool skip_crc;          /* default: verify */
+  int64_t batch_rows;          /* at most; default 65,536 */
+  int64_t page_bytes_max;      /* an uncompressed page beyond this is TN_ERR_LIMIT; default 1 GiB */
+  bool skip_crc;               /* default: verify */
+  const tn_parquet_keys *keys; /* tn_parquet_read alone: of an encrypted file */
 } tn_parquet_read_options;
 
 typedef struct tn_parquet_file tn_parquet_file;
 /* Takes over `source`, reads and checks the footer. */
 TN_NODISCARD tn_status tn_parquet_open(tn_parquet_file **out, tn_source *source, tn_error *err);
+/* The same for an encrypted file.  TN_ERR_NOT_FOUND: a key is missing; TN_ERR_CHECKSUM: it does not
+ * fit. */
+TN_NODISCARD tn_status tn_parquet_open_keys(tn_parquet_file **out, tn_source *source,
+                                            const tn_parquet_keys *keys, tn_error *err);
 void tn_parquet_close(tn_parquet_file *file);
 int64_t tn_parquet_rows(const tn_parquet_file *file);
 int64_t tn_parquet_row_groups(const tn_parquet_file *file);

@@ -125,13 +125,24 @@ static tn_status chunk_span(const tn_parquet_file *file, const tn_parquet_chunk_
   return TN_OK;
 }
 
+static tn_status start_cipher(parquet_scan *scan, const tn_parquet_chunk_meta *chunk,
+                              tn_parquet_column_reader *column, tn_error *err) {
+  tn_parquet_pages *pages = &column->pages;
+  tn_parquet_cipher_clear(&pages->cipher);
+  if (chunk->encryption == TN_PARQUET_PLAINTEXT) return TN_OK;
+  bool dictionary = chunk->dictionary_offset > 0 && chunk->dictionary_offset < chunk->data_offset;
+  pages->ordinal = dictionary ? -1 : 0;
+  int64_t group = tn_parquet_group_ordinal(&scan->file->footer, scan->group);
+  return tn_parquet_cipher_start(&pages->cipher, scan->file->crypt, group,
+                                 column->leaf - scan->file->leaves, err);
+}
+
 static tn_status start_column(parquet_scan *scan, const tn_parquet_group_meta *group,
                               tn_parquet_column_reader *column, tn_error *err) {
   const tn_parquet_chunk_meta *chunk = &group->chunks[column->leaf - scan->file->leaves];
   int64_t at = 0, end = 0;
-  if (chunk->elsewhere) {
-    return tn_fail(err, TN_ERR_UNSUPPORTED, "its data are encrypted or in another file");
-  }
+  TN_TRY(start_cipher(scan, chunk, column, err));
+  if (chunk->elsewhere) return tn_fail(err, TN_ERR_UNSUPPORTED, "its data are in another file");
   if (chunk->physical != column->leaf->element->physical) {
     return tn_fail(err, TN_ERR_DATA, "the column chunk is of type number %d, the schema says %s",
                    chunk->physical, tn_parquet_physical_name(column->leaf->element->physical));
@@ -229,7 +240,7 @@ tn_status tn_parquet_read(ArrowArrayStream *out, tn_source *source,
                           const tn_parquet_read_options *options, tn_error *err) {
   tn_parquet_file *file;
   parquet_scan *scan;
-  TN_TRY(tn_parquet_open(&file, source, err));
+  TN_TRY(tn_parquet_open_keys(&file, source, options ? options->keys : NULL, err));
   tn_status status = open_scan(file, options, &scan, err);
   if (status != TN_OK) {
     tn_parquet_close(file);
