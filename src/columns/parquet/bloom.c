@@ -211,6 +211,47 @@ static tn_status read_plain(tn_parquet_bloom *out, tn_parquet_file *file,
   return TN_OK;
 }
 
+/* Header and bits are modules one behind the other. */
+static tn_status open_modules(tn_parquet_bloom *out, tn_parquet_cipher *cipher, const uint8_t *data,
+                              size_t room, tn_parquet_bytes *plain, tn_error *err) {
+  size_t head_used = 0, used = 0, parsed;
+  int64_t bytes = 0;
+  TN_TRY(tn_parquet_decrypt(cipher, TN_PARQUET_MODULE_BLOOM_HEADER, 0, data, room, plain,
+                            &head_used, err));
+  TN_TRY(tn_parquet_bloom_header_parse(plain->data, plain->length, 0, &bytes, &parsed, err));
+  TN_TRY(tn_parquet_decrypt(cipher, TN_PARQUET_MODULE_BLOOM_BITS, 0, data + head_used,
+                            room - head_used, plain, &used, err));
+  if ((int64_t)plain->length != bytes) {
+    return tn_fail(err, TN_ERR_DATA, "%zu bytes, its header says %lld", plain->length,
+                   (long long)bytes);
+  }
+  TN_TRY(tn_parquet_bloom_init(out, bytes, err));
+  memcpy(out->own, plain->data, plain->length);
+  return TN_OK;
+}
+
+static tn_status read_encrypted(tn_parquet_bloom *out, tn_parquet_file *file, int64_t group,
+                                int64_t column, tn_error *err) {
+  const tn_parquet_chunk_meta *chunk = &file->footer.groups[group].chunks[column];
+  int64_t most = TN_PARQUET_BLOOM_BYTES_MAX + HEADER_BYTES_MAX + 2 * TN_PARQUET_MODULE_EXTRA;
+  int64_t room = file->data_end - chunk->bloom_offset;
+  if (room > most) room = most;
+  if (chunk->bloom_bytes > 0 && chunk->bloom_bytes < room) room = chunk->bloom_bytes;
+  const uint8_t *data;
+  tn_buffer *buffer = NULL;
+  tn_parquet_cipher cipher = {0};
+  tn_parquet_bytes plain = {0};
+  TN_TRY(tn_parquet_cipher_start(&cipher, file->crypt,
+                                 tn_parquet_group_ordinal(&file->footer, group), column, err));
+  tn_status status =
+      file->source->view_at(file->source, chunk->bloom_offset, (size_t)room, &buffer, &data, err);
+  if (status == TN_OK) status = open_modules(out, &cipher, data, (size_t)room, &plain, err);
+  tn_buffer_drop(buffer);
+  tn_parquet_bytes_clear(&plain);
+  tn_parquet_cipher_clear(&cipher);
+  return status;
+}
+
 tn_status tn_parquet_bloom_read(tn_parquet_bloom *out, tn_parquet_file *file, int64_t group,
                                 int64_t column, tn_error *err) {
   const tn_parquet_chunk_meta *chunk = &file->footer.groups[group].chunks[column];
@@ -220,6 +261,8 @@ tn_status tn_parquet_bloom_read(tn_parquet_bloom *out, tn_parquet_file *file, in
   if (chunk->bloom_offset < 4 || chunk->bloom_offset >= file->data_end) {
     status = tn_fail(err, TN_ERR_DATA, "it begins at byte %lld, the data end at byte %lld",
                      (long long)chunk->bloom_offset, (long long)file->data_end);
+  } else if (chunk->encryption != TN_PARQUET_PLAINTEXT) {
+    status = read_encrypted(out, file, group, column, err);
   } else {
     status = read_plain(out, file, chunk, err);
   }

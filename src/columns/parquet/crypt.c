@@ -66,6 +66,10 @@ static void put_ordinal(uint8_t *suffix, size_t *at, int64_t ordinal) {
   suffix[(*at)++] = (uint8_t)(ordinal >> 8);
 }
 
+static bool counts_pages(int module) {
+  return module == TN_PARQUET_MODULE_DATA_PAGE || module == TN_PARQUET_MODULE_DATA_HEADER;
+}
+
 /* Kind, row group, column, page: as many of them as the module has. */
 static size_t aad_suffix(const tn_parquet_cipher *cipher, int module, int64_t page,
                          uint8_t suffix[AAD_SUFFIX_MAX]) {
@@ -74,9 +78,7 @@ static size_t aad_suffix(const tn_parquet_cipher *cipher, int module, int64_t pa
   if (module == TN_PARQUET_MODULE_FOOTER) return count;
   put_ordinal(suffix, &count, cipher->group);
   put_ordinal(suffix, &count, cipher->column);
-  if (module == TN_PARQUET_MODULE_DATA_PAGE || module == TN_PARQUET_MODULE_DATA_HEADER) {
-    put_ordinal(suffix, &count, page);
-  }
+  if (counts_pages(module)) put_ordinal(suffix, &count, page);
   return count;
 }
 
@@ -181,7 +183,7 @@ tn_status tn_parquet_decrypt(tn_parquet_cipher *cipher, int module, int64_t page
     return tn_fail(err, TN_ERR_DATA, "an encrypted module of %zu bytes where %zu are", length,
                    count);
   }
-  TN_TRY(check_ordinals(cipher, is_page(module) ? page : 0, err));
+  TN_TRY(check_ordinals(cipher, counts_pages(module) ? page : 0, err));
   const uint8_t *nonce = data + TN_PARQUET_LENGTH_BYTES, *from = nonce + TN_PARQUET_NONCE_BYTES;
   size_t content = length - extra;
   out->length = 0;
@@ -210,7 +212,7 @@ tn_status tn_parquet_encrypt(tn_parquet_cipher *cipher, int module, int64_t page
     return tn_fail(err, TN_ERR_LIMIT, "an encrypted module of %zu bytes, limit %d", count,
                    INT32_MAX - TN_PARQUET_MODULE_EXTRA);
   }
-  TN_TRY(check_ordinals(cipher, is_page(module) ? page : 0, err));
+  TN_TRY(check_ordinals(cipher, counts_pages(module) ? page : 0, err));
   TN_TRY(tn_parquet_bytes_reserve(out, TN_PARQUET_LENGTH_BYTES + extra + count, err));
   uint8_t *at = out->data + out->length, *nonce = at + TN_PARQUET_LENGTH_BYTES;
   uint8_t *to = nonce + TN_PARQUET_NONCE_BYTES;

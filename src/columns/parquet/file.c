@@ -32,6 +32,10 @@ static tn_status find_footer(tn_source *source, int64_t *at, size_t *bytes, bool
   TN_TRY(source->read_at(source, source->size_bytes - 8, tail, sizeof tail, err));
   TN_TRY(check_magic(source, head, "begin", err));
   TN_TRY(check_magic(source, tail + 4, "end", err));
+  if (memcmp(head, tail + 4, 4) != 0) {
+    return tn_fail(err, TN_ERR_DATA, "%s: begins with \"%.4s\" and ends with \"%.4s\"",
+                   source->name, head, tail + 4);
+  }
   int64_t length = tn_load_u32(tail), room = source->size_bytes - 12;
   if (length > room) {
     return tn_fail(err, TN_ERR_DATA, "%s: the footer says %lld bytes, the file has %lld for it",

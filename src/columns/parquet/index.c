@@ -209,9 +209,33 @@ void tn_parquet_column_index_write(const tn_parquet_column_index *index, tn_strb
 
 /* ---- a file's -------------------------------------------------------------------------------- */
 
-/* Bytes [at, at + bytes) of the file, copied into the arena. */
-static tn_status read_bytes(tn_parquet_file *file, int64_t at, int32_t bytes, tn_arena *arena,
-                            const uint8_t **out, tn_error *err) {
+static tn_status decrypt(tn_parquet_file *file, int64_t group, int64_t column, int module,
+                         const uint8_t *bytes, size_t count, tn_arena *arena, tn_str *out,
+                         tn_error *err) {
+  tn_parquet_cipher cipher = {0};
+  tn_parquet_bytes plain = {0};
+  size_t used;
+  int64_t ordinal = tn_parquet_group_ordinal(&file->footer, group);
+  tn_status status = tn_parquet_cipher_start(&cipher, file->crypt, ordinal, column, err);
+  if (status == TN_OK) {
+    status = tn_parquet_decrypt(&cipher, module, 0, bytes, count, &plain, &used, err);
+  }
+  if (status == TN_OK) {
+    char *copy = tn_arena_strndup(arena, (const char *)plain.data, plain.length);
+    *out = (tn_str){copy, plain.length};
+    if (!copy) status = tn_fail_memory(err, "a page index", plain.length);
+  }
+  tn_parquet_bytes_clear(&plain);
+  tn_parquet_cipher_clear(&cipher);
+  return status;
+}
+
+/* Bytes [at, at + bytes) of the file, copied into the arena, decrypted if they are a module. */
+static tn_status read_bytes(tn_parquet_file *file, int64_t group, int64_t column, int module,
+                            int64_t at, int32_t bytes, tn_arena *arena, tn_str *out,
+                            tn_error *err) {
+  const uint8_t *data;
+  tn_buffer *buffer = NULL;
   if (at < 4 || bytes <= 0 || at > file->data_end || bytes > file->data_end - at) {
     return tn_fail(err, TN_ERR_DATA, "%d bytes at byte %lld, but the file's data end at byte %lld",
                    bytes, (long long)at, (long long)file->data_end);
@@ -219,10 +243,17 @@ static tn_status read_bytes(tn_parquet_file *file, int64_t at, int32_t bytes, tn
   if (bytes > TN_PARQUET_INDEX_BYTES_MAX) {
     return tn_fail(err, TN_ERR_LIMIT, "%d bytes, limit %d", bytes, TN_PARQUET_INDEX_BYTES_MAX);
   }
-  uint8_t *copy = tn_arena_alloc(arena, (size_t)bytes, 1);
-  if (!copy) return tn_fail_memory(err, "a page index", (unsigned long long)bytes);
-  *out = copy;
-  return file->source->read_at(file->source, at, copy, (size_t)bytes, err);
+  TN_TRY(file->source->view_at(file->source, at, (size_t)bytes, &buffer, &data, err));
+  tn_status status = TN_OK;
+  if (file->footer.groups[group].chunks[column].encryption != TN_PARQUET_PLAINTEXT) {
+    status = decrypt(file, group, column, module, data, (size_t)bytes, arena, out, err);
+  } else {
+    char *copy = tn_arena_strndup(arena, (const char *)data, (size_t)bytes);
+    *out = (tn_str){copy, (size_t)bytes};
+    if (!copy) status = tn_fail_memory(err, "a page index", (unsigned long long)bytes);
+  }
+  tn_buffer_drop(buffer);
+  return status;
 }
 
 static tn_status in_context(const tn_parquet_file *file, int64_t group, int64_t column,
@@ -252,11 +283,11 @@ static tn_status read_offsets(tn_parquet_offset_index *out, tn_parquet_file *fil
                               int64_t column, tn_arena *arena, tn_error *err) {
   const tn_parquet_group_meta *meta = &file->footer.groups[group];
   const tn_parquet_chunk_meta *chunk = &meta->chunks[column];
-  const uint8_t *bytes = NULL;
+  tn_str bytes = {0};
   int64_t at = chunk->offset_index_offset;
-  TN_TRY(read_bytes(file, at, chunk->offset_index_bytes, arena, &bytes, err));
-  TN_TRY(
-      tn_parquet_offset_index_parse(out, arena, bytes, (size_t)chunk->offset_index_bytes, at, err));
+  TN_TRY(read_bytes(file, group, column, TN_PARQUET_MODULE_OFFSET_INDEX, at,
+                    chunk->offset_index_bytes, arena, &bytes, err));
+  TN_TRY(tn_parquet_offset_index_parse(out, arena, bytes.data, bytes.length, at, err));
   return check_pages(file, meta->rows, out, err);
 }
 
@@ -273,11 +304,11 @@ tn_status tn_parquet_offset_index_read(tn_parquet_offset_index *out, tn_parquet_
 static tn_status read_values(tn_parquet_column_index *out, tn_parquet_file *file, int64_t group,
                              int64_t column, tn_arena *arena, tn_error *err) {
   const tn_parquet_chunk_meta *chunk = &file->footer.groups[group].chunks[column];
-  const uint8_t *bytes = NULL;
+  tn_str bytes = {0};
   int64_t at = chunk->column_index_offset;
-  TN_TRY(read_bytes(file, at, chunk->column_index_bytes, arena, &bytes, err));
-  return tn_parquet_column_index_parse(out, arena, bytes, (size_t)chunk->column_index_bytes, at,
-                                       err);
+  TN_TRY(read_bytes(file, group, column, TN_PARQUET_MODULE_COLUMN_INDEX, at,
+                    chunk->column_index_bytes, arena, &bytes, err));
+  return tn_parquet_column_index_parse(out, arena, bytes.data, bytes.length, at, err);
 }
 
 tn_status tn_parquet_column_index_read(tn_parquet_column_index *out, tn_parquet_file *file,
