@@ -102,35 +102,3 @@ double tn_decimal_to_f64(const tn_decimal *decimal) {
     value = by_strtod(decimal);
   return decimal->negative ? -value : value;
 }
-
-/* ---- double to text ---- */
-
-/* printf takes the decimal point from the locale: puts '.' where anything but a digit, sign or 'e'
- * stands. */
-static int fix_point(char *text) {
-  int length = 0;
-  bool in_point = false;
-  for (const char *c = text; *c; c++) {
-    bool plain = (*c >= '0' && *c <= '9') || *c == '-' || *c == '+' || *c == 'e';
-    if (plain)
-      text[length++] = *c;
-    else if (!in_point)
-      text[length++] = '.';
-    in_point = !plain;
-  }
-  text[length] = '\0';
-  return length;
-}
-
-int tn_f64_to_text(double value, char out[TN_F64_TEXT_BYTES]) {
-  if (fabs(value) < 1e15 && value == (double)(int64_t)value && !(value == 0 && signbit(value)))
-    return snprintf(out, TN_F64_TEXT_BYTES, "%lld", (long long)value);
-  /* 15 digits survive the way through a double, so trying 15, 16, 17 finds the shortest; subnormals
-   * hold fewer digits and are tried from 1. */
-  int digits = fabs(value) < DBL_MIN ? 1 : 15;
-  for (;; digits++) {
-    snprintf(out, TN_F64_TEXT_BYTES, "%.*g", digits, value);
-    int length = fix_point(out);
-    if (digits >= 17 || strtod_c(out) == value) return length;
-  }
-}

@@ -24,5 +24,7 @@ enum { TN_F64_TEXT_BYTES = 32 };
 /* Shortest decimal text of a finite value, e.g. "0.1", "1e+22", "-0"; NUL-terminated.  Returns its
  * length. */
 int tn_f64_to_text(double value, char out[TN_F64_TEXT_BYTES]);
+/* The same of a float: what reads back, rounded to float, as that. */
+int tn_f32_to_text(float value, char out[TN_F64_TEXT_BYTES]);
 
 #endif

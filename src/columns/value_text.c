@@ -9,20 +9,35 @@
 #include "columns/value.h"
 
 /* ---- numbers ---- */
-static void add_u64(tn_strbuf *out, uint64_t value, int32_t digits_min) {
+/* Texts of known size are put together in place: put_* write at `at` and return what is behind. */
+enum { TEXT_ROOM = 80 };
+
+static char *put_u64(char *at, uint64_t value, int32_t digits_min) {
   char text[20];
-  int32_t at = 20;
-  for (; value > 0 || 20 - at < digits_min; value /= 10) text[--at] = (char)('0' + value % 10);
-  tn_strbuf_append(out, text + at, (size_t)(20 - at));
+  int32_t first = 20;
+  while (value >= 100) {
+    uint64_t pair = value % 100;
+    value /= 100;
+    text[--first] = (char)('0' + pair % 10);
+    text[--first] = (char)('0' + pair / 10);
+  }
+  for (; value > 0; value /= 10) text[--first] = (char)('0' + value % 10);
+  while (20 - first < digits_min) text[--first] = '0';
+  memcpy(at, text + first, (size_t)(20 - first));
+  return at + (20 - first);
 }
 
 static uint64_t magnitude(int64_t value) {
   return value < 0 ? 0 - (uint64_t)value : (uint64_t)value;
 }
 
-static void add_i64(tn_strbuf *out, int64_t value) {
-  if (value < 0) tn_strbuf_add_char(out, '-');
-  add_u64(out, magnitude(value), 1);
+static char *put_i64(char *at, int64_t value) {
+  if (value < 0) *at++ = '-';
+  return put_u64(at, magnitude(value), 1);
+}
+
+static void add_text(tn_strbuf *out, const char *text, const char *end) {
+  tn_strbuf_append(out, text, (size_t)(end - text));
 }
 
 /* The type's own value nearest to a double. */
@@ -40,24 +55,27 @@ static bool add_short_decimal(tn_strbuf *out, double value, tn_type_id id) {
     double scaled = nearbyint(value * scale[k]);
     if (nearest(scaled / scale[k], id) != value) continue;
     uint64_t digits = (uint64_t)fabs(scaled), unit = (uint64_t)scale[k];
-    if (value < 0) tn_strbuf_add_char(out, '-');
-    add_u64(out, digits / unit, 1);
-    tn_strbuf_add_char(out, '.');
-    add_u64(out, digits % unit, k + 1);
+    char text[TEXT_ROOM], *at = text;
+    if (value < 0) *at++ = '-';
+    at = put_u64(at, digits / unit, 1);
+    *at++ = '.';
+    add_text(out, text, put_u64(at, digits % unit, k + 1));
     return true;
   }
   return false;
 }
 
-/* The fewest digits that read back as the same value: a float has at most 9, a half 5. */
-static void narrow_to_text(double value, tn_type_id id, char *text, size_t room) {
-  int digits = 1, most = id == TN_TYPE_HALF ? 5 : 9;
-  for (; digits <= most; digits++) {
-    snprintf(text, room, "%.*g", digits, value);
-    char *comma = strchr(text, ','); /* of the locale */
-    if (comma) *comma = '.';
+/* The fewest digits that read back as the same half: at most 5. */
+static void half_to_text(double value, char *text) {
+  for (int digits = 1; digits <= 5; digits++) {
+    char rounded[TN_F64_TEXT_BYTES];
     double back;
-    if (tn_str_to_f64(tn_str_of(text), &back) && nearest(back, id) == value) return;
+    snprintf(rounded, sizeof rounded, "%.*e", digits - 1, value);
+    for (char *c = rounded; *c; c++)
+      if (*c == ',') *c = '.'; /* of the locale */
+    if (!tn_str_to_f64(tn_str_of(rounded), &back) || nearest(back, TN_TYPE_HALF) != value) continue;
+    tn_f64_to_text(back, text);
+    return;
   }
 }
 
@@ -75,41 +93,39 @@ static void add_real(tn_strbuf *out, double value, tn_type_id id) {
   char text[TN_F64_TEXT_BYTES];
   if (id == TN_TYPE_DOUBLE)
     tn_f64_to_text(value, text);
+  else if (id == TN_TYPE_FLOAT)
+    tn_f32_to_text((float)value, text);
   else
-    narrow_to_text(value, id, text, sizeof text);
+    half_to_text(value, text);
   tn_strbuf_add(out, text);
   if (!strpbrk(text, ".e")) tn_strbuf_add(out, ".0");
 }
 
 /* ---- dates and times ---- */
-static void add_date(tn_strbuf *out, int64_t days) {
+static char *put_date(char *at, int64_t days) {
   tn_date date = tn_date_of_days(days);
-  if (date.year < 0) tn_strbuf_add_char(out, '-');
-  add_u64(out, magnitude(date.year), 4);
-  tn_strbuf_add_char(out, '-');
-  add_u64(out, (uint64_t)date.month, 2);
-  tn_strbuf_add_char(out, '-');
-  add_u64(out, (uint64_t)date.day, 2);
+  if (date.year < 0) *at++ = '-';
+  at = put_u64(at, magnitude(date.year), 4);
+  *at++ = '-';
+  at = put_u64(at, (uint64_t)date.month, 2);
+  *at++ = '-';
+  return put_u64(at, (uint64_t)date.day, 2);
 }
 
-/* ".250": the digits of the unit, or nothing for 0. */
-static void add_fraction(tn_strbuf *out, uint64_t fraction, tn_time_unit unit) {
-  if (fraction == 0) return;
-  tn_strbuf_add_char(out, '.');
-  add_u64(out, fraction, 3 * (int32_t)unit);
-}
-
-static void add_clock(tn_strbuf *out, uint64_t seconds, uint64_t fraction, tn_time_unit unit) {
-  add_u64(out, seconds / 3600, 2);
-  tn_strbuf_add_char(out, ':');
-  add_u64(out, seconds / 60 % 60, 2);
-  tn_strbuf_add_char(out, ':');
-  add_u64(out, seconds % 60, 2);
-  add_fraction(out, fraction, unit);
+/* The fraction has the digits of the unit, or is left out when 0. */
+static char *put_clock(char *at, uint64_t seconds, uint64_t fraction, tn_time_unit unit) {
+  at = put_u64(at, seconds / 3600, 2);
+  *at++ = ':';
+  at = put_u64(at, seconds / 60 % 60, 2);
+  *at++ = ':';
+  at = put_u64(at, seconds % 60, 2);
+  if (fraction == 0) return at;
+  *at++ = '.';
+  return put_u64(at, fraction, 3 * (int32_t)unit);
 }
 
 /* `shift`: seconds to add, the offset of the zone it is shown in. */
-static void add_timestamp(tn_strbuf *out, int64_t value, tn_time_unit unit, int64_t shift) {
+static char *put_timestamp(char *at, int64_t value, tn_time_unit unit, int64_t shift) {
   int64_t per_second = tn_time_units_per_second(unit);
   int64_t seconds = tn_floor_div(value, per_second), fraction = value % per_second;
   if (fraction < 0) fraction += per_second;
@@ -117,15 +133,15 @@ static void add_timestamp(tn_strbuf *out, int64_t value, tn_time_unit unit, int6
   if (seconds % 86400 < 0) of_day += 86400;
   days += tn_floor_div(of_day, 86400);
   of_day -= tn_floor_div(of_day, 86400) * 86400;
-  add_date(out, days);
-  tn_strbuf_add_char(out, 'T');
-  add_clock(out, (uint64_t)of_day, (uint64_t)fraction, unit);
+  at = put_date(at, days);
+  *at++ = 'T';
+  return put_clock(at, (uint64_t)of_day, (uint64_t)fraction, unit);
 }
 
-static void add_time_of_day(tn_strbuf *out, int64_t value, tn_time_unit unit) {
+static char *put_time_of_day(char *at, int64_t value, tn_time_unit unit) {
   uint64_t per_second = (uint64_t)tn_time_units_per_second(unit);
-  if (value < 0) tn_strbuf_add_char(out, '-');
-  add_clock(out, magnitude(value) / per_second, magnitude(value) % per_second, unit);
+  if (value < 0) *at++ = '-';
+  return put_clock(at, magnitude(value) / per_second, magnitude(value) % per_second, unit);
 }
 
 static bool two_digits(const char *text, int64_t *out) {
@@ -150,78 +166,70 @@ bool tn_zone_offset(tn_str zone, int64_t *seconds) {
   return true;
 }
 
-static void add_zoned(tn_strbuf *out, int64_t value, const tn_type *t) {
+static char *put_zoned(char *at, int64_t value, const tn_type *t) {
   int64_t shift = 0;
   if (t->timezone.length) tn_zone_offset(t->timezone, &shift);
-  add_timestamp(out, value, t->unit, shift);
-  if (!t->timezone.length) return;
-  if (shift == 0) {
-    tn_strbuf_add_char(out, 'Z');
-    return;
-  }
+  at = put_timestamp(at, value, t->unit, shift);
+  if (!t->timezone.length) return at;
   uint64_t minutes = magnitude(shift) / 60;
-  tn_strbuf_add_char(out, shift < 0 ? '-' : '+');
-  add_u64(out, minutes / 60, 2);
-  tn_strbuf_add_char(out, ':');
-  add_u64(out, minutes % 60, 2);
+  *at++ = shift == 0 ? 'Z' : shift < 0 ? '-' : '+';
+  if (shift == 0) return at;
+  at = put_u64(at, minutes / 60, 2);
+  *at++ = ':';
+  return put_u64(at, minutes % 60, 2);
 }
 
-static void add_date64(tn_strbuf *out, int64_t millis) {
+static char *put_date64(char *at, int64_t millis) {
   int64_t days = tn_floor_div(millis, 86400000);
-  if (days * 86400000 == millis)
-    add_date(out, days);
-  else
-    add_timestamp(out, millis, TN_MILLIS, 0);
+  return days * 86400000 == millis ? put_date(at, days) : put_timestamp(at, millis, TN_MILLIS, 0);
 }
 
 /* ---- durations, as ISO 8601 writes them ---- */
-static void add_seconds(tn_strbuf *out, int64_t value, tn_time_unit unit) {
+static char *put_seconds(char *at, int64_t value, tn_time_unit unit) {
   uint64_t per_second = (uint64_t)tn_time_units_per_second(unit), units = magnitude(value);
-  if (value < 0) tn_strbuf_add_char(out, '-');
-  add_u64(out, units / per_second, 1);
   uint64_t fraction = units % per_second;
   int32_t digits = 3 * (int32_t)unit;
+  if (value < 0) *at++ = '-';
+  at = put_u64(at, units / per_second, 1);
   for (; fraction && fraction % 10 == 0; fraction /= 10) digits--;
   if (fraction) {
-    tn_strbuf_add_char(out, '.');
-    add_u64(out, fraction, digits);
+    *at++ = '.';
+    at = put_u64(at, fraction, digits);
   }
-  tn_strbuf_add_char(out, 'S');
+  *at++ = 'S';
+  return at;
 }
 
-static void add_part(tn_strbuf *out, int64_t value, char letter) {
-  if (value == 0) return;
-  add_i64(out, value);
-  tn_strbuf_add_char(out, letter);
+static char *put_part(char *at, int64_t value, char letter) {
+  if (value == 0) return at;
+  at = put_i64(at, value);
+  *at++ = letter;
+  return at;
 }
 
-static void add_interval(tn_strbuf *out, int64_t months, int64_t days, int64_t rest,
-                         tn_time_unit unit) {
-  tn_strbuf_add_char(out, 'P');
-  add_part(out, months, 'M');
-  add_part(out, days, 'D');
-  if (rest == 0 && (months || days)) return;
-  tn_strbuf_add_char(out, 'T');
-  add_seconds(out, rest, unit);
+static char *put_interval(char *at, int64_t months, int64_t days, int64_t rest, tn_time_unit unit) {
+  *at++ = 'P';
+  at = put_part(at, months, 'M');
+  at = put_part(at, days, 'D');
+  if (rest == 0 && (months || days)) return at;
+  *at++ = 'T';
+  return put_seconds(at, rest, unit);
 }
 
-static void add_interval_of(tn_strbuf *out, tn_type_id id, const char *bytes) {
+static char *put_interval_of(char *at, tn_type_id id, const char *bytes) {
   int32_t first, second = 0;
   int64_t nanos;
   memcpy(&first, bytes, 4);
   if (id == TN_TYPE_INTERVAL_MONTHS) {
-    tn_strbuf_add_char(out, 'P');
-    add_i64(out, first);
-    tn_strbuf_add_char(out, 'M');
-    return;
+    *at++ = 'P';
+    at = put_i64(at, first);
+    *at++ = 'M';
+    return at;
   }
   memcpy(&second, bytes + 4, 4);
-  if (id == TN_TYPE_INTERVAL_DAY_TIME) {
-    add_interval(out, 0, first, second, TN_MILLIS);
-    return;
-  }
+  if (id == TN_TYPE_INTERVAL_DAY_TIME) return put_interval(at, 0, first, second, TN_MILLIS);
   memcpy(&nanos, bytes + 8, 8);
-  add_interval(out, first, second, nanos, TN_NANOS);
+  return put_interval(at, first, second, nanos, TN_NANOS);
 }
 
 /* ---- bytes ---- */
@@ -249,57 +257,63 @@ void tn_value_add_base64(tn_strbuf *out, tn_str bytes) {
 }
 
 /* ---- any value ---- */
+static void add_decimal(tn_strbuf *out, const tn_value *v) {
+  const tn_type *t = &v->field->type;
+  const void *bytes = tn_value_bytes(v->field, v->array, v->row).data;
+  tn_decimal_value decimal = tn_decimal_load(bytes, t->bits);
+  tn_decimal_text(&decimal, t->scale, out);
+}
+
 /* Everything that JSON writes as this text too, with or without quotes. */
 static void add_flat(tn_strbuf *out, const tn_value *v) {
   const tn_type *t = &v->field->type;
   int64_t value = tn_value_i64(v->field, v->array, v->row);
+  char text[TEXT_ROOM], *end = text;
   switch (t->id) {
     case TN_TYPE_BOOL:
       tn_strbuf_add(out, value ? "true" : "false");
-      break;
-    case TN_TYPE_UINT64:
-      add_u64(out, (uint64_t)value, 1);
-      break;
+      return;
     case TN_TYPE_HALF:
     case TN_TYPE_FLOAT:
     case TN_TYPE_DOUBLE:
       add_real(out, tn_value_f64(v->field, v->array, v->row), t->id);
-      break;
+      return;
     case TN_TYPE_DECIMAL32:
     case TN_TYPE_DECIMAL64:
     case TN_TYPE_DECIMAL128:
-    case TN_TYPE_DECIMAL256: {
-      tn_decimal_value decimal =
-          tn_decimal_load(tn_value_bytes(v->field, v->array, v->row).data, t->bits);
-      tn_decimal_text(&decimal, t->scale, out);
+    case TN_TYPE_DECIMAL256:
+      add_decimal(out, v);
+      return;
+    case TN_TYPE_UINT64:
+      end = put_u64(text, (uint64_t)value, 1);
       break;
-    }
     case TN_TYPE_DATE32:
-      add_date(out, value);
+      end = put_date(text, value);
       break;
     case TN_TYPE_DATE64:
-      add_date64(out, value);
+      end = put_date64(text, value);
       break;
     case TN_TYPE_TIME32:
     case TN_TYPE_TIME64:
-      add_time_of_day(out, value, t->unit);
+      end = put_time_of_day(text, value, t->unit);
       break;
     case TN_TYPE_TIMESTAMP:
-      add_zoned(out, value, t);
+      end = put_zoned(text, value, t);
       break;
     case TN_TYPE_DURATION:
-      tn_strbuf_add(out, "PT");
-      add_seconds(out, value, t->unit);
+      memcpy(text, "PT", 2);
+      end = put_seconds(text + 2, value, t->unit);
       break;
     case TN_TYPE_INTERVAL_MONTHS:
     case TN_TYPE_INTERVAL_DAY_TIME:
     case TN_TYPE_INTERVAL_MONTH_DAY_NANO:
-      add_interval_of(out, t->id, tn_value_bytes(v->field, v->array, v->row).data);
+      end = put_interval_of(text, t->id, tn_value_bytes(v->field, v->array, v->row).data);
       break;
     default:
-      add_i64(out, value);
+      end = put_i64(text, value);
       break;
   }
+  add_text(out, text, end);
 }
 
 void tn_value_text(const tn_field *field, const ArrowArray *array, int64_t row, tn_strbuf *out) {
@@ -316,17 +330,14 @@ void tn_value_text(const tn_field *field, const ArrowArray *array, int64_t row, 
 }
 
 /* ---- JSON ---- */
+/* Neither base64 nor a date has anything to escape. */
 static void json_quoted(tn_json_writer *w, const tn_value *v) {
-  tn_strbuf text = {0};
-  tn_strbuf_add_char(&text, '"'); /* neither base64 nor a date has anything to escape */
+  tn_json_raw(w, TN_STR("\"")); /* with the comma in front; the rest goes straight behind it */
   if (tn_type_is_bytes(v->field->type.id))
-    tn_value_add_base64(&text, tn_value_bytes(v->field, v->array, v->row));
+    tn_value_add_base64(w->out, tn_value_bytes(v->field, v->array, v->row));
   else
-    add_flat(&text, v);
-  tn_strbuf_add_char(&text, '"');
-  if (text.failed) w->out->failed = true;
-  tn_json_raw(w, text.failed ? TN_STR("null") : tn_strbuf_view(&text));
-  tn_strbuf_clear(&text);
+    add_flat(w->out, v);
+  tn_strbuf_add_char(w->out, '"');
 }
 
 static void json_number(tn_json_writer *w, const tn_value *v) {
@@ -334,7 +345,7 @@ static void json_number(tn_json_writer *w, const tn_value *v) {
     tn_json_null(w);
     return;
   }
-  tn_json_raw(w, (tn_str){"", 0}); /* comma and new line; then the number itself */
+  tn_json_raw(w, TN_STR("")); /* comma and new line; then the number itself */
   add_flat(w->out, v);
 }
 

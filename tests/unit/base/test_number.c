@@ -6,6 +6,7 @@
 
 #include "base/clock.h"
 #include "base/number.h"
+#include "base/number_powers.h"
 #include "base/random.h"
 
 static uint64_t seed;
@@ -208,6 +209,139 @@ static void text_of_double_is_shortest(void **state) {
   }
 }
 
+/* No text of fewer digits reads back, and of as many digits none is nearer: the one that printf
+ * rounds correctly, where that reads back. */
+static void check_shortest(double value, const char *text, bool is_float) {
+  int digits = 0;
+  bool begun = false;
+  for (const char *c = text; *c && *c != 'e'; c++) {
+    begun |= *c >= '1' && *c <= '9';
+    if (begun && *c >= '0' && *c <= '9') digits++;
+  }
+  if (!strchr(text, 'e') && !strchr(text, '.')) /* zeros at the end of a whole number */
+    for (size_t n = strlen(text); n > 1 && text[n - 1] == '0'; n--) digits--;
+  for (int n = digits > 1 ? digits - 1 : 1; n <= digits; n++) {
+    char other[40];
+    double back = 0, own = 0;
+    snprintf(other, sizeof other, "%.*e", n - 1, value);
+    if (!tn_str_to_f64(tn_str_of(other), &back) || !tn_str_to_f64(tn_str_of(text), &own)) continue;
+    bool same = is_float ? (float)back == (float)value : back == value;
+    if (same && (n < digits || back != own))
+      fail_msg("%a became %s, shorter: %s", value, text, other);
+  }
+}
+
+static void random_bits_become_shortest_text(void **state) {
+  for (uint64_t i = 0; i < 200000; i++) {
+    uint64_t bits = tn_random_u64(seed, 201, i);
+    if (i % 3 == 1) bits &= (uint64_t)0xFFF << 52; /* a power of two */
+    double value, back = 0;
+    char text[TN_F64_TEXT_BYTES];
+    memcpy(&value, &bits, sizeof value);
+    if (i % 3 == 2) value = (double)(int64_t)bits / (double)(1 + i % 100000);
+    if (!isfinite(value)) continue;
+    int length = tn_f64_to_text(value, text);
+    assert_int_equal(length, strlen(text));
+    if (!tn_str_to_f64(tn_str_of(text), &back) || !same_double(value, back))
+      fail_msg("%a became %s", value, text);
+    check_shortest(value, text, false);
+    float small;
+    uint32_t low = (uint32_t)bits;
+    if (i % 3 == 1) low = (uint32_t)(bits >> 32) & 0xFF800000;
+    memcpy(&small, &low, sizeof small);
+    if (!isfinite(small)) continue;
+    length = tn_f32_to_text(small, text);
+    assert_int_equal(length, strlen(text));
+    if (!tn_str_to_f64(tn_str_of(text), &back) || (float)back != small)
+      fail_msg("%a became %s", (double)small, text);
+    check_shortest((double)small, text, true);
+  }
+}
+
+static void text_of_float_is_shortest(void **state) {
+  const struct {
+    float value;
+    const char *text;
+  } cases[] = {{0, "0"},
+               {-0.0f, "-0"},
+               {0.1f, "0.1"},
+               {16777216, "16777216"},
+               {1e9f, "1e+09"},
+               {3.4028234663852886e38f, "3.4028235e+38"},
+               {1e-45f, "1e-45"},
+               {0.000123f, "0.000123"},
+               {1.17549435e-38f, "1.1754944e-38"}};
+  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    char text[TN_F64_TEXT_BYTES];
+    tn_f32_to_text(cases[i].value, text);
+    assert_string_equal(text, cases[i].text);
+  }
+}
+
+/* ---- the table of powers, each computed again exactly ---- */
+enum { BIG_WORDS = 36 }; /* 32 bits a word: 10^324 and 10^292 times 2^128 fit */
+typedef struct big {
+  uint32_t words[BIG_WORDS];
+} big;
+
+static void big_multiply(big *b, uint32_t factor) {
+  uint64_t carry = 0;
+  for (int i = 0; i < BIG_WORDS; i++) {
+    carry += (uint64_t)b->words[i] * factor;
+    b->words[i] = (uint32_t)carry;
+    carry >>= 32;
+  }
+  assert_int_equal(carry, 0);
+}
+
+static int big_compare(const big *a, const big *b) {
+  for (int i = BIG_WORDS - 1; i >= 0; i--)
+    if (a->words[i] != b->words[i]) return a->words[i] < b->words[i] ? -1 : 1;
+  return 0;
+}
+
+static void big_subtract(big *a, const big *b) {
+  int64_t borrow = 0;
+  for (int i = 0; i < BIG_WORDS; i++) {
+    borrow += (int64_t)a->words[i] - b->words[i];
+    a->words[i] = (uint32_t)borrow;
+    borrow >>= 32;
+  }
+}
+
+/* The first 128 bits of a / b, rounded up, by long division; a and b are not 0. */
+static void big_quotient(big a, big b, uint64_t out[2]) {
+  while (big_compare(&a, &b) >= 0) big_multiply(&b, 2);
+  out[0] = out[1] = 0;
+  bool begun = false;
+  for (int bits = 0; bits < 128;) { /* a < b */
+    big_multiply(&a, 2);
+    bool one = big_compare(&a, &b) >= 0;
+    if (one) big_subtract(&a, &b);
+    begun |= one;
+    if (!begun) continue;
+    out[0] = out[0] << 1 | out[1] >> 63;
+    out[1] = out[1] << 1 | one;
+    bits++;
+  }
+  big zero = {{0}};
+  if (big_compare(&a, &zero) == 0) return;
+  out[0] += ++out[1] == 0;
+}
+
+static void powers_of_ten_are_exact(void **state) {
+  for (int32_t k = TN_POWER_MIN; k <= TN_POWER_MAX; k++) {
+    big ten = {{1}}, one = {{1}};
+    for (int32_t i = 0; i < (k < 0 ? -k : k); i++) big_multiply(&ten, 10);
+    uint64_t wanted[2];
+    if (k < 0)
+      big_quotient(one, ten, wanted);
+    else
+      big_quotient(ten, one, wanted);
+    assert_memory_equal(wanted, tn_powers_of_ten[k - TN_POWER_MIN], sizeof wanted);
+  }
+}
+
 static void locale_does_not_matter(void **state) {
   const char *const names[] = {"de_DE.UTF-8", "de_DE.utf8", "fr_FR.UTF-8"};
   bool set = false;
@@ -233,6 +367,9 @@ int main(void) {
       cmocka_unit_test(random_texts_like_strtod),
       cmocka_unit_test(ties_round_to_even),
       cmocka_unit_test(text_of_double_is_shortest),
+      cmocka_unit_test(random_bits_become_shortest_text),
+      cmocka_unit_test(text_of_float_is_shortest),
+      cmocka_unit_test(powers_of_ten_are_exact),
       cmocka_unit_test(locale_does_not_matter),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
