@@ -198,8 +198,9 @@ static tn_status codec_of(const char *name, tn_parquet_codec *out, tn_error *err
   }
   TN_PARQUET_CODEC_LIST(X)
 #undef X
-  return tn_fail(err, TN_ERR_ARGUMENT,
-                 "codec '%s' is not known; known are uncompressed, snappy, gzip, zstd", name);
+  return tn_fail(
+      err, TN_ERR_ARGUMENT,
+      "codec '%s' is not known; known are uncompressed, snappy, gzip, brotli, lz4_raw, zstd", name);
 }
 
 static tn_status open_arrow_writer(tn_table_writer *w, const ArrowSchema *schema,

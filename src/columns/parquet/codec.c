@@ -132,6 +132,7 @@ static tn_status compress_lz4(bool framed, int32_t level, const uint8_t *bytes, 
     return tn_fail(err, TN_ERR_LIMIT, "lz4 cannot take %zu bytes at once, limit %d", count,
                    LZ4_MAX_INPUT_SIZE);
   }
+  if (count == 0 && framed) return tn_parquet_bytes_append(out, "\0\0\0\0\0\0\0", 8, err);
   int bound = LZ4_compressBound((int)count);
   size_t head = framed ? 8 : 0;
   TN_TRY(tn_parquet_bytes_reserve(out, head + (size_t)bound, err));
@@ -261,7 +262,7 @@ static uint32_t load_big_u32(const uint8_t *p) {
  * until that many bytes have come out. */
 static bool decompress_hadoop(const uint8_t *bytes, size_t count, uint8_t *out, size_t want) {
   size_t at = 0, done = 0;
-  while (count - at >= 8) {
+  while (count - at >= 4) {
     size_t block = load_big_u32(bytes + at), end = done + block;
     at += 4;
     if (block > want - done) return false;
@@ -326,8 +327,9 @@ static tn_status get_ready(tn_parquet_codecs *c, int32_t codec, tn_error *err) {
     default:
       break;
   }
-  return good ? TN_OK : tn_fail(err, TN_ERR_MEMORY, "no memory for a decompressor of %s",
-                                tn_parquet_codec_name(codec));
+  return good ? TN_OK
+              : tn_fail(err, TN_ERR_MEMORY, "no memory for a decompressor of %s",
+                        tn_parquet_codec_name(codec));
 }
 
 tn_status tn_parquet_decompress(tn_parquet_codecs *codecs, int32_t codec, const uint8_t *bytes,
