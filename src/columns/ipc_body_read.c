@@ -305,10 +305,26 @@ static tn_status make(loading *l, ArrowArray *out, tn_error *err) {
   return status;
 }
 
-static tn_status load(tn_ipc_batch_reader *r, loading *l, ArrowArray *out, tn_error *err) {
-  const tn_field *f = l->node->field;
+/* Rows that take no bytes could be any number in a file of any size. */
+static bool rows_are_free(const tn_field *f) {
+  const tn_type *t = &f->type;
+  return t->layout == TN_LAYOUT_NONE || t->layout == TN_LAYOUT_RUN_END ||
+         (t->layout == TN_LAYOUT_STRUCT && f->child_count == 0) ||
+         (t->size == 0 && (t->id == TN_TYPE_FIXED_BINARY || t->id == TN_TYPE_FIXED_LIST));
+}
+
+static tn_status check_rows(const tn_ipc_batch_reader *r, const loading *l, tn_error *err) {
   if (l->rows < 0 || l->rows > TN_IPC_ROWS_MAX)
     return bad_column(r, "an impossible number of rows", err);
+  if (l->rows <= TN_IPC_FREE_ROWS_MAX || !rows_are_free(l->node->field)) return TN_OK;
+  tn_status status = tn_fail(err, TN_ERR_LIMIT, "%lld rows that take no bytes, limit %lld",
+                             (long long)l->rows, (long long)TN_IPC_FREE_ROWS_MAX);
+  return in_column(r, status, err);
+}
+
+static tn_status load(tn_ipc_batch_reader *r, loading *l, ArrowArray *out, tn_error *err) {
+  const tn_field *f = l->node->field;
+  TN_TRY(check_rows(r, l, err));
   TN_TRY(make_room(r, l, err));
   TN_TRY(read_buffers(r, &f->type, l->rows, l->nulls, l->buffers, l->buffer_count, err));
   TN_TRY(read_children(r, l, err));

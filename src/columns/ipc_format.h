@@ -13,6 +13,7 @@ enum { TN_IPC_VERSION_4 = 3, TN_IPC_VERSION_5 = 4 };
 
 #define TN_IPC_METADATA_BYTES_MAX  ((int64_t)256 << 20) /* of one message, or of the footer */
 #define TN_IPC_ROWS_MAX            ((int64_t)1 << 48)   /* of one array */
+#define TN_IPC_FREE_ROWS_MAX       ((int64_t)1 << 32)   /* of one whose rows take no bytes */
 #define TN_IPC_PIPE_BODY_BYTES_MAX ((int64_t)8 << 30)   /* of one message that cannot be mapped */
 
 enum { TN_IPC_HEADER_SCHEMA = 1, TN_IPC_HEADER_DICTIONARY = 2, TN_IPC_HEADER_BATCH = 3 };
