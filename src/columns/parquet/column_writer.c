@@ -3,276 +3,404 @@
 
 #include "columns/parquet/bits.h"
 #include "columns/parquet/levels.h"
-#include "columns/parquet/plain.h"
-#include "columns/parquet/schema.h"
 
 enum {
   SLICE_ROWS = 2048,          /* added at once; bounds the scratch */
   TRIAL_VALUES = 16384,       /* then the dictionary must have shown repetition */
   PLAIN_GROUPS = 15,          /* how long a useless dictionary is not tried again */
-  PAGE_BYTES_LIMIT = 1 << 30, /* what waits for a page never passes this by more than one value */
+  SETTLED_GROUPS = 15,        /* how long the choice of an encoding stands */
+  SAMPLE_BYTES = 128 << 10,   /* of values, to choose by */
+  PAGE_BYTES_LIMIT = 1 << 30, /* what waits for a page never passes this by more than one row */
 };
 
-/* Non-null values of one slice, densely: exactly one of the three pointers is set. */
-typedef struct value_slice {
-  const void *fixed; /* stored form */
-  const tn_str *bytes;
-  const uint8_t *bits; /* booleans from bit 0 on */
-  int64_t count;
-  int64_t plain_bytes;
-} value_slice;
+typedef tn_parquet_column_writer column_writer;
 
-void tn_parquet_column_writer_clear(tn_parquet_column_writer *w) {
-  tn_parquet_interner_clear(&w->interner);
-  tn_parquet_bytes_clear(&w->indices);
-  tn_parquet_bytes_clear(&w->values);
-  tn_parquet_bytes_clear(&w->rows.valid);
-  tn_parquet_bytes_clear(&w->body);
-  tn_parquet_bytes_clear(&w->scratch);
-  tn_parquet_bytes_clear(&w->replay);
-  tn_parquet_bytes_clear(&w->chunk);
+/* ---- life ------------------------------------------------------------------------------------ */
+
+static int32_t forced_encoding(tn_parquet_encode encode) { /* -1: chosen by trial */
+  static const int32_t encodings[TN_PARQUET_ENCODE_COUNT] = {
+      [TN_PARQUET_ENCODE_AUTO] = -1,
+      [TN_PARQUET_ENCODE_PLAIN] = TN_PARQUET_PLAIN,
+      [TN_PARQUET_ENCODE_DICTIONARY] = TN_PARQUET_PLAIN,
+      [TN_PARQUET_ENCODE_RLE] = TN_PARQUET_RLE,
+      [TN_PARQUET_ENCODE_DELTA] = TN_PARQUET_DELTA_BINARY_PACKED,
+      [TN_PARQUET_ENCODE_DELTA_LENGTH] = TN_PARQUET_DELTA_LENGTH_BYTE_ARRAY,
+      [TN_PARQUET_ENCODE_DELTA_PREFIX] = TN_PARQUET_DELTA_BYTE_ARRAY,
+      [TN_PARQUET_ENCODE_SPLIT] = TN_PARQUET_BYTE_STREAM_SPLIT,
+  };
+  return encodings[encode];
 }
 
-static void rows_reset(tn_parquet_waiting *rows) {
-  rows->valid.length = 0;
-  rows->rows = rows->nulls = 0;
-}
-
-void tn_parquet_column_writer_start(tn_parquet_column_writer *w) {
-  tn_parquet_element element;
-  tn_parquet_element_for(w->type, w->name, w->nullable, &element);
-  tn_parquet_interner_reset(&w->interner);
-  w->interner.width = tn_parquet_stored_bytes(w->type);
-  w->interner.bytes_max = (size_t)w->options->dictionary_bytes;
-  w->indices.length = w->values.length = w->chunk.length = 0;
-  rows_reset(&w->rows);
-  w->plain_bytes = 0;
-  w->in_dictionary = !w->options->no_dictionary && w->type != TN_COLUMN_BOOL;
-  if (w->in_dictionary && w->plain_groups > 0) {
-    w->plain_groups--;
-    w->in_dictionary = false;
+tn_status tn_parquet_column_writer_init(column_writer *w, const tn_parquet_write_leaf *leaf,
+                                        const tn_parquet_write_options *options,
+                                        tn_parquet_encode encode, tn_error *err) {
+  *w = (column_writer){.leaf = leaf, .options = options, .encode = encode, .last_encoding = -1};
+  w->packing = (tn_parquet_packing){(int32_t)options->codec, options->level, options->no_crc};
+  w->slice_rows = SLICE_ROWS;
+  bool possible = encode == TN_PARQUET_ENCODE_AUTO ||
+                  tn_parquet_can_encode(leaf->store.physical, forced_encoding(encode));
+  if (encode == TN_PARQUET_ENCODE_DICTIONARY && leaf->store.physical == TN_PARQUET_BOOLEAN) {
+    possible = false;
   }
-  tn_parquet_stats_start(&w->stats, w->type);
-  w->meta = (tn_parquet_chunk_meta){.name = w->name,
-                                    .physical = element.physical,
-                                    .codec = (int32_t)w->options->codec,
-                                    .encodings = 1u << TN_PARQUET_RLE,
-                                    .dictionary_offset = -1};
+  if (!possible) {
+    return tn_fail(err, TN_ERR_ARGUMENT, "column \"%s\": %s values cannot be encoded as %s",
+                   leaf->name, tn_parquet_physical_name(leaf->store.physical),
+                   tn_parquet_encode_name(encode));
+  }
+  w->interner.width = leaf->store.width;
+  w->interner.bytes_max = (size_t)options->dictionary_bytes;
+  if (leaf->step_count > 0) {
+    w->def_counts = tn_alloc((size_t)leaf->max_def + 1, sizeof *w->def_counts);
+    w->rep_counts = tn_alloc((size_t)leaf->max_rep + 1, sizeof *w->rep_counts);
+    if (!w->def_counts || !w->rep_counts) return tn_fail_memory(err, "counts of levels", 0);
+  }
+  tn_parquet_column_writer_start(w);
+  return TN_OK;
 }
 
-int64_t tn_parquet_column_writer_bytes(const tn_parquet_column_writer *w) {
-  return (int64_t)(w->chunk.length + w->values.length + w->indices.length +
-                   w->interner.values.length);
+static void drop_pages(column_writer *w) {
+  for (int64_t i = 0; i < w->page_count; i++) tn_parquet_page_clear(&w->pages[i]);
+  w->page_count = w->pages_packed = 0;
+}
+
+void tn_parquet_column_writer_clear(column_writer *w) {
+  drop_pages(w);
+  tn_free(w->pages);
+  tn_free(w->def_counts);
+  tn_free(w->rep_counts);
+  tn_parquet_interner_clear(&w->interner);
+  tn_parquet_waiting_clear(&w->waiting);
+  tn_parquet_shred_clear(&w->shred);
+  tn_parquet_bytes_clear(&w->indices);
+  tn_parquet_bytes_clear(&w->body);
+  tn_parquet_bytes_clear(&w->room);
+  tn_parquet_bytes_clear(&w->gathered);
+  tn_parquet_bytes_clear(&w->places);
+  tn_parquet_bytes_clear(&w->replay);
+}
+
+static bool wants_dictionary(column_writer *w) {
+  const tn_parquet_store *store = &w->leaf->store;
+  if (store->physical == TN_PARQUET_BOOLEAN || store->put == TN_PARQUET_PUT_NONE) return false;
+  if (w->encode != TN_PARQUET_ENCODE_AUTO) return w->encode == TN_PARQUET_ENCODE_DICTIONARY;
+  if (w->options->no_dictionary) return false;
+  if (w->plain_groups == 0) return true;
+  w->plain_groups--;
+  return false;
+}
+
+void tn_parquet_column_writer_start(column_writer *w) {
+  drop_pages(w);
+  tn_parquet_interner_reset(&w->interner);
+  tn_parquet_waiting_reset(&w->waiting);
+  w->indices.length = 0;
+  w->rows = w->values = w->nulls = w->plain_bytes = w->byte_array_bytes = 0;
+  w->encodings = 0;
+  w->has_dictionary = w->overflowed = false;
+  w->in_dictionary = wants_dictionary(w);
+  w->encoding = forced_encoding(w->encode);
+  if (w->encoding < 0 && w->settled_groups > 0) {
+    w->settled_groups--;
+    w->encoding = w->last_encoding;
+  }
+  tn_parquet_stats_start(&w->stats, &w->leaf->store);
+  tn_parquet_stats_start(&w->page_stats, &w->leaf->store);
+  if (!w->def_counts) return;
+  memset(w->def_counts, 0, ((size_t)w->leaf->max_def + 1) * sizeof *w->def_counts);
+  memset(w->rep_counts, 0, ((size_t)w->leaf->max_rep + 1) * sizeof *w->rep_counts);
+}
+
+int64_t tn_parquet_column_writer_bytes(const column_writer *w) {
+  size_t bytes = w->waiting.data.length + w->indices.length + w->interner.values.length;
+  for (int64_t i = 0; i < w->page_count; i++) {
+    bytes += w->pages[i].body.length + w->pages[i].stored.length;
+  }
+  return (int64_t)bytes;
 }
 
 /* ---- pages ----------------------------------------------------------------------------------- */
 
-static tn_status write_page(tn_parquet_column_writer *w, int32_t type, int32_t encoding,
-                            int64_t values, const tn_parquet_bytes *body, tn_error *err) {
-  int64_t uncompressed;
-  tn_parquet_page_header header = {.type = type, .encoding = encoding, .values = (int32_t)values};
-  TN_TRY(tn_parquet_page_write(&w->chunk, w->codecs, w->meta.codec, w->options->level, &header,
-                               body, &uncompressed, err));
-  w->meta.uncompressed_bytes += uncompressed;
-  w->meta.encodings |= 1u << encoding;
+/* Takes over `body`; `run` says what is in it. */
+static tn_status add_page(column_writer *w, int32_t type, int32_t encoding,
+                          const tn_parquet_level_run *run, int32_t rep_bytes, int32_t def_bytes,
+                          tn_error *err) {
+  TN_TRY(tn_grow((void **)&w->pages, &w->page_capacity, (size_t)w->page_count + 1, sizeof *w->pages,
+                 err));
+  tn_parquet_new_page *page = &w->pages[w->page_count++];
+  *page = (tn_parquet_new_page){.rows = run->rows, .nulls = run->entries - run->values};
+  page->header = (tn_parquet_page_header){.type = type,
+                                          .encoding = encoding,
+                                          .values = (int32_t)run->entries,
+                                          .nulls = (int32_t)page->nulls,
+                                          .rows = (int32_t)run->rows,
+                                          .level_bytes = def_bytes,
+                                          .rep_bytes = rep_bytes};
+  page->body = w->body;
+  w->body = (tn_parquet_bytes){0};
+  w->encodings |= 1u << encoding;
   return TN_OK;
 }
 
-/* Starts `body` with the definition levels of `count` waiting rows from row `from` (a multiple of
- * 8). */
-static tn_status put_levels(tn_parquet_column_writer *w, int64_t from, int64_t count,
-                            tn_error *err) {
+static bool is_v2(const column_writer *w) {
+  return w->options->data_page_version == 2;
+}
+
+static tn_status add_data_page(column_writer *w, int32_t encoding, const tn_parquet_level_run *run,
+                               int32_t rep_bytes, int32_t def_bytes, const tn_parquet_stats *stats,
+                               int64_t byte_array_bytes, tn_error *err) {
+  int32_t type = is_v2(w) ? TN_PARQUET_PAGE_DATA_V2 : TN_PARQUET_PAGE_DATA;
+  if (w->leaf->max_def || w->leaf->max_rep) w->encodings |= 1u << TN_PARQUET_RLE;
+  TN_TRY(add_page(w, type, encoding, run, rep_bytes, def_bytes, err));
+  w->pages[w->page_count - 1].stats = *stats;
+  w->pages[w->page_count - 1].byte_array_bytes = byte_array_bytes;
+  tn_parquet_stats_merge(&w->stats, stats);
+  return TN_OK;
+}
+
+static tn_status put_levels(column_writer *w, int64_t from, int64_t entries, int32_t *rep_bytes,
+                            int32_t *def_bytes, tn_error *err) {
   w->body.length = 0;
-  if (!w->nullable) return TN_OK;
-  TN_TRY(tn_parquet_bytes_reserve(&w->body, 4, err));
-  w->body.length = 4;
-  TN_TRY(tn_parquet_levels_write_bits(&w->body, w->rows.valid.data + from / 8, count, err));
-  tn_store_u32(w->body.data, (uint32_t)(w->body.length - 4));
+  return tn_parquet_waiting_put_levels(&w->waiting, w->leaf, from, entries, is_v2(w), &w->body,
+                                       &w->room, rep_bytes, def_bytes, err);
+}
+
+/* ---- choosing an encoding -------------------------------------------------------------------- */
+
+static int64_t sample_count(const column_writer *w) {
+  const tn_parquet_waiting *waiting = &w->waiting;
+  int64_t each = w->leaf->store.width;
+  if (w->leaf->store.physical == TN_PARQUET_BYTE_ARRAY && waiting->data_values > 0) {
+    each = (int64_t)waiting->data.length / waiting->data_values + 4;
+  }
+  int64_t n = each ? SAMPLE_BYTES / each + 1 : SAMPLE_BYTES;
+  return n < waiting->data_values ? n : waiting->data_values;
+}
+
+/* Bytes that the sample takes in this encoding, after compression. */
+static tn_status try_encoding(column_writer *w, int32_t encoding, int64_t count,
+                              tn_parquet_packer *packer, size_t *out, tn_error *err) {
+  w->body.length = packer->room.length = 0;
+  TN_TRY(tn_parquet_waiting_encode(&w->waiting, &w->leaf->store, encoding, count, &w->body,
+                                   &w->room, err));
+  TN_TRY(tn_parquet_compress(&packer->codecs, w->packing.codec, w->packing.level, w->body.data,
+                             w->body.length, &packer->room, err));
+  *out = packer->room.length;
   return TN_OK;
 }
 
-static tn_status flush_plain(tn_parquet_column_writer *w, tn_error *err) {
-  if (w->rows.rows == 0) return TN_OK;
-  TN_TRY(put_levels(w, 0, w->rows.rows, err));
-  tn_parquet_bytes *body = &w->values; /* without levels the values are the page */
-  if (w->nullable) {
-    TN_TRY(tn_parquet_bytes_append(&w->body, w->values.data, w->values.length, err));
-    body = &w->body;
+/* In order of preference at equal size.  BYTE_STREAM_SPLIT of integers and fixed-size binary, which
+ * not every reader knows, is only for those who ask for it. */
+static int32_t candidates_of(int32_t physical, int32_t out[3]) {
+  int32_t n = 0;
+  out[n++] = TN_PARQUET_PLAIN;
+  if (physical == TN_PARQUET_INT32 || physical == TN_PARQUET_INT64) {
+    out[n++] = TN_PARQUET_DELTA_BINARY_PACKED;
+  } else if (physical == TN_PARQUET_FLOAT || physical == TN_PARQUET_DOUBLE) {
+    out[n++] = TN_PARQUET_BYTE_STREAM_SPLIT;
+  } else if (physical == TN_PARQUET_BOOLEAN) {
+    out[n++] = TN_PARQUET_RLE;
+  } else if (physical == TN_PARQUET_BYTE_ARRAY) {
+    out[n++] = TN_PARQUET_DELTA_LENGTH_BYTE_ARRAY;
+    out[n++] = TN_PARQUET_DELTA_BYTE_ARRAY;
   }
-  TN_TRY(write_page(w, TN_PARQUET_PAGE_DATA, TN_PARQUET_PLAIN, w->rows.rows, body, err));
-  w->values.length = 0;
-  rows_reset(&w->rows);
+  return n;
+}
+
+static tn_status choose_encoding(column_writer *w, tn_parquet_packer *packer, tn_error *err) {
+  int32_t candidates[3], count = candidates_of(w->leaf->store.physical, candidates);
+  int64_t sample = sample_count(w);
+  size_t best = SIZE_MAX;
+  w->encoding = TN_PARQUET_PLAIN;
+  for (int32_t i = 0; i < count && sample > 0; i++) {
+    size_t bytes;
+    TN_TRY(try_encoding(w, candidates[i], sample, packer, &bytes, err));
+    if (best != SIZE_MAX && bytes > best - best / 50) continue; /* less than 2 % is not worth it */
+    best = bytes;
+    w->encoding = candidates[i];
+  }
+  w->last_encoding = w->encoding;
+  w->settled_groups = sample > 0 ? SETTLED_GROUPS : 0;
   return TN_OK;
 }
+
+static tn_status flush_values(column_writer *w, tn_parquet_packer *packer, tn_error *err) {
+  tn_parquet_waiting *waiting = &w->waiting;
+  if (waiting->rows == 0) return TN_OK;
+  if (w->encoding < 0) TN_TRY(choose_encoding(w, packer, err));
+  int32_t rep_bytes, def_bytes;
+  TN_TRY(put_levels(w, 0, waiting->entries, &rep_bytes, &def_bytes, err));
+  TN_TRY(tn_parquet_waiting_encode(waiting, &w->leaf->store, w->encoding, waiting->data_values,
+                                   &w->body, &w->room, err));
+  tn_parquet_level_run run = {
+      .rows = waiting->rows, .entries = waiting->entries, .values = waiting->values};
+  int64_t bytes =
+      w->leaf->store.physical == TN_PARQUET_BYTE_ARRAY ? (int64_t)waiting->data.length : 0;
+  TN_TRY(add_data_page(w, w->encoding, &run, rep_bytes, def_bytes, &w->page_stats, bytes, err));
+  tn_parquet_waiting_reset(waiting);
+  tn_parquet_stats_start(&w->page_stats, &w->leaf->store);
+  return TN_OK;
+}
+
+/* ---- dictionary pages ------------------------------------------------------------------------ */
 
 static int32_t index_width(uint32_t count) {
   return count <= 2 ? 1 : 32 - __builtin_clz(count - 1);
 }
 
+static void see_entry(const column_writer *w, uint32_t index, tn_parquet_stats *stats,
+                      int64_t *byte_array_bytes, int64_t times) {
+  tn_parquet_slice one = {.count = 1};
+  tn_str value;
+  if (w->interner.width) {
+    one.fixed = w->interner.values.data + (size_t)index * (size_t)w->interner.width;
+  } else {
+    value = tn_parquet_interner_str(&w->interner, index);
+    one.bytes = &value;
+    *byte_array_bytes += times * (int64_t)value.length;
+  }
+  tn_parquet_stats_see(stats, &one);
+}
+
+/* The range of a page is the range of the dictionary's values that it uses. */
+static tn_status see_indices(column_writer *w, const uint32_t *indices, int64_t count,
+                             tn_parquet_stats *stats, int64_t *byte_array_bytes, tn_error *err) {
+  size_t bytes = ((size_t)w->interner.count + 1) * sizeof(uint32_t);
+  w->room.length = 0;
+  TN_TRY(tn_parquet_bytes_reserve(&w->room, bytes, err));
+  memset(w->room.data, 0, bytes);
+  uint32_t *times = (uint32_t *)(void *)w->room.data;
+  for (int64_t i = 0; i < count; i++) times[indices[i]]++;
+  for (uint32_t i = 0; i < w->interner.count; i++) {
+    if (times[i]) see_entry(w, i, stats, byte_array_bytes, times[i]);
+  }
+  return TN_OK;
+}
+
+static tn_status put_dictionary(column_writer *w, tn_error *err) {
+  tn_parquet_level_run run = {.entries = w->interner.count, .values = w->interner.count};
+  w->body.length = 0;
+  TN_TRY(
+      tn_parquet_bytes_append(&w->body, w->interner.values.data, w->interner.values.length, err));
+  w->has_dictionary = true;
+  return add_page(w, TN_PARQUET_PAGE_DICTIONARY, TN_PARQUET_PLAIN, &run, 0, 0, err);
+}
+
+static tn_status put_indices(column_writer *w, int64_t entry, const tn_parquet_level_run *run,
+                             const uint32_t *indices, int32_t width, tn_error *err) {
+  tn_parquet_stats stats;
+  int64_t byte_array_bytes = 0;
+  int32_t rep_bytes, def_bytes;
+  uint8_t width_byte = (uint8_t)width;
+  tn_parquet_stats_start(&stats, &w->leaf->store);
+  TN_TRY(see_indices(w, indices, run->values, &stats, &byte_array_bytes, err));
+  TN_TRY(put_levels(w, entry, run->entries, &rep_bytes, &def_bytes, err));
+  TN_TRY(tn_parquet_bytes_append(&w->body, &width_byte, 1, err));
+  TN_TRY(tn_parquet_levels_write(&w->body, indices, run->values, width, err));
+  return add_data_page(w, TN_PARQUET_RLE_DICTIONARY, run, rep_bytes, def_bytes, &stats,
+                       byte_array_bytes, err);
+}
+
 /* The dictionary page and the waiting indices, in pages of about page_bytes. */
-static tn_status flush_dictionary(tn_parquet_column_writer *w, tn_error *err) {
+static tn_status flush_dictionary(column_writer *w, tn_error *err) {
   int32_t width = index_width(w->interner.count);
-  int64_t page_rows = w->options->page_bytes * 8 / width / 64 * 64, rows = w->rows.rows;
+  int64_t rows_max = w->options->page_rows ? w->options->page_rows : INT32_MAX;
+  int64_t entries_max = w->options->page_bytes * 8 / width;
   const uint32_t *indices = (const uint32_t *)(const void *)w->indices.data;
-  if (page_rows < 64) page_rows = 64;
-  w->meta.dictionary_offset = 0;
-  TN_TRY(write_page(w, TN_PARQUET_PAGE_DICTIONARY, TN_PARQUET_PLAIN, w->interner.count,
-                    &w->interner.values, err));
-  w->meta.data_offset = (int64_t)w->chunk.length;
-  for (int64_t from = 0; from < rows; from += page_rows) {
-    int64_t n = rows - from < page_rows ? rows - from : page_rows, count = n;
-    if (w->nullable) count = tn_bits_count(w->rows.valid.data, from, n);
-    TN_TRY(put_levels(w, from, n, err));
-    uint8_t width_byte = (uint8_t)width;
-    TN_TRY(tn_parquet_bytes_append(&w->body, &width_byte, 1, err));
-    TN_TRY(tn_parquet_levels_write(&w->body, indices, count, width, err));
-    TN_TRY(write_page(w, TN_PARQUET_PAGE_DATA, TN_PARQUET_RLE_DICTIONARY, n, &w->body, err));
-    indices += count;
+  if (w->options->page_rows || entries_max > INT32_MAX / 2) entries_max = INT32_MAX / 2;
+  w->in_dictionary = false;
+  TN_TRY(put_dictionary(w, err));
+  for (int64_t entry = 0; entry < w->waiting.entries;) {
+    tn_parquet_level_run run =
+        tn_parquet_waiting_cut(&w->waiting, w->leaf, entry, rows_max, entries_max);
+    TN_TRY(put_indices(w, entry, &run, indices, width, err));
+    indices += run.values;
+    entry += run.entries;
   }
   w->indices.length = 0;
-  rows_reset(&w->rows);
+  tn_parquet_waiting_reset(&w->waiting);
   return TN_OK;
 }
 
 /* ---- adding values --------------------------------------------------------------------------- */
 
-static tn_status add_rows(tn_parquet_column_writer *w, const uint8_t *valid, int64_t from,
-                          int64_t rows, int64_t count, tn_error *err) {
-  if (w->nullable) {
-    size_t bytes = tn_bits_bytes(w->rows.rows + rows);
-    TN_TRY(tn_parquet_bytes_reserve(&w->rows.valid, bytes - w->rows.valid.length, err));
-    w->rows.valid.length = bytes;
-    if (count == rows) {
-      tn_bits_fill(w->rows.valid.data, w->rows.rows, rows, true);
-    } else {
-      tn_bits_copy(w->rows.valid.data, w->rows.rows, valid, from, rows);
-    }
+static tn_status add_values(column_writer *w, const tn_parquet_slice *s,
+                            const tn_parquet_level_run *run, tn_parquet_packer *packer,
+                            tn_error *err) {
+  tn_parquet_waiting *waiting = &w->waiting;
+  int64_t page_rows = w->options->page_rows;
+  if (waiting->rows > 0 && (int64_t)waiting->data.length + s->plain_bytes > PAGE_BYTES_LIMIT) {
+    TN_TRY(flush_values(w, packer, err));
   }
-  w->rows.rows += rows;
-  w->rows.nulls += rows - count;
-  return TN_OK;
+  tn_parquet_stats_see(&w->page_stats, s);
+  TN_TRY(tn_parquet_waiting_add_values(waiting, s, err));
+  TN_TRY(tn_parquet_waiting_add_levels(waiting, w->leaf, run, err));
+  int64_t bytes = (int64_t)waiting->data.length + waiting->entries / 8;
+  bool full = page_rows ? waiting->rows >= page_rows : bytes >= w->options->page_bytes;
+  return full ? flush_values(w, packer, err) : TN_OK;
 }
 
-static tn_status append_plain(tn_parquet_column_writer *w, const value_slice *s, tn_error *err) {
-  if (s->fixed) return tn_parquet_bytes_append(&w->values, s->fixed, (size_t)s->plain_bytes, err);
-  if (s->bits) {
-    int64_t at = w->rows.rows - w->rows.nulls; /* booleans waiting */
-    size_t bytes = tn_bits_bytes(at + s->count);
-    TN_TRY(tn_parquet_bytes_reserve(&w->values, bytes - w->values.length, err));
-    if (bytes > w->values.length) w->values.data[bytes - 1] = 0; /* no rubbish in the padding */
-    tn_bits_copy(w->values.data, at, s->bits, 0, s->count);
-    w->values.length = bytes;
+/* The values of a run of indices. */
+static tn_status look_up(column_writer *w, const uint32_t *indices, int64_t count,
+                         tn_parquet_slice *s, tn_error *err) {
+  size_t width = (size_t)w->interner.width, each = width ? width : sizeof(tn_str);
+  *s = (tn_parquet_slice){.count = count};
+  w->replay.length = 0;
+  TN_TRY(tn_parquet_bytes_reserve(&w->replay, (size_t)count * each, err));
+  if (width) {
+    for (int64_t i = 0; i < count; i++) {
+      memcpy(w->replay.data + (size_t)i * width, w->interner.values.data + indices[i] * width,
+             width);
+    }
+    s->fixed = w->replay.data;
+    s->plain_bytes = count * (int64_t)width;
     return TN_OK;
   }
-  TN_TRY(tn_parquet_bytes_reserve(&w->values, (size_t)s->plain_bytes, err));
-  uint8_t *to = w->values.data + w->values.length;
-  for (int64_t i = 0; i < s->count; i++) {
-    size_t length = s->bytes[i].length;
-    tn_store_u32(to, (uint32_t)length);
-    if (length) memcpy(to + 4, s->bytes[i].data, length);
-    to += 4 + length;
+  tn_str *strings = (tn_str *)(void *)w->replay.data;
+  for (int64_t i = 0; i < count; i++) {
+    strings[i] = tn_parquet_interner_str(&w->interner, indices[i]);
+    s->plain_bytes += 4 + (int64_t)strings[i].length;
   }
-  w->values.length += (size_t)s->plain_bytes;
+  s->bytes = strings;
   return TN_OK;
 }
 
-static void see(tn_parquet_column_writer *w, const value_slice *s) {
-  if (s->bits) {
-    int64_t trues = tn_bits_count(s->bits, 0, s->count);
-    tn_parquet_stats_bools(&w->stats, s->count - trues, trues);
-  } else if (s->bytes) {
-    tn_parquet_stats_bytes(&w->stats, s->bytes, s->count);
-  } else {
-    tn_parquet_stats_fixed(&w->stats, s->fixed, s->count);
-  }
-}
-
-static tn_status add_plain(tn_parquet_column_writer *w, const value_slice *s, const uint8_t *valid,
-                           int64_t from, int64_t rows, tn_error *err) {
-  if (w->values.length > 0 && (int64_t)w->values.length + s->plain_bytes > PAGE_BYTES_LIMIT) {
-    TN_TRY(flush_plain(w, err));
-  }
-  see(w, s);
-  TN_TRY(append_plain(w, s, err));
-  TN_TRY(add_rows(w, valid, from, rows, s->count, err));
-  return (int64_t)w->values.length >= w->options->page_bytes ? flush_plain(w, err) : TN_OK;
-}
-
-/* The strings of a run of indices. */
-static void look_up_bytes(const tn_parquet_column_writer *w, const uint32_t *indices,
-                          value_slice *s, tn_str *out) {
-  for (int64_t i = 0; i < s->count; i++) {
-    out[i] = tn_parquet_interner_str(&w->interner, indices[i]);
-    s->plain_bytes += 4 + (int64_t)out[i].length;
-  }
-  s->bytes = out;
-}
-
-static void look_up_fixed(const tn_parquet_column_writer *w, const uint32_t *indices,
-                          value_slice *s, uint8_t *out) {
-  size_t width = (size_t)w->interner.width;
-  for (int64_t i = 0; i < s->count; i++) {
-    memcpy(out + (size_t)i * width, w->interner.values.data + indices[i] * width, width);
-  }
-  s->fixed = out;
-  s->plain_bytes = s->count * (int64_t)width;
-}
-
-/* Turns the waiting indices back into values and adds them as PLAIN. */
-static tn_status replay_plain(tn_parquet_column_writer *w, const tn_parquet_waiting *rows,
-                              tn_error *err) {
+/* Turns the waiting indices back into values and adds them without the dictionary. */
+static tn_status replay_values(column_writer *w, const tn_parquet_waiting *old,
+                               tn_parquet_packer *packer, tn_error *err) {
   const uint32_t *indices = (const uint32_t *)(const void *)w->indices.data;
-  TN_TRY(tn_parquet_bytes_reserve(&w->replay, SLICE_ROWS * sizeof(tn_str), err));
-  for (int64_t from = 0; from < rows->rows; from += SLICE_ROWS) {
-    int64_t n = rows->rows - from < SLICE_ROWS ? rows->rows - from : SLICE_ROWS;
-    value_slice s = {.count = n};
-    if (w->nullable) s.count = tn_bits_count(rows->valid.data, from, n);
-    if (w->interner.width) {
-      look_up_fixed(w, indices, &s, w->replay.data);
-    } else {
-      look_up_bytes(w, indices, &s, (tn_str *)(void *)w->replay.data);
-    }
-    indices += s.count;
-    TN_TRY(add_plain(w, &s, rows->valid.data, from, n, err));
+  int64_t page_rows = w->options->page_rows, rows = 0;
+  for (int64_t entry = 0; entry < old->entries;) {
+    int64_t rows_max = SLICE_ROWS;
+    if (page_rows && rows_max > page_rows - rows % page_rows)
+      rows_max = page_rows - rows % page_rows;
+    tn_parquet_level_run run =
+        tn_parquet_waiting_cut(old, w->leaf, entry, rows_max, TN_PARQUET_SHRED_ENTRIES);
+    tn_parquet_slice s;
+    TN_TRY(look_up(w, indices, run.values, &s, err));
+    TN_TRY(add_values(w, &s, &run, packer, err));
+    indices += run.values;
+    entry += run.entries;
+    rows += run.rows;
   }
   return TN_OK;
 }
 
-static tn_status replace_by_plain(tn_parquet_column_writer *w, tn_error *err) {
-  tn_parquet_waiting rows = w->rows;
-  w->rows = (tn_parquet_waiting){0};
+static tn_status leave_dictionary(column_writer *w, tn_parquet_packer *packer, tn_error *err) {
+  tn_parquet_waiting old = w->waiting;
+  w->waiting = (tn_parquet_waiting){0};
   w->in_dictionary = false;
-  tn_status status = replay_plain(w, &rows, err);
+  tn_status status = replay_values(w, &old, packer, err);
   w->indices.length = 0;
-  tn_parquet_bytes_clear(&rows.valid);
+  tn_parquet_waiting_clear(&old);
   return status;
 }
 
-static int64_t dictionary_cost(const tn_parquet_column_writer *w) {
+static int64_t dictionary_cost(const column_writer *w) {
   int64_t count = (int64_t)(w->indices.length / sizeof(uint32_t));
   return (int64_t)w->interner.values.length + count * index_width(w->interner.count) / 8;
 }
 
-/* The range of a dictionary is the range of its values. */
-static void see_dictionary(tn_parquet_column_writer *w) {
-  int64_t count = w->interner.count;
-  if (w->interner.width) {
-    tn_parquet_stats_fixed(&w->stats, w->interner.values.data, count);
-    return;
-  }
-  for (int64_t i = 0; i < count; i++) {
-    tn_str value = tn_parquet_interner_str(&w->interner, (uint32_t)i);
-    tn_parquet_stats_bytes(&w->stats, &value, 1);
-  }
-}
-
-static tn_status keep_dictionary(tn_parquet_column_writer *w, tn_error *err) {
-  w->in_dictionary = false;
-  see_dictionary(w);
-  return flush_dictionary(w, err);
-}
-
-static tn_status add_indices(tn_parquet_column_writer *w, const value_slice *s, tn_error *err) {
+static tn_status add_indices(column_writer *w, const tn_parquet_slice *s, tn_error *err) {
   if (s->count == 0) return TN_OK;
   size_t bytes = (size_t)s->count * sizeof(uint32_t);
   TN_TRY(tn_parquet_bytes_reserve(&w->indices, bytes, err));
@@ -284,126 +412,157 @@ static tn_status add_indices(tn_parquet_column_writer *w, const value_slice *s, 
   return TN_OK;
 }
 
-static bool dictionary_is_useless(const tn_parquet_column_writer *w) {
+static bool dictionary_is_useless(const column_writer *w) {
   int64_t count = (int64_t)(w->indices.length / sizeof(uint32_t));
-  return count >= TRIAL_VALUES && w->interner.count > count / 4 * 3;
+  return w->encode == TN_PARQUET_ENCODE_AUTO && count >= TRIAL_VALUES &&
+         w->interner.count > count / 4 * 3;
 }
 
-static tn_status add_slice(tn_parquet_column_writer *w, const value_slice *s, const uint8_t *valid,
-                           int64_t from, int64_t rows, tn_error *err) {
-  w->meta.values += rows;
-  w->meta.range.nulls += rows - s->count;
-  if (!w->in_dictionary) return add_plain(w, s, valid, from, rows, err);
+/* Pages of a fixed number of rows cannot change in the middle of one. */
+static bool worth_keeping(const column_writer *w) {
+  return w->waiting.rows > 0 && !w->options->page_rows && dictionary_cost(w) < w->plain_bytes / 2;
+}
+
+static tn_status add_slice(column_writer *w, const tn_parquet_slice *s,
+                           const tn_parquet_level_run *run, tn_parquet_packer *packer,
+                           tn_error *err) {
+  if (!w->in_dictionary) return add_values(w, s, run, packer, err);
   tn_status status = add_indices(w, s, err);
   if (status == TN_FULL) {
-    bool keep = w->rows.rows > 0 && dictionary_cost(w) < w->plain_bytes / 2;
-    TN_TRY(keep ? keep_dictionary(w, err) : replace_by_plain(w, err));
-    return add_plain(w, s, valid, from, rows, err);
+    w->overflowed = true;
+    TN_TRY(worth_keeping(w) ? flush_dictionary(w, err) : leave_dictionary(w, packer, err));
+    return add_values(w, s, run, packer, err);
   }
   TN_TRY(status);
-  TN_TRY(add_rows(w, valid, from, rows, s->count, err));
+  TN_TRY(tn_parquet_waiting_add_levels(&w->waiting, w->leaf, run, err));
   if (!dictionary_is_useless(w)) return TN_OK;
   w->plain_groups = PLAIN_GROUPS;
-  return replace_by_plain(w, err);
+  return leave_dictionary(w, packer, err);
 }
 
 /* ---- from Arrow ------------------------------------------------------------------------------ */
 
-static void gather_bits(const uint8_t *bits, const uint8_t *valid, int64_t from, int64_t rows,
-                        value_slice *s, uint8_t *out) {
-  if (!valid) {
-    tn_bits_copy(out, 0, bits, from, rows);
-  } else {
-    int64_t n = 0;
-    for (int64_t i = 0; i < rows; i++) {
-      if (tn_bit_get(valid, from + i)) tn_bit_put(out, n++, tn_bit_get(bits, from + i));
+/* The places of the set bits among [from, from + rows). */
+static void places_of(const uint8_t *valid, int64_t from, int64_t rows, int64_t *out) {
+  int64_t at = from, end = from + rows;
+  for (; at < end && (at & 7); at++) {
+    *out = at;
+    out += tn_bit_get(valid, at);
+  }
+  for (; end - at >= 64; at += 64) {
+    uint64_t word = tn_load_u64(valid + (at >> 3));
+    for (; word; word &= word - 1) *out++ = at + __builtin_ctzll(word);
+  }
+  for (; at < end; at++) {
+    if (tn_bit_get(valid, at)) *out++ = at;
+  }
+}
+
+static const uint8_t no_bits[SLICE_ROWS / 8 + 8];
+
+static tn_status load_flat(column_writer *w, const ArrowArray *a, int64_t from, int64_t rows,
+                           tn_parquet_level_run *run, tn_parquet_slice *s, tn_error *err) {
+  int64_t at = a->offset + from;
+  bool all_null = w->leaf->store.put == TN_PARQUET_PUT_NONE;
+  const uint8_t *valid = all_null || a->null_count == 0 ? NULL : a->buffers[0];
+  *run = (tn_parquet_level_run){.from = at, .rows = rows, .entries = rows, .values = rows};
+  if (all_null) {
+    run->valid = no_bits;
+    run->from = 0;
+    run->values = 0;
+  } else if (valid) {
+    run->values = tn_bits_count(valid, at, rows);
+    if (run->values < rows) run->valid = valid;
+  }
+  if (run->values < rows && !w->leaf->optional) {
+    return tn_fail(err, TN_ERR_ARGUMENT, "%lld nulls in a column declared without nulls",
+                   (long long)(rows - run->values));
+  }
+  const int64_t *places = NULL;
+  if (run->values < rows) {
+    w->places.length = 0;
+    TN_TRY(tn_parquet_bytes_reserve(&w->places, ((size_t)rows + 1) * sizeof(int64_t), err));
+    places = (const int64_t *)(const void *)w->places.data;
+    places_of(run->valid, run->from, rows, (int64_t *)(void *)w->places.data);
+  }
+  return tn_parquet_gather(&w->leaf->store, a, places, at, run->values, &w->gathered, s, err);
+}
+
+static tn_status load_nested(column_writer *w, const ArrowArray *a, int64_t from, int64_t rows,
+                             tn_parquet_level_run *run, tn_parquet_slice *s, tn_error *err) {
+  tn_parquet_shred *shred = &w->shred;
+  TN_TRY(tn_parquet_shred_rows(shred, w->leaf, a, from, rows, err));
+  *run = (tn_parquet_level_run){.def = shred->def.data,
+                                .rep = shred->rep.data,
+                                .rows = rows,
+                                .entries = shred->entries,
+                                .values = shred->values};
+  return tn_parquet_gather(&w->leaf->store, shred->leaf,
+                           (const int64_t *)(const void *)shred->places.data, 0, shred->values,
+                           &w->gathered, s, err);
+}
+
+static void count_levels(column_writer *w, const tn_parquet_level_run *run) {
+  w->rows += run->rows;
+  w->values += run->values;
+  w->nulls += run->entries - run->values;
+  if (!run->def) return;
+  for (int64_t i = 0; i < run->entries; i++) w->def_counts[run->def[i]]++;
+  for (int64_t i = 0; i < run->entries && w->leaf->max_rep; i++) w->rep_counts[run->rep[i]]++;
+}
+
+/* Up to `rows` rows, fewer where they are long, so that a page passes its size by no more than
+ * about once.  *took says how many. */
+static tn_status add_some(column_writer *w, const ArrowArray *a, int64_t from, int64_t rows,
+                          tn_parquet_packer *packer, int64_t *took, tn_error *err) {
+  tn_parquet_level_run run;
+  tn_parquet_slice s;
+  for (;;) {
+    tn_status status = w->leaf->step_count ? load_nested(w, a, from, rows, &run, &s, err)
+                                           : load_flat(w, a, from, rows, &run, &s, err);
+    bool big = status == TN_FULL || (status == TN_OK && s.plain_bytes > w->options->page_bytes);
+    if (big && rows > 1) {
+      rows /= 2;
+      w->slice_rows = rows;
+      continue;
     }
+    TN_TRY(status);
+    break;
   }
-  s->bits = out;
+  if (s.plain_bytes > INT32_MAX - (1 << 20)) {
+    return tn_fail(err, TN_ERR_LIMIT, "a row of %lld bytes, limit 2 GiB", (long long)s.plain_bytes);
+  }
+  if (w->slice_rows < SLICE_ROWS && s.plain_bytes < w->options->page_bytes / 4 &&
+      run.entries < TN_PARQUET_SHRED_ENTRIES / 4) {
+    w->slice_rows *= 2;
+  }
+  if (s.bytes) w->byte_array_bytes += s.plain_bytes - 4 * s.count;
+  *took = rows;
+  count_levels(w, &run);
+  return add_slice(w, &s, &run, packer, err);
 }
 
-static tn_status gather_bytes(const ArrowArray *a, const uint8_t *valid, int64_t from, int64_t rows,
-                              value_slice *s, tn_str *out, tn_error *err) {
-  const int32_t *offsets = (const int32_t *)a->buffers[1] + from;
-  const char *data = a->buffers[2];
-  int64_t n = 0;
-  for (int64_t i = 0; i < rows; i++) {
-    if (valid && !tn_bit_get(valid, from + i)) continue;
-    int64_t length = (int64_t)offsets[i + 1] - offsets[i];
-    if (length < 0 || offsets[i] < 0) {
-      return tn_fail(err, TN_ERR_ARGUMENT, "row %lld: offsets of the array run backwards",
-                     (long long)i);
-    }
-    out[n++] = (tn_str){length ? data + offsets[i] : "", (size_t)length};
-    s->plain_bytes += 4 + length;
-  }
-  s->bytes = out;
-  return TN_OK;
-}
-
-/* Fills s from rows [from, from + rows) of the array's buffers. */
-static tn_status gather(tn_parquet_column_writer *w, const ArrowArray *a, const uint8_t *valid,
-                        int64_t from, int64_t rows, value_slice *s, tn_error *err) {
-  TN_TRY(tn_parquet_bytes_reserve(&w->scratch, SLICE_ROWS * sizeof(tn_str), err));
-  int32_t stored = tn_parquet_stored_bytes(w->type);
-  if (w->type == TN_COLUMN_BOOL) {
-    gather_bits(a->buffers[1], valid, from, rows, s, w->scratch.data);
-    s->plain_bytes = (int64_t)tn_bits_bytes(s->count);
-    return TN_OK;
-  }
-  if (stored == 0) {
-    return gather_bytes(a, valid, from, rows, s, (tn_str *)(void *)w->scratch.data, err);
-  }
-  s->plain_bytes = s->count * stored;
-  if (!valid && tn_column_type_bits(w->type) == stored * 8) {
-    s->fixed = (const uint8_t *)a->buffers[1] + from * stored;
-    return TN_OK;
-  }
-  tn_parquet_plain_gather(w->type, a->buffers[1], from, rows, valid, from, w->scratch.data);
-  s->fixed = w->scratch.data;
-  return TN_OK;
-}
-
-/* Fewer rows where strings are long, so that a page passes its size by no more than about once. */
-static int64_t slice_rows(const tn_parquet_column_writer *w, const ArrowArray *a, int64_t from,
-                          int64_t left) {
-  int64_t n = left < SLICE_ROWS ? left : SLICE_ROWS;
-  if (w->type != TN_COLUMN_STRING && w->type != TN_COLUMN_BINARY) return n;
-  const int32_t *offsets = (const int32_t *)a->buffers[1] + from;
-  while (n > 1 && (int64_t)offsets[n] - offsets[0] > w->options->page_bytes) n /= 2;
-  return n;
-}
-
-tn_status tn_parquet_column_writer_add(tn_parquet_column_writer *w, const ArrowArray *array,
-                                       int64_t from, int64_t count, tn_error *err) {
-  const uint8_t *all_valid = array->null_count == 0 ? NULL : array->buffers[0];
-  int64_t at = array->offset + from, end = at + count;
-  while (at < end) {
-    int64_t n = slice_rows(w, array, at, end - at);
-    value_slice s = {.count = n};
-    const uint8_t *valid = all_valid;
-    if (valid) s.count = tn_bits_count(valid, at, n);
-    if (s.count == n) valid = NULL;
-    if (valid && !w->nullable) {
-      return tn_fail(err, TN_ERR_ARGUMENT, "%lld nulls in a column declared without nulls",
-                     (long long)(n - s.count));
-    }
-    TN_TRY(gather(w, array, valid, at, n, &s, err));
-    TN_TRY(add_slice(w, &s, valid, at, n, err));
-    at += n;
+tn_status tn_parquet_column_writer_add(column_writer *w, const ArrowArray *array, int64_t from,
+                                       int64_t count, tn_parquet_packer *packer, tn_error *err) {
+  int64_t page_rows = w->options->page_rows;
+  while (count > 0) {
+    int64_t n = count < w->slice_rows ? count : w->slice_rows, took = 0;
+    if (page_rows && n > page_rows - w->rows % page_rows) n = page_rows - w->rows % page_rows;
+    TN_TRY(add_some(w, array, from, n, packer, &took, err));
+    from += took;
+    count -= took;
   }
   return TN_OK;
 }
 
 /* ---- the end of a row group ------------------------------------------------------------------ */
 
-tn_status tn_parquet_column_writer_finish(tn_parquet_column_writer *w, char *room, tn_error *err) {
+tn_status tn_parquet_column_writer_finish(column_writer *w, tn_parquet_packer *packer,
+                                          tn_error *err) {
   if (w->in_dictionary) {
-    bool keep = w->interner.count > 0 && dictionary_cost(w) < w->plain_bytes;
-    TN_TRY(keep ? keep_dictionary(w, err) : replace_by_plain(w, err));
+    bool forced = w->encode == TN_PARQUET_ENCODE_DICTIONARY;
+    bool keep = w->interner.count > 0 && (forced || dictionary_cost(w) < w->plain_bytes);
+    TN_TRY(keep ? flush_dictionary(w, err) : leave_dictionary(w, packer, err));
   }
-  TN_TRY(flush_plain(w, err));
-  w->meta.compressed_bytes = (int64_t)w->chunk.length;
-  tn_parquet_stats_range(&w->stats, room, &w->meta.range);
-  return TN_OK;
+  return flush_values(w, packer, err);
 }

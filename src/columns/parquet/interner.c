@@ -124,11 +124,42 @@ static tn_status intern_64(tn_parquet_interner *in, const uint64_t *values, int6
   return TN_OK;
 }
 
+/* Any other width. */
+static tn_status intern_wide(tn_parquet_interner *in, const uint8_t *values, int64_t count,
+                             uint32_t *indices, tn_error *err) {
+  size_t width = (size_t)in->width;
+  for (int64_t i = 0; i < count; i++) {
+    const uint8_t *key = values + (size_t)i * width;
+    uint32_t tag = tag_of_bytes((const char *)key, width);
+    uint64_t slot;
+    size_t mask = ((size_t)1 << in->slot_bits) - 1, at = home_of(in, tag);
+    int probes = 0;
+    while ((slot = in->slots[at]) != 0) {
+      if ((uint32_t)(slot >> 32) == tag &&
+          memcmp(in->values.data + ((size_t)(uint32_t)slot - 1) * width, key, width) == 0) {
+        break;
+      }
+      at = (at + 1) & mask;
+      if (++probes > PROBES_MAX) return TN_FULL;
+    }
+    if (!slot) {
+      in->slots[at] = (uint64_t)tag << 32 | (in->count + 1);
+      indices[i] = in->count;
+      tn_status status = add_fixed(in, key, err);
+      if (status != TN_OK) return status;
+    } else {
+      indices[i] = (uint32_t)slot - 1;
+    }
+  }
+  return TN_OK;
+}
+
 tn_status tn_parquet_intern_fixed(tn_parquet_interner *in, const void *values, int64_t count,
                                   uint32_t *indices, tn_error *err) {
   TN_TRY(make_room(in, err));
-  return in->width == 4 ? intern_32(in, values, count, indices, err)
-                        : intern_64(in, values, count, indices, err);
+  if (in->width == 4) return intern_32(in, values, count, indices, err);
+  if (in->width == 8) return intern_64(in, values, count, indices, err);
+  return intern_wide(in, values, count, indices, err);
 }
 
 tn_str tn_parquet_interner_str(const tn_parquet_interner *in, uint32_t index) {

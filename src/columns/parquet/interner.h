@@ -10,7 +10,7 @@
 #include "columns/parquet/bytes.h"
 
 typedef struct tn_parquet_interner { /* all zero, then width and bytes_max, is valid and empty */
-  int32_t width;                     /* stored bytes of a value: 4, 8; 0: byte arrays */
+  int32_t width;                     /* stored bytes of a value; 0: byte arrays */
   size_t bytes_max;                  /* of `values` */
   uint32_t count;
   tn_parquet_bytes values;

@@ -71,18 +71,80 @@ typedef struct tn_parquet_encryption {
   bool hide_aad_prefix; /* not stored: readers must know it */
 } tn_parquet_encryption;
 
+/* How the values of a column are encoded.  Automatic: a dictionary while it pays, then whatever is
+ * smallest after compression on the first values of a row group. */
+#define TN_PARQUET_ENCODE_LIST(X) /* id, name */                            \
+  X(TN_PARQUET_ENCODE_AUTO, "auto")                                         \
+  X(TN_PARQUET_ENCODE_PLAIN, "plain")                                       \
+  X(TN_PARQUET_ENCODE_DICTIONARY, "dictionary") /* PLAIN when it is full */ \
+  X(TN_PARQUET_ENCODE_RLE, "rle")               /* booleans */              \
+  X(TN_PARQUET_ENCODE_DELTA, "delta_binary_packed")                         \
+  X(TN_PARQUET_ENCODE_DELTA_LENGTH, "delta_length_byte_array")              \
+  X(TN_PARQUET_ENCODE_DELTA_PREFIX, "delta_byte_array")                     \
+  X(TN_PARQUET_ENCODE_SPLIT, "byte_stream_split")
+typedef enum tn_parquet_encode {
+#define X(id, name) id,
+  TN_PARQUET_ENCODE_LIST(X)
+#undef X
+      TN_PARQUET_ENCODE_COUNT
+} tn_parquet_encode;
+const char *tn_parquet_encode_name(tn_parquet_encode encode); /* "plain" */
+
+/* What a file is laid out for.
+ *
+ * Training: a loader fetches single rows.  Every column has pages of the same rows (page_rows of
+ * them, row groups are multiples of it), small enough that a page of the widest column is some 8 to
+ * 64 KiB, and the page index is there: row r of a column is one ranged read of the page that the
+ * offset index names for it, which is decoded without its neighbours.  No dictionaries, unless
+ * dictionary_bytes or a column's encoding asks for them: a dictionary page would be a second read.
+ */
+typedef enum tn_parquet_profile {
+  TN_PARQUET_PROFILE_SCAN,
+  TN_PARQUET_PROFILE_TRAINING,
+} tn_parquet_profile;
+
+typedef struct tn_parquet_column_options {
+  const char *path; /* a column, or all below a struct, list or map: "a", "a.list.element" */
+  tn_parquet_encode encoding;
+} tn_parquet_column_options;
+
+typedef struct tn_parquet_sort_key { /* a promise of the caller's; it is not checked */
+  const char *path;                  /* of one leaf */
+  bool descending, nulls_first;
+} tn_parquet_sort_key;
+
+typedef struct tn_parquet_key_value {
+  const char *key, *value; /* value NULL: a key alone */
+} tn_parquet_key_value;
+
+enum { TN_PARQUET_WRITE_LEAVES_MAX = 1 << 20 };
+
 typedef struct tn_parquet_write_options { /* zero: the default, but codec 0 is "uncompressed" */
   tn_parquet_codec codec;
-  int32_t level;            /* zstd: default 1 */
-  int64_t row_group_rows;   /* default 122,880; fewer where a group would buffer over 256 MiB */
-  int64_t page_bytes;       /* uncompressed, default 1 MiB */
-  int64_t dictionary_bytes; /* limit before falling back to PLAIN; default 1 MiB */
+  int32_t level; /* the codec's own; zstd: default 1 */
+  tn_parquet_profile profile;
+  int64_t row_group_rows;    /* default 122,880 */
+  int64_t row_group_bytes;   /* closes a row group early; default 64 MiB waiting, compressed */
+  int64_t page_bytes;        /* uncompressed, default 1 MiB */
+  int64_t page_rows;         /* rows of every page; default 0: as page_bytes says */
+  int32_t data_page_version; /* 1 (default) or 2 */
+  int64_t dictionary_bytes;  /* limit before falling back; default 1 MiB */
   bool no_dictionary;
+  bool no_page_index;
+  bool no_crc;
+  bool no_arrow_schema; /* leave the Arrow schema out of the metadata */
+  const tn_parquet_column_options *columns;
+  int32_t column_count;
+  const tn_parquet_sort_key *sort_keys;
+  int32_t sort_key_count;
+  const tn_parquet_key_value *metadata; /* beside that of the schema */
+  int32_t metadata_count;
+  struct tn_pool *pool;          /* encodes columns and compresses pages; NULL: this thread */
   const char *created_by_suffix; /* appended to "tenon version x.y" */
 } tn_parquet_write_options;
 
 typedef struct tn_parquet_writer tn_parquet_writer;
-/* Borrows `sink`. */
+/* Borrows `sink`; options are copied, what they point to must live until the writer is freed. */
 TN_NODISCARD tn_status tn_parquet_writer_new(tn_parquet_writer **out, tn_sink *sink,
                                              const ArrowSchema *schema,
                                              const tn_parquet_write_options *options,

@@ -269,12 +269,12 @@ static void interner_numbers_in_order(void **state) {
 
 /* ---- statistics of long strings -------------------------------------------------------------- */
 
-static void range_of(tn_column_type type, const char *data, size_t length, char *room,
+static void range_of(tn_parquet_order order, const char *data, size_t length, char *room,
                      tn_parquet_range *range) {
   tn_parquet_stats stats = {0};
   tn_str value = {data, length};
-  tn_parquet_stats_start(&stats, type);
-  tn_parquet_stats_bytes(&stats, &value, 1);
+  tn_parquet_stats_start(&stats, &(tn_parquet_store){.order = order});
+  tn_parquet_stats_see(&stats, &(tn_parquet_slice){.bytes = &value, .count = 1});
   tn_parquet_stats_range(&stats, room, range);
 }
 
@@ -282,19 +282,19 @@ static void long_strings_are_cut(void **state) {
   char text[200], room[2 * TN_PARQUET_STATS_BYTES];
   tn_parquet_range r = {0};
   memset(text, 'x', sizeof text);
-  range_of(TN_COLUMN_STRING, text, 64, room, &r); /* just fits */
+  range_of(TN_PARQUET_BY_TEXT, text, 64, room, &r); /* just fits */
   assert_true(r.present && r.min_exact && r.max_exact && r.min.length == 64);
   assert_true(tn_str_equal(r.min, r.max));
-  range_of(TN_COLUMN_STRING, text, 65, room, &r);
+  range_of(TN_PARQUET_BY_TEXT, text, 65, room, &r);
   assert_true(r.present && !r.min_exact && !r.max_exact);
   assert_int_equal(r.min.length, 64);
   assert_int_equal(r.max.length, 64);
   assert_int_equal(r.max.data[63], 'y');
   memset(text, 0xff, sizeof text);
-  range_of(TN_COLUMN_BINARY, text, 100, room, &r); /* nothing above it in 64 bytes */
+  range_of(TN_PARQUET_BY_BYTES, text, 100, room, &r); /* nothing above it in 64 bytes */
   assert_false(r.present);
   text[10] = 5;
-  range_of(TN_COLUMN_BINARY, text, 100, room, &r);
+  range_of(TN_PARQUET_BY_BYTES, text, 100, room, &r);
   assert_int_equal(r.max.length, 11);
   assert_int_equal(r.max.data[10], 6);
 }
@@ -305,7 +305,7 @@ static void long_text_stays_text(void **state) {
   for (size_t lead = 0; lead < 4; lead++) { /* a character across the cut */
     memset(text, 'x', lead);
     for (size_t i = lead; i + 3 <= sizeof text; i += 3) memcpy(text + i, "\xe2\x82\xac", 3);
-    range_of(TN_COLUMN_STRING, text, 180, room, &r);
+    range_of(TN_PARQUET_BY_TEXT, text, 180, room, &r);
     assert_true(r.present && !r.max_exact);
     assert_true(tn_utf8_valid(r.min) && tn_utf8_valid(r.max));
     assert_true(r.min.length >= 62 && r.max.length >= 62);
@@ -313,12 +313,12 @@ static void long_text_stays_text(void **state) {
     assert_memory_equal(r.min.data, text, r.min.length);
   }
   for (size_t i = 0; i + 4 <= sizeof text; i += 4) memcpy(text + i, "\xf4\x8f\xbf\xbf", 4);
-  range_of(TN_COLUMN_STRING, text, 180, room, &r); /* U+10FFFF has no successor */
+  range_of(TN_PARQUET_BY_TEXT, text, 180, room, &r); /* U+10FFFF has no successor */
   assert_false(r.present);
   memcpy(text, "a", 1);
   memset(text + 1, 'z', 62);
   memcpy(text + 61, "\xed\x9f\xbf", 3); /* U+D7FF: its successor is U+E000 */
-  range_of(TN_COLUMN_STRING, text, 180, room, &r);
+  range_of(TN_PARQUET_BY_TEXT, text, 180, room, &r);
   assert_true(r.present && tn_utf8_valid(r.max));
   assert_memory_equal(r.max.data + 61, "\xee\x80\x80", 3);
 }
@@ -331,7 +331,7 @@ static void cut_ranges_hold_every_value(void **state) {
     tn_parquet_stats stats = {0};
     tn_parquet_range r = {0};
     tn_str values[20];
-    tn_parquet_stats_start(&stats, TN_COLUMN_BINARY);
+    tn_parquet_stats_start(&stats, &(tn_parquet_store){.order = TN_PARQUET_BY_BYTES});
     for (uint64_t i = 0; i < 20; i++) {
       size_t length = 60 + tn_random_below(seed, round, i, 31);
       memset(text[i], 'q', sizeof text[i]);
@@ -340,7 +340,7 @@ static void cut_ranges_hold_every_value(void **state) {
       }
       values[i] = (tn_str){text[i], length};
     }
-    tn_parquet_stats_bytes(&stats, values, 20);
+    tn_parquet_stats_see(&stats, &(tn_parquet_slice){.bytes = values, .count = 20});
     tn_parquet_stats_range(&stats, room, &r);
     assert_true(r.present);
     for (int i = 0; i < 20; i++) {
