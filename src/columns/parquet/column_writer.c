@@ -193,6 +193,7 @@ static tn_status try_encoding(column_writer *w, int32_t encoding, int64_t count,
 static int32_t candidates_of(int32_t physical, int32_t out[3]) {
   int32_t n = 0;
   out[n++] = TN_PARQUET_PLAIN;
+  if (physical >= 0) return n;
   if (physical == TN_PARQUET_INT32 || physical == TN_PARQUET_INT64) {
     out[n++] = TN_PARQUET_DELTA_BINARY_PACKED;
   } else if (physical == TN_PARQUET_FLOAT || physical == TN_PARQUET_DOUBLE) {
