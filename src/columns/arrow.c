@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include "columns/parquet/bits.h"
+
 static const struct {
   const char *format, *name;
   int32_t bits;
@@ -128,7 +130,6 @@ tn_status tn_batch_new(ArrowArray *out, ArrowArray *children, int64_t count, int
 
 int64_t tn_array_null_count(const ArrowArray *a) {
   if (a->null_count >= 0) return a->null_count;
-  int64_t nulls = 0;
-  for (int64_t i = 0; i < a->length; i++) nulls += tn_array_is_null(a, i);
-  return nulls;
+  const uint8_t *valid = a->n_buffers > 0 ? a->buffers[0] : NULL;
+  return valid ? a->length - tn_bits_count(valid, a->offset, a->length) : 0;
 }

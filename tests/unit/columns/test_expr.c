@@ -386,7 +386,7 @@ static void dictionaries_compare_as_their_values(void **state) {
   OK(tn_schema_init(schema.children[0]->dictionary, "u", "", ARROW_FLAG_NULLABLE, &problem));
   for (int words = 3; words <= 30; words += 27) {
     tn_builder *values;
-    OK(tn_builder_new(&values, TN_COLUMN_STRING, &problem));
+    OK(tn_builder_new_format(&values, "u", &problem));
     for (int i = 0; i < words; i++) {
       char text[20];
       snprintf(text, sizeof text, "w%d", i);
@@ -433,13 +433,13 @@ static void many_rows(void **state) {
   tn_expr *e;
   const int64_t *rows;
   int64_t count;
-  OK(tn_builder_new(&b, TN_COLUMN_INT64, &problem));
+  OK(tn_builder_new_format(&b, "l", &problem));
   for (int64_t i = 0; i < 50000; i++) OK(tn_builder_append_i64(b, i, &problem));
   OK(tn_builder_finish(b, &column, &problem));
   tn_builder_free(b);
   OK(tn_batch_new(&batch, &column, 1, 50000, &problem));
-  OK(tn_schema_new(&schema, (const char *const[]){"x"}, (const tn_column_type[]){TN_COLUMN_INT64},
-                   1, &problem));
+  OK(tn_schema_init_flat(&schema, (const char *const[]){"x"}, (const char *const[]){"l"}, 1,
+                         &problem));
   OK(tn_expr_new(&e, TN_STR("x % 1000 = 999"), &schema, &problem));
   OK(tn_expr_select(e, &batch, &rows, &count, &problem));
   assert_int_equal(count, 50);

@@ -7,33 +7,45 @@
 
 #include "base/random.h"
 #include "columns/ipc.h"
+#include "columns/schema.h"
+#include "columns/value.h"
 
-#define COLUMNS TN_COLUMN_TYPE_COUNT
+/* One flat column of each; those of this room's first readers and writers. */
+static const char *const formats[] = {"b", "c", "C", "s", "S",   "i",    "I",    "l",    "L",
+                                      "f", "g", "u", "z", "tdD", "tsm:", "tsu:", "tsn:", "tsu:UTC"};
+enum { COLUMNS = sizeof formats / sizeof *formats, BOOLS = 0, INT64S = 7, TEXTS = 11 };
+
+static tn_field field_of(int column) {
+  tn_field field = {.name = ""};
+  OK(tn_type_parse(formats[column], &field.type, &problem));
+  return field;
+}
 
 /* One column of every type; row r of column c is a function of r and c, every fifth is null. */
 static bool is_null_at(int64_t row, int64_t column) {
   return column != 7 && (row + column) % 5 == 3;
 }
 
-static int64_t value_at(tn_column_type type, int64_t row) {
-  return type == TN_COLUMN_BOOL ? row % 3 == 0 : row % 90;
+static int64_t value_at(int column, int64_t row) {
+  return column == BOOLS ? row % 3 == 0 : row % 90;
 }
 
-static tn_status make_column(tn_column_type type, int64_t rows, ArrowArray *out, tn_error *err) {
+static tn_status make_column(int column, int64_t rows, ArrowArray *out, tn_error *err) {
   tn_builder *b;
   char word[24];
-  TN_TRY(tn_builder_new(&b, type, err));
+  tn_type type = field_of(column).type;
+  TN_TRY(tn_builder_new_type(&b, &type, err));
   tn_status status = TN_OK;
   for (int64_t row = 0; status == TN_OK && row < rows; row++) {
     snprintf(word, sizeof word, "w%d", (int)row);
-    if (is_null_at(row, (int64_t)type))
+    if (is_null_at(row, column))
       status = tn_builder_append_null(b, err);
-    else if (type == TN_COLUMN_FLOAT || type == TN_COLUMN_DOUBLE)
+    else if (tn_type_is_real(type.id))
       status = tn_builder_append_f64(b, (double)row / 4, err);
-    else if (tn_column_type_bits(type) == 0)
+    else if (tn_type_is_bytes(type.id))
       status = tn_builder_append_str(b, tn_str_of(word), err);
     else
-      status = tn_builder_append_i64(b, value_at(type, row), err);
+      status = tn_builder_append_i64(b, value_at(column, row), err);
   }
   if (status == TN_OK) status = tn_builder_finish(b, out, err);
   tn_builder_free(b);
@@ -41,14 +53,8 @@ static tn_status make_column(tn_column_type type, int64_t rows, ArrowArray *out,
 }
 
 static tn_status make_schema(ArrowSchema *out, tn_error *err) {
-  const char *names[COLUMNS];
-  tn_column_type types[COLUMNS];
-  for (int t = 0; t < COLUMNS; t++) {
-    types[t] = (tn_column_type)t;
-    names[t] = tn_column_type_name(types[t]);
-  }
-  TN_TRY(tn_schema_new(out, names, types, COLUMNS, err));
-  out->children[7]->flags = 0; /* one that is not nullable */
+  TN_TRY(tn_schema_init_flat(out, formats, formats, COLUMNS, err)); /* named by its format */
+  out->children[7]->flags = 0;                                      /* one that is not nullable */
   return TN_OK;
 }
 
@@ -57,7 +63,7 @@ static tn_status make_batch(int64_t rows, ArrowArray *out, tn_error *err) {
   memset(columns, 0, sizeof columns);
   tn_status status = TN_OK;
   for (int t = 0; status == TN_OK && t < COLUMNS; t++)
-    status = make_column((tn_column_type)t, rows, &columns[t], err);
+    status = make_column(t, rows, &columns[t], err);
   if (status == TN_OK) status = tn_batch_new(out, columns, COLUMNS, rows, err);
   for (int t = 0; t < COLUMNS; t++) tn_array_clear(&columns[t]);
   return status;
@@ -69,7 +75,7 @@ static void check_batch(const ArrowArray *batch, int64_t first, int64_t rows) {
   assert_int_equal(batch->length, rows);
   assert_int_equal(batch->n_children, COLUMNS);
   for (int t = 0; t < COLUMNS; t++) {
-    tn_column_type type = (tn_column_type)t;
+    tn_field f = field_of(t);
     const ArrowArray *a = batch->children[t];
     assert_int_equal(a->length, rows);
     for (int64_t i = 0; i < rows; i++) {
@@ -77,12 +83,12 @@ static void check_batch(const ArrowArray *batch, int64_t first, int64_t rows) {
       snprintf(word, sizeof word, "w%d", (int)row);
       assert_int_equal(tn_array_is_null(a, i), is_null_at(row, t));
       if (is_null_at(row, t)) continue;
-      if (type == TN_COLUMN_FLOAT || type == TN_COLUMN_DOUBLE)
-        assert_true(tn_array_f64(a, type, i) == (double)row / 4);
-      else if (tn_column_type_bits(type) == 0)
-        assert_true(tn_str_is(tn_array_str(a, i), word));
+      if (tn_type_is_real(f.type.id))
+        assert_true(tn_value_f64(&f, a, i) == (double)row / 4);
+      else if (tn_type_is_bytes(f.type.id))
+        assert_true(tn_str_is(tn_value_bytes(&f, a, i), word));
       else
-        assert_int_equal(tn_array_i64(a, type, i), value_at(type, row));
+        assert_int_equal(tn_value_i64(&f, a, i), value_at(t, row));
     }
   }
 }
@@ -132,7 +138,7 @@ static void files_round_trip(void **state) {
   assert_null(tn_ipc_file_metadata(file, "absent").data);
   OK(tn_ipc_file_schema(file, &schema, &problem));
   for (int t = 0; t < COLUMNS; t++) {
-    assert_string_equal(schema.children[t]->format, tn_column_type_format((tn_column_type)t));
+    assert_string_equal(schema.children[t]->format, formats[t]);
     assert_int_equal(schema.children[t]->flags, t == 7 ? 0 : ARROW_FLAG_NULLABLE);
   }
   tn_schema_clear(&schema);
@@ -149,7 +155,8 @@ static void files_round_trip(void **state) {
 }
 
 static void columns_are_chosen_by_name(void **state) {
-  const char *names[] = {"string", "bool", "int64"};
+  const char *names[] = {formats[TEXTS], formats[BOOLS], formats[INT64S]};
+  tn_field bools = field_of(BOOLS), int64s = field_of(INT64S);
   tn_strbuf bytes = {0};
   tn_source *source;
   ArrowArrayStream stream;
@@ -161,10 +168,10 @@ static void columns_are_chosen_by_name(void **state) {
   OK(tn_stream_next(&stream, &batch, &problem));
   assert_int_equal(batch.n_children, 3);
   for (int64_t row = 0; row < 100; row++) {
-    assert_int_equal(tn_array_is_null(batch.children[0], row), is_null_at(row, TN_COLUMN_STRING));
-    if (!is_null_at(row, TN_COLUMN_BOOL))
-      assert_int_equal(tn_array_i64(batch.children[1], TN_COLUMN_BOOL, row), row % 3 == 0);
-    assert_int_equal(tn_array_i64(batch.children[2], TN_COLUMN_INT64, row), row % 90);
+    assert_int_equal(tn_array_is_null(batch.children[0], row), is_null_at(row, TEXTS));
+    if (!is_null_at(row, BOOLS))
+      assert_int_equal(tn_value_i64(&bools, batch.children[1], row), row % 3 == 0);
+    assert_int_equal(tn_value_i64(&int64s, batch.children[2], row), row % 90);
   }
   tn_array_clear(&batch);
   tn_stream_clear(&stream);
@@ -448,7 +455,7 @@ static void a_table_without_columns(void **state) {
   tn_strbuf bytes = {0};
   tn_sink *sink;
   tn_ipc_writer *w;
-  OK(tn_schema_new(&schema, NULL, NULL, 0, &problem));
+  OK(tn_schema_init_flat(&schema, NULL, NULL, 0, &problem));
   OK(tn_batch_new(&batch, NULL, 0, 5, &problem));
   OK(tn_sink_open_memory(&sink, "t.arrow", &bytes, &problem));
   OK(tn_ipc_writer_new(&w, sink, &schema, NULL, 0, &problem));
