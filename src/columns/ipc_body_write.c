@@ -55,13 +55,18 @@ static tn_status add_made(tn_ipc_parts *p, void *block, int64_t bytes, tn_error 
   return add_part(p, (tn_ipc_part){block, bytes, block}, err);
 }
 
+/* An empty array may have no buffers, and nothing may be added to NULL. */
+static const char *place(const void *buffer, int64_t offset) {
+  return buffer ? (const char *)buffer + offset : NULL;
+}
+
 /* ---- bits ---- */
 /* `count` bits from bit `from` on, moved to begin at a byte; none set behind the last. */
 static tn_status add_bits(tn_ipc_parts *p, const uint8_t *bits, int64_t from, int64_t count,
                           tn_error *err) {
   int64_t bytes = (count + 7) / 8;
   int32_t shift = (int32_t)(from % 8), rest = (int32_t)(count % 8);
-  const uint8_t *start = bits + from / 8;
+  const uint8_t *start = (const uint8_t *)place(bits, from / 8);
   if (bytes == 0) return add_view_of(p, NULL, 0, err);
   uint8_t mask = rest ? (uint8_t)((1u << rest) - 1) : 0xff;
   if (shift == 0 && (start[bytes - 1] & ~mask) == 0) return add_view_of(p, start, bytes, err);
@@ -103,7 +108,7 @@ static tn_status add_offsets(tn_ipc_parts *p, const void *offsets, bool large, i
   *first = offset_at(offsets, large, from);
   *end = offset_at(offsets, large, from + rows);
   int64_t bytes = (rows + 1) * (int64_t)width;
-  if (*first == 0) return add_view_of(p, (const char *)offsets + from * (int64_t)width, bytes, err);
+  if (*first == 0) return add_view_of(p, place(offsets, from * (int64_t)width), bytes, err);
   void *moved = make(rows + 1, width, "offsets", err);
   if (!moved) return TN_ERR_MEMORY;
   for (int64_t i = 0; large && i <= rows; i++)
@@ -118,7 +123,7 @@ static tn_status add_bytes(tn_ipc_parts *p, bool large, const ArrowArray *a, int
   int64_t first, end;
   TN_TRY(add_offsets(p, a->buffers[1], large, from, rows, &first, &end, err));
   if (first == end) return add_view_of(p, NULL, 0, err);
-  return add_view_of(p, (const char *)a->buffers[2] + first, end - first, err);
+  return add_view_of(p, place(a->buffers[2], first), end - first, err);
 }
 
 static tn_status add_list(tn_ipc_parts *p, const tn_ipc_node *n, bool large, const ArrowArray *a,
@@ -189,7 +194,7 @@ static bool find_used(const ArrowArray *a, int64_t from, int64_t rows, range *us
 
 static tn_status add_moved_views(tn_ipc_parts *p, const ArrowArray *a, int64_t from, int64_t rows,
                                  const range *used, tn_error *err) {
-  const char *views = (const char *)a->buffers[1] + from * VIEW_BYTES;
+  const char *views = place(a->buffers[1], from * VIEW_BYTES);
   char *moved = make(rows, VIEW_BYTES, "views", err);
   if (!moved) return TN_ERR_MEMORY;
   for (int64_t i = 0; i < rows; i++) {
@@ -211,8 +216,7 @@ static tn_status add_views(tn_ipc_parts *p, const ArrowArray *a, int64_t from, i
   if (find_used(a, from, rows, used))
     status = add_moved_views(p, a, from, rows, used, err);
   else
-    status = add_view_of(p, rows ? (const char *)a->buffers[1] + from * VIEW_BYTES : NULL,
-                         rows * VIEW_BYTES, err);
+    status = add_view_of(p, place(a->buffers[1], from * VIEW_BYTES), rows * VIEW_BYTES, err);
   for (int64_t b = 0; status == TN_OK && b < count; b++)
     status = add_view_of(p, used[b].end ? (const char *)a->buffers[2 + b] + used[b].first : NULL,
                          used[b].end - used[b].first, err);
@@ -224,8 +228,8 @@ static tn_status add_views(tn_ipc_parts *p, const ArrowArray *a, int64_t from, i
 static tn_status add_dense_union(tn_ipc_parts *p, const tn_ipc_node *n, const ArrowArray *a,
                                  int64_t from, int64_t rows, tn_error *err) {
   const tn_type *t = &n->field->type;
-  const int8_t *codes = (const int8_t *)a->buffers[0] + from;
-  const int32_t *offsets = (const int32_t *)a->buffers[1] + from;
+  const int8_t *codes = (const void *)place(a->buffers[0], from);
+  const int32_t *offsets = (const void *)place(a->buffers[1], from * 4);
   range used[128] = {{0}}; /* by type code */
   bool moves = false;
   for (int64_t i = 0; i < rows; i++) widen(&used[codes[i] & 127], offsets[i], 1);
@@ -324,7 +328,7 @@ static tn_status add_fixed(tn_ipc_parts *p, const tn_type *t, const ArrowArray *
                            int64_t rows, tn_error *err) {
   int64_t width = t->bits / 8;
   if (rows == 0 || width == 0) return add_view_of(p, NULL, 0, err);
-  return add_view_of(p, (const char *)a->buffers[1] + from * width, rows * width, err);
+  return add_view_of(p, place(a->buffers[1], from * width), rows * width, err);
 }
 
 /* Everything behind node and validity. */
@@ -356,7 +360,7 @@ static tn_status add_values(tn_ipc_parts *p, const tn_ipc_node *n, const ArrowAr
     case TN_LAYOUT_DENSE_UNION:
       return add_dense_union(p, n, a, from, rows, err);
     case TN_LAYOUT_SPARSE_UNION:
-      TN_TRY(add_view_of(p, (const char *)a->buffers[0] + from, rows, err));
+      TN_TRY(add_view_of(p, place(a->buffers[0], from), rows, err));
       return add_children(p, n, a, from, rows, err);
     case TN_LAYOUT_RUN_END:
       return add_runs(p, n, a, from, rows, err);
