@@ -1,178 +1,251 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "columns/csv_split.h"
 
-#include <string.h>
+const char *tn_csv_fault_name(tn_csv_fault fault) {
+  static const char *const names[] = {"fine",
+                                      "too few fields",
+                                      "too many fields",
+                                      "open quote",
+                                      "text after quote",
+                                      "field too long",
+                                      "value of another type",
+                                      "not UTF-8",
+                                      "out of memory"};
+  return names[fault];
+}
 
-typedef enum stop {
-  AT_SEPARATOR,
-  AT_LINE_END, /* or at the end of the file */
-  OUT_OF_BYTES,
-  AT_FAULT,
-} stop;
+void tn_csv_record_clear(tn_csv_record *record) {
+  tn_free(record->fields);
+  *record = (tn_csv_record){0};
+}
 
-/* First byte equal to a or b at or behind p.  There is one: the caller's '\n' behind the text. */
-#ifdef __SSE2__
-#include <emmintrin.h>
-static inline const uint8_t *find_either(const uint8_t *p, uint8_t a, uint8_t b) {
-  const __m128i as = _mm_set1_epi8((char)a), bs = _mm_set1_epi8((char)b);
-  for (;; p += 16) {
-    __m128i text = _mm_loadu_si128((const __m128i *)p);
-    __m128i hit = _mm_or_si128(_mm_cmpeq_epi8(text, as), _mm_cmpeq_epi8(text, bs));
-    unsigned mask = (unsigned)_mm_movemask_epi8(hit);
-    if (mask) return p + __builtin_ctz(mask);
+static tn_csv_outcome broken(tn_csv_record *r, tn_csv_fault fault, const uint8_t *at) {
+  r->fault = fault;
+  r->fault_at = at;
+  r->fault_column = r->count;
+  return TN_CSV_BROKEN;
+}
+
+static bool add_field(tn_csv_record *r, const uint8_t *data, size_t length, uint32_t flags) {
+  if ((size_t)r->count == r->capacity) {
+    size_t capacity = r->capacity ? 2 * r->capacity : 32;
+    tn_csv_field *grown = tn_realloc(r->fields, capacity, sizeof *grown);
+    if (!grown) return false;
+    r->fields = grown;
+    r->capacity = capacity;
   }
-}
-#else
-static inline const uint8_t *find_either(const uint8_t *p, uint8_t a, uint8_t b) {
-  while (*p != a && *p != b) p++;
-  return p;
-}
-#endif
-
-static stop fault(tn_csv_splitter *s, tn_csv_fault kind, const uint8_t *at) {
-  s->fault = kind;
-  s->fault_at = at;
-  return AT_FAULT;
+  r->fields[r->count++] = (tn_csv_field){data, (uint32_t)length, flags};
+  return true;
 }
 
-/* `known_end`: up to there the bytes surely belong to the field. */
-static stop out_of_bytes(tn_csv_splitter *s, const uint8_t *start, const uint8_t *known_end) {
-  if (known_end - start > s->field_bytes_max) return fault(s, TN_CSV_FIELD_SIZE, start);
-  return OUT_OF_BYTES;
+static inline bool is_separator(const tn_csv_format *f, const uint8_t *p, const uint8_t *end) {
+  if (p >= end || *p != f->separator[0]) return false;
+  if (f->separator_bytes == 1) return true;
+  return end - p >= f->separator_bytes && memcmp(p, f->separator, f->separator_bytes) == 0;
 }
 
-/* p stands behind a closing quote. */
-static inline stop after_quote(tn_csv_splitter *s, const uint8_t *p, const uint8_t **next) {
-  if (p < s->end && *p == s->separator) {
-    *next = p + 1;
-    return AT_SEPARATOR;
+/* A separator of several bytes may be cut by `end`. */
+static inline bool may_be_cut(const tn_csv_format *f, const uint8_t *p, const uint8_t *end) {
+  size_t left = (size_t)(end - p);
+  return left < f->separator_bytes && memcmp(p, f->separator, left) == 0;
+}
+
+/* First separator or line end at or behind p; `end` when there is none. */
+static const uint8_t *find_stop(const tn_csv_format *f, const uint8_t *p, const uint8_t *end) {
+  for (; p < end; p++)
+    if (*p == f->newline || (*p == f->separator[0] && is_separator(f, p, end))) return p;
+  return end;
+}
+
+static tn_csv_outcome out_of_bytes(const tn_csv_format *f, tn_csv_record *r, const uint8_t *start,
+                                   const uint8_t *end) {
+  if (end - start > f->field_bytes_max) return broken(r, TN_CSV_FIELD_SIZE, start);
+  return TN_CSV_INCOMPLETE;
+}
+
+/* The closing quote of a field that opens at start; NULL: not before `end`. */
+static const uint8_t *closing_quote(const tn_csv_format *f, const uint8_t *start,
+                                    const uint8_t *end, bool last, uint32_t *flags) {
+  for (const uint8_t *p = start + 1; p < end; p++) {
+    if (f->escape != f->quote) {
+      if (f->escape && *p == f->escape) {
+        if (p + 1 == end) return NULL;
+        if (p[1] == f->quote || p[1] == f->escape) *flags |= TN_CSV_ESCAPED, p++;
+      } else if (*p == f->quote) {
+        return p + 1 < end || last ? p : NULL;
+      }
+      continue;
+    }
+    p = memchr(p, f->quote, (size_t)(end - p));
+    if (!p || (p + 1 == end && !last)) return NULL; /* its twin may follow */
+    if (p + 1 == end || p[1] != f->quote) return p;
+    *flags |= TN_CSV_ESCAPED;
+    p++;
   }
-  if (p < s->end && *p == '\r') p++;
-  if (p == s->end) {
-    *next = p;
-    return s->last ? AT_LINE_END : OUT_OF_BYTES;
-  }
-  if (*p != '\n') return fault(s, TN_CSV_TEXT_AFTER_QUOTE, p);
-  *next = p + 1;
-  return AT_LINE_END;
+  return NULL;
 }
 
-static stop scan_quoted(tn_csv_splitter *s, const uint8_t *start, tn_csv_field *field,
-                        const uint8_t **next) {
-  const uint8_t *p = start + 1;
+/* *next is behind the separator (then *more) or the line end. */
+static tn_csv_outcome quoted_field(const tn_csv_format *f, tn_csv_record *r, const uint8_t *start,
+                                   const uint8_t *end, bool last, const uint8_t **next,
+                                   bool *more) {
   uint32_t flags = TN_CSV_QUOTED;
-  for (;;) {
-    p = memchr(p, s->quote, (size_t)(s->end - p));
-    if (!p || (p + 1 == s->end && !s->last)) { /* its twin may follow */
-      stop why = out_of_bytes(s, start, p ? p : s->end);
-      return why == OUT_OF_BYTES && s->last ? fault(s, TN_CSV_OPEN_QUOTE, start) : why;
+  const uint8_t *close = closing_quote(f, start, end, last, &flags);
+  if (!close) {
+    tn_csv_outcome why = out_of_bytes(f, r, start, end);
+    return why == TN_CSV_INCOMPLETE && last ? broken(r, TN_CSV_OPEN_QUOTE, start) : why;
+  }
+  if (close - start > f->field_bytes_max) return broken(r, TN_CSV_FIELD_SIZE, start);
+  const uint8_t *p = close + 1;
+  *more = is_separator(f, p, end);
+  if (!*more) {
+    if (!last && may_be_cut(f, p, end)) return TN_CSV_INCOMPLETE;
+    if (f->newline == '\n' && p < end && *p == '\r') p++;
+    if (p == end && !last) return TN_CSV_INCOMPLETE;
+    if (p < end && *p != f->newline) return broken(r, TN_CSV_TEXT_AFTER_QUOTE, p);
+    *next = p < end ? p + 1 : p;
+  } else {
+    *next = p + f->separator_bytes;
+  }
+  if (!add_field(r, start + 1, (size_t)(close - start - 1), flags))
+    return broken(r, TN_CSV_NO_MEMORY, start);
+  return TN_CSV_RECORD;
+}
+
+static tn_csv_outcome plain_field(const tn_csv_format *f, tn_csv_record *r, const uint8_t *start,
+                                  const uint8_t *end, bool last, const uint8_t **next, bool *more) {
+  const uint8_t *p = find_stop(f, start, end);
+  if (p == end && !last) return out_of_bytes(f, r, start, end);
+  if (p - start > f->field_bytes_max) return broken(r, TN_CSV_FIELD_SIZE, start);
+  *more = p < end && *p != f->newline;
+  size_t length = (size_t)(p - start);
+  if (!*more && f->newline == '\n' && length > 0 && p[-1] == '\r') length--;
+  *next = p == end ? p : *more ? p + f->separator_bytes : p + 1;
+  return add_field(r, start, length, 0) ? TN_CSV_RECORD : broken(r, TN_CSV_NO_MEMORY, start);
+}
+
+const uint8_t *tn_csv_line_end(const tn_csv_format *f, const uint8_t *at, const uint8_t *end,
+                               bool last) {
+  const uint8_t *p = memchr(at, f->newline, (size_t)(end - at));
+  if (p) return p + 1;
+  return last ? end : NULL;
+}
+
+static tn_csv_outcome skip_line(const tn_csv_format *f, tn_csv_record *r, const uint8_t *at,
+                                const uint8_t *end, bool last) {
+  r->next = tn_csv_line_end(f, at, end, last);
+  return r->next ? TN_CSV_NOTHING : TN_CSV_INCOMPLETE;
+}
+
+tn_csv_outcome tn_csv_split(const tn_csv_format *f, const uint8_t *at, const uint8_t *end,
+                            bool last, tn_csv_record *r) {
+  r->count = 0;
+  r->fault = TN_CSV_FINE;
+  if (f->comment && *at == f->comment) return skip_line(f, r, at, end, last);
+  const uint8_t *p = at;
+  for (bool more = true; more;) {
+    bool quoted = f->quote && p < end && *p == f->quote;
+    tn_csv_outcome why = quoted ? quoted_field(f, r, p, end, last, &p, &more)
+                                : plain_field(f, r, p, end, last, &p, &more);
+    if (why != TN_CSV_RECORD) return why;
+  }
+  r->next = p;
+  bool blank = r->count == 1 && r->fields[0].length == 0 && r->fields[0].flags == 0;
+  return blank && f->columns != 1 ? TN_CSV_NOTHING : TN_CSV_RECORD;
+}
+
+/* ---- repair ---- */
+enum { LITERALS_MAX = 2, CANDIDATES_MAX = 256 };
+
+typedef struct reading { /* of one line: which quotes are plain text, and which could be */
+  const uint8_t *literal[LITERALS_MAX];
+  int32_t literals;
+  const uint8_t *candidate[CANDIDATES_MAX];
+  int32_t candidates;
+} reading;
+
+static bool is_literal(const reading *how, const uint8_t *p) {
+  for (int32_t i = 0; i < how->literals; i++)
+    if (how->literal[i] == p) return true;
+  return false;
+}
+
+/* The last quote of a field that opens at start: the first one before a separator or the end. */
+static const uint8_t *loose_close(const tn_csv_format *f, const uint8_t *start,
+                                  const uint8_t *end) {
+  for (const uint8_t *p = start + 1; p < end; p++) {
+    if (f->escape && f->escape != f->quote && *p == f->escape && p + 1 < end) {
+      p++;
+      continue;
     }
-    if (p + 1 == s->end || p[1] != s->quote) break;
-    flags |= TN_CSV_ESCAPED;
-    p += 2;
+    if (*p == f->quote && (p + 1 == end || is_separator(f, p + 1, end))) return p;
   }
-  if (p - start > s->field_bytes_max) return fault(s, TN_CSV_FIELD_SIZE, start);
-  *field = (tn_csv_field){start + 1, (uint32_t)(p - start - 1), flags};
-  return after_quote(s, p + 1, next);
+  return NULL;
 }
 
-static inline stop scan_field(tn_csv_splitter *s, const uint8_t *start, tn_csv_field *field,
-                              const uint8_t **next) {
-  if (start < s->end && *start == s->quote) return scan_quoted(s, start, field, next);
-  const uint8_t *p = find_either(start, s->separator, '\n');
-  if (p >= s->end) { /* the '\n' behind the text */
-    if (!s->last) return out_of_bytes(s, start, s->end);
-    p = s->end;
-  }
-  if (p - start > s->field_bytes_max) return fault(s, TN_CSV_FIELD_SIZE, start);
-  *field = (tn_csv_field){start, (uint32_t)(p - start), 0};
-  if (p < s->end && *p == s->separator) {
-    *next = p + 1;
-    return AT_SEPARATOR;
-  }
-  *next = p < s->end ? p + 1 : p;
-  if (p > start && p[-1] == '\r') field->length--;
-  return AT_LINE_END;
-}
-
-/* How many fields the record really has, for the message. */
-static int32_t count_from(tn_csv_splitter *s, const uint8_t *p, int32_t count) {
-  tn_csv_field field;
-  for (stop why = AT_SEPARATOR; why == AT_SEPARATOR; count++) why = scan_field(s, p, &field, &p);
-  return count;
-}
-
-static stop few_fields(tn_csv_splitter *s, const uint8_t *record, int32_t count) {
-  s->fault_column = count;
-  return fault(s, TN_CSV_FEW_FIELDS, record);
-}
-
-/* A line without a single character.  In a file of one column it is a null, else nothing. */
-static inline bool is_blank(const tn_csv_splitter *s, const tn_csv_field *first, int32_t column) {
-  return column == 0 && first->length == 0 && !first->flags && s->columns > 1;
-}
-
-/* One record into row[0..width).  AT_SEPARATOR: it was a blank line, no row. */
-static inline stop scan_record(tn_csv_splitter *s, tn_csv_field *row) {
-  const uint8_t *p = s->at;
-  tn_csv_field field;
-  for (int32_t c = 0; c < s->columns; c++) {
-    const uint8_t *start = p;
-    stop why = scan_field(s, p, &field, &p);
-    if (why == AT_FAULT) s->fault_column = c;
-    if (why == AT_FAULT || why == OUT_OF_BYTES) return why;
-    if (s->slots[c] >= 0) row[s->slots[c]] = field;
-    if (why == AT_LINE_END && c + 1 < s->columns) {
-      if (!is_blank(s, &field, c)) return few_fields(s, s->at, c + 1);
-      s->at = p;
-      return AT_SEPARATOR;
+static bool read_line(const tn_csv_format *f, const uint8_t *at, const uint8_t *end, reading *how,
+                      tn_csv_record *r) {
+  r->count = 0;
+  how->candidates = 0;
+  for (const uint8_t *p = at;;) {
+    bool opens = f->quote && p < end && *p == f->quote && !is_literal(how, p);
+    const uint8_t *close = opens ? loose_close(f, p, end) : NULL;
+    if (opens && how->candidates < CANDIDATES_MAX) how->candidate[how->candidates++] = p;
+    const uint8_t *stop = close ? close + 1 : find_stop(f, p, end);
+    bool added = close
+                     ? add_field(r, p + 1, (size_t)(close - p - 1), TN_CSV_QUOTED | TN_CSV_ESCAPED)
+                     : add_field(r, p, (size_t)(stop - p), 0);
+    if (!added) {
+      r->fault = TN_CSV_NO_MEMORY;
+      return false;
     }
-    if (why == AT_SEPARATOR && c + 1 == s->columns) {
-      int32_t found = count_from(s, p, s->columns);
-      s->fault_column = found;
-      return fault(s, TN_CSV_MANY_FIELDS, start);
+    if (stop >= end) return true;
+    p = stop + f->separator_bytes;
+  }
+}
+
+/* Tries each candidate behind `from` as plain text, and then each pair. */
+static bool try_literals(const tn_csv_format *f, const uint8_t *at, const uint8_t *end,
+                         const reading *base, tn_csv_record *r) {
+  reading one = *base, two;
+  for (int32_t i = 0; i < base->candidates; i++) {
+    one = (reading){.literal = {base->candidate[i]}, .literals = 1};
+    if (read_line(f, at, end, &one, r) && r->count == f->columns) return true;
+  }
+  for (int32_t i = 0; i < base->candidates && base->candidates <= 64; i++) {
+    one = (reading){.literal = {base->candidate[i]}, .literals = 1};
+    if (!read_line(f, at, end, &one, r)) return false;
+    for (int32_t k = 0; k < one.candidates; k++) {
+      if (one.candidate[k] <= base->candidate[i]) continue;
+      two = (reading){.literal = {base->candidate[i], one.candidate[k]}, .literals = 2};
+      if (read_line(f, at, end, &two, r) && r->count == f->columns) return true;
     }
   }
-  s->at = p;
-  return AT_LINE_END;
+  return false;
 }
 
-int64_t tn_csv_split(tn_csv_splitter *s, tn_csv_field *fields, int64_t rows_max) {
-  int64_t rows = 0;
-  s->fault = TN_CSV_FINE;
-  while (rows < rows_max && s->at < s->end) {
-    stop why = scan_record(s, fields + rows * s->width);
-    if (why == OUT_OF_BYTES || why == AT_FAULT) break;
-    rows += why == AT_LINE_END;
-  }
-  return rows;
+bool tn_csv_repair(const tn_csv_format *f, const uint8_t *at, const uint8_t *end,
+                   tn_csv_record *r) {
+  if (end > at && end[-1] == f->newline) end--;
+  if (f->newline == '\n' && end > at && end[-1] == '\r') end--;
+  reading plain = {.literals = 0};
+  r->fault = TN_CSV_FINE;
+  if (!read_line(f, at, end, &plain, r)) return false;
+  if (r->count == f->columns) return true;
+  if (try_literals(f, at, end, &plain, r)) return true;
+  plain.literals = 0;
+  if (r->fault != TN_CSV_NO_MEMORY) read_line(f, at, end, &plain, r);
+  return false;
 }
 
-int64_t tn_csv_split_header(tn_csv_splitter *s, tn_csv_field *fields, int64_t room) {
-  int64_t count = 0;
-  s->fault = TN_CSV_FINE;
-  if (s->at == s->end) return s->last ? 0 : -1;
-  const uint8_t *p = s->at;
-  for (stop why = AT_SEPARATOR; why == AT_SEPARATOR; count++) {
-    tn_csv_field field;
-    why = scan_field(s, p, &field, &p);
-    if (why == AT_FAULT) s->fault_column = (int32_t)count;
-    if (why == OUT_OF_BYTES || why == AT_FAULT) return -1;
-    if (count < room) fields[count] = field;
-  }
-  if (count <= room) s->at = p;
-  return count;
-}
-
-uint32_t tn_csv_unescape(const tn_csv_field *field, uint8_t quote, uint8_t *to) {
+uint32_t tn_csv_unescape(const tn_csv_format *f, const tn_csv_field *field, uint8_t *to) {
   const uint8_t *p = field->data, *end = p + field->length;
   uint8_t *start = to;
   while (p < end) {
-    const uint8_t *q = memchr(p, quote, (size_t)(end - p));
-    size_t run = (size_t)((q ? q + 1 : end) - p); /* with the first of two quotes */
-    memcpy(to, p, run);
-    to += run;
-    p += run + (q != NULL);
+    bool escaped =
+        f->escape && *p == f->escape && p + 1 < end && (p[1] == f->quote || p[1] == f->escape);
+    if (escaped) p++;
+    *to++ = *p++;
   }
   return (uint32_t)(to - start);
 }

@@ -1,27 +1,43 @@
-/* csv_split.h - bytes of a CSV file to a table of field positions.
+/* csv_split.h - one record of a CSV file, of any dialect, to its fields.
  *
- * The text between `at` and `end` is cut into whole records; a record that runs over `end` is left
- * for the next call, unless `last` says that nothing follows.  Nothing is copied: a field points at
- * its text inside the quotes, doubled quotes still doubled.
+ * This is the careful way: separators of several bytes, escape characters, comment lines, quotes
+ * out of place.  csv_index is the fast way for records that need none of that; both agree wherever
+ * the fast one does not step aside.
  *
- *     rows x width fields, row after row; columns with slot -1 are only stepped over
+ *     a;"b ""c"""\n   ->   {a} {b ""c"", QUOTED | ESCAPED}
  *
- * The bytes from `end` on must be readable for TN_CSV_PADDING bytes, and end[0] must be '\n': so a
- * scan needs no bounds check.  Thread: one owner. */
+ * Nothing is copied: a field points at its text inside the quotes, escapes still in it.
+ *
+ * The bytes from `end` on must be readable for TN_CSV_PADDING bytes.  Thread: any; a format is
+ * immutable, a tn_csv_record has one owner. */
 /* SPDX-License-Identifier: Apache-2.0 */
 #ifndef TN_COLUMNS_CSV_SPLIT_H
 #define TN_COLUMNS_CSV_SPLIT_H
-#include <stdbool.h>
-#include <stdint.h>
+#include "base/mem.h"
+#include "base/str.h"
 
-enum { TN_CSV_PADDING = 64 };
-enum { TN_CSV_QUOTED = 1, TN_CSV_ESCAPED = 2 /* holds doubled quotes */ };
+enum { TN_CSV_PADDING = 64, TN_CSV_SEPARATOR_MAX = 8 };
+enum {
+  TN_CSV_QUOTED = 1,
+  TN_CSV_ESCAPED = 2, /* holds escapes: doubled quotes, or a quote behind the escape character */
+};
 
 typedef struct tn_csv_field {
   const uint8_t *data;
   uint32_t length;
   uint32_t flags;
 } tn_csv_field;
+
+typedef struct tn_csv_format {
+  uint8_t separator[TN_CSV_SEPARATOR_MAX];
+  uint8_t separator_bytes;
+  uint8_t quote;   /* 0: none */
+  uint8_t escape;  /* inside quotes; equal to quote: quotes are doubled; 0: none */
+  uint8_t comment; /* of lines, 0: none */
+  uint8_t newline; /* '\n' (with or without '\r' before it) or '\r' */
+  int32_t columns; /* expected of each record; 0: not known yet */
+  uint32_t field_bytes_max;
+} tn_csv_format;
 
 typedef enum tn_csv_fault {
   TN_CSV_FINE,
@@ -30,34 +46,46 @@ typedef enum tn_csv_fault {
   TN_CSV_OPEN_QUOTE,       /* the file ends inside quotes */
   TN_CSV_TEXT_AFTER_QUOTE, /* "abc"d */
   TN_CSV_FIELD_SIZE,
+  TN_CSV_BAD_VALUE, /* of a typed column: found later, by csv_column */
+  TN_CSV_BAD_TEXT,  /* not UTF-8 */
+  TN_CSV_NO_MEMORY,
 } tn_csv_fault;
+const char *tn_csv_fault_name(tn_csv_fault fault); /* "few fields" */
 
-typedef struct tn_csv_splitter {
-  uint8_t separator, quote;
-  uint32_t field_bytes_max;
-  int32_t columns;      /* fields of every record */
-  int32_t width;        /* fields kept of a record */
-  const int32_t *slots; /* column -> place in the kept row, -1: not kept */
+typedef enum tn_csv_outcome {
+  TN_CSV_RECORD,
+  TN_CSV_NOTHING, /* a blank line or a comment; in a file of one column a blank line is a record */
+  TN_CSV_INCOMPLETE, /* goes on behind `end` */
+  TN_CSV_BROKEN,     /* see fault */
+} tn_csv_outcome;
 
-  const uint8_t *at, *end;
-  bool last; /* no bytes follow `end` in the file */
+typedef struct tn_csv_record {
+  tn_csv_field *fields; /* grows; tn_csv_record_clear */
+  size_t capacity;
+  int32_t count;
+  const uint8_t *next; /* behind the record and its line end; RECORD and NOTHING */
+  tn_csv_fault fault;  /* few or many fields are for the caller to see in count */
+  const uint8_t *fault_at;
+  int32_t fault_column; /* from 0 */
+} tn_csv_record;
 
-  /* what went wrong */
-  tn_csv_fault fault;
-  const uint8_t *fault_at; /* start of the field, or the offending byte */
-  int32_t fault_column;    /* from 0; for FEW and MANY: the number of fields found */
-} tn_csv_splitter;
+/* The record that starts at `at` (at < end).  `last`: nothing follows `end` in the file. */
+tn_csv_outcome tn_csv_split(const tn_csv_format *format, const uint8_t *at, const uint8_t *end,
+                            bool last, tn_csv_record *record);
+void tn_csv_record_clear(tn_csv_record *record);
 
-/* Cuts up to rows_max records into fields and moves `at` behind them; returns their number.  Fewer
- * than rows_max: `at` stands at an incomplete record, at the end, or at a fault. */
-int64_t tn_csv_split(tn_csv_splitter *s, tn_csv_field *fields, int64_t rows_max);
+/* Behind the line (whatever its quotes) in which `at` lies; NULL: it goes on behind `end`. */
+const uint8_t *tn_csv_line_end(const tn_csv_format *format, const uint8_t *at, const uint8_t *end,
+                               bool last);
 
-/* The fields of one record of unknown width (the header): at most `room` are stored, all are
- * counted. -1: incomplete, or a fault; 0: there is no record.  Moves `at` only when at most `room`.
- */
-int64_t tn_csv_split_header(tn_csv_splitter *s, tn_csv_field *fields, int64_t room);
+/* What a line with quotes out of place most likely says: fields that split [at, line end) into
+ * exactly format->columns, when that takes at most two quotes for plain text that would otherwise
+ * open a field; a quote closes a field only before a separator or at the line's end.  false: there
+ * is no such reading, and record holds the one that takes no quote for plain text. */
+bool tn_csv_repair(const tn_csv_format *format, const uint8_t *at, const uint8_t *end,
+                   tn_csv_record *record);
 
-/* The text without the doubling of quotes; `to` has room for field->length bytes. */
-uint32_t tn_csv_unescape(const tn_csv_field *field, uint8_t quote, uint8_t *to);
+/* The text without its escapes; `to` has room for field->length bytes. */
+uint32_t tn_csv_unescape(const tn_csv_format *format, const tn_csv_field *field, uint8_t *to);
 
 #endif

@@ -2,6 +2,7 @@
 #include "columns/csv_value.h"
 
 #include "columns/calendar.h"
+#include "columns/fast_f64.h"
 
 static inline bool is_digit(char c) {
   return (unsigned char)(c - '0') < 10;
@@ -127,9 +128,6 @@ static bool special_to_f64(tn_str text, double *out) {
 }
 
 bool tn_csv_to_f64(tn_str text, bool lenient, double *out) {
-  static const double power[] = {1e0,  1e1,  1e2,  1e3,  1e4,  1e5,  1e6,  1e7,
-                                 1e8,  1e9,  1e10, 1e11, 1e12, 1e13, 1e14, 1e15,
-                                 1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22};
   decimal d;
   if (lenient && text.length > 1 && text.data[0] == '+' && text.data[1] != '-') {
     text.data++;
@@ -137,11 +135,8 @@ bool tn_csv_to_f64(tn_str text, bool lenient, double *out) {
   }
   if (!scan_decimal(text, &d)) return special_to_f64(text, out);
   if (d.leading_zero && !lenient) return false;
-  /* Two exact doubles give a correctly rounded product or quotient. */
-  if (d.digits <= 19 && d.mantissa <= (uint64_t)1 << 53 && d.exponent >= -22 && d.exponent <= 22) {
-    double value = (double)d.mantissa;
-    value = d.exponent < 0 ? value / power[-d.exponent] : value * power[d.exponent];
-    *out = d.negative ? -value : value;
+  if (d.digits <= 19 && tn_fast_f64(d.mantissa, d.exponent, out)) {
+    if (d.negative) *out = -*out;
     return true;
   }
   return tn_str_to_f64(text, out);
@@ -236,6 +231,50 @@ bool tn_csv_to_time(tn_str text, int64_t per_second, int64_t *out, bool *has_zon
   return !__builtin_add_overflow(value, fraction, out);
 }
 
+bool tn_csv_to_clock(tn_str text, int64_t per_second, int64_t *out) {
+  int64_t seconds = 0, fraction = 0;
+  bool has_zone = false;
+  if (!scan_clock(text.data, text.data + text.length, per_second, &seconds, &fraction, &has_zone) ||
+      has_zone)
+    return false;
+  *out = seconds * per_second + fraction;
+  return true;
+}
+
+/* "12" or "1.5" before one of the letters H, M and S, which come in this order, each once. */
+static bool scan_part(const char **p, const char *end, int64_t per_second, const char **letters,
+                      int64_t *total) {
+  int64_t whole = 0, fraction = 0, seconds;
+  const char *q = *p;
+  for (; q < end && is_digit(*q); q++)
+    if (__builtin_mul_overflow(whole, 10, &whole) ||
+        __builtin_add_overflow(whole, *q - '0', &whole))
+      return false;
+  bool has_fraction = q < end && *q == '.';
+  if (q == *p || (has_fraction && !scan_fraction(&q, end, per_second, &fraction))) return false;
+  const char *letter = q < end && *q ? strchr(*letters, *q) : NULL;
+  if (!letter || (has_fraction && *letter != 'S')) return false;
+  *letters = letter + 1;
+  *p = q + 1;
+  int64_t factor = *letter == 'H' ? 3600 : *letter == 'M' ? 60 : 1;
+  return !__builtin_mul_overflow(whole, factor, &seconds) &&
+         !__builtin_mul_overflow(seconds, per_second, &seconds) &&
+         !__builtin_add_overflow(seconds, fraction, &seconds) &&
+         !__builtin_add_overflow(*total, seconds, total);
+}
+
+bool tn_csv_to_duration(tn_str text, int64_t per_second, int64_t *out) {
+  const char *p = text.data, *end = p + text.length, *letters = "HMS";
+  bool negative = p < end && *p == '-';
+  p += negative;
+  if (end - p < 4 || p[0] != 'P' || p[1] != 'T') return false;
+  int64_t total = 0;
+  for (p += 2; p < end;)
+    if (!scan_part(&p, end, per_second, &letters, &total)) return false;
+  *out = negative ? -total : total;
+  return true;
+}
+
 static uint32_t number_kinds(tn_str text) {
   decimal d;
   if (!scan_decimal(text, &d) || d.leading_zero) return 0;
@@ -250,6 +289,9 @@ static uint32_t number_kinds(tn_str text) {
 static uint32_t time_kinds(tn_str text) {
   int64_t ignored;
   bool has_zone;
+  if (text.length > 4 && text.data[2] == ':')
+    return tn_csv_to_clock(text, 1000000, &ignored) ? TN_CSV_CLOCK : 0;
+  if (text.length < 10 || text.data[4] != '-') return 0;
   if (tn_csv_to_date(text, &ignored)) return TN_CSV_DATE | TN_CSV_TIME;
   if (!tn_csv_to_time(text, 1000000, &ignored, &has_zone)) return 0;
   return has_zone ? TN_CSV_TIME_UTC : TN_CSV_TIME;
@@ -261,7 +303,7 @@ uint32_t tn_csv_kinds(tn_str text) {
   uint32_t kinds = TN_CSV_TEXT;
   char c = text.data[0];
   if (is_digit(c) || c == '-' || c == '.') kinds |= number_kinds(text);
-  if (is_digit(c) && text.length >= 10 && text.data[4] == '-') kinds |= time_kinds(text);
+  if (is_digit(c)) kinds |= time_kinds(text);
   if (kinds == TN_CSV_TEXT && text.length <= 9) {
     if (tn_csv_to_bool(text, &ignored)) kinds |= TN_CSV_BOOL;
     if (is_special(text)) kinds |= TN_CSV_REAL | TN_CSV_FRACTION;

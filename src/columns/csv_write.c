@@ -1,90 +1,124 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <ctype.h>
-#include <string.h>
 
 #include "columns/csv.h"
+#include "columns/csv_dialect.h"
+#include "columns/value.h"
 
 #define FLUSH_BYTES ((size_t)1 << 20)
 
 struct tn_csv_writer {
   tn_sink *sink;
-  char separator, quote;
-  bool header_due;
+  tn_csv_dialect dialect;
+  bool header_due, quote_all;
+  bool check_all; /* the separator may occur in numbers and times too */
+  tn_str null_text;
   const char *const *null_texts; /* the caller's, alive as long as the writer */
   int32_t null_text_count;
   ArrowSchema schema;
-  tn_column_type *types;
-  tn_strbuf text;
+  tn_arena arena;
+  tn_field *fields;
+  tn_strbuf text, value;
 };
 
 static tn_status flush(tn_csv_writer *w, tn_error *err) {
   TN_TRY(tn_strbuf_check(&w->text, err));
+  TN_TRY(tn_strbuf_check(&w->value, err));
   if (w->text.length > 0) TN_TRY(tn_sink_write(w->sink, w->text.data, w->text.length, err));
   tn_strbuf_reset(&w->text);
   return TN_OK;
 }
 
-/* The empty text and a null text need quotes too: without, they would read back as null. */
+/* The empty text and a null text need quotes too: without, they would read back as null.  So do
+ * what would pass for a comment or, at the file's start, for a byte order mark. */
 static bool needs_quotes(const tn_csv_writer *w, tn_str value) {
-  if (value.length == 0) return true;
+  if (value.length == 0 || w->quote_all) return true;
   for (int32_t i = 0; i < w->null_text_count; i++)
     if (tn_str_is(value, w->null_texts[i])) return true;
+  if (w->null_text.length && tn_str_equal(value, w->null_text)) return true;
+  const char separator = w->dialect.separator[0], quote = w->dialect.quote;
   for (size_t i = 0; i < value.length; i++) {
     char c = value.data[i];
-    if (c == w->separator || c == w->quote || c == '\n' || c == '\r') return true;
+    if (c == separator || c == quote || c == '\n' || c == '\r') return true;
   }
-  return (uint8_t)value.data[0] == 0xef; /* would pass for a byte order mark at the file's start */
+  return (uint8_t)value.data[0] == 0xef || value.data[0] == '#';
 }
 
-static void add_field(tn_csv_writer *w, tn_str value) {
+static void add_text(tn_csv_writer *w, tn_str value) {
   if (!needs_quotes(w, value)) {
     tn_strbuf_add_str(&w->text, value);
     return;
   }
-  tn_strbuf_add_char(&w->text, w->quote);
+  const char quote = w->dialect.quote, escape = w->dialect.escape;
+  tn_strbuf_add_char(&w->text, quote);
+  if (escape != quote) { /* also in front of itself */
+    for (size_t i = 0; i < value.length; i++) {
+      if (value.data[i] == quote || value.data[i] == escape) tn_strbuf_add_char(&w->text, escape);
+      tn_strbuf_add_char(&w->text, value.data[i]);
+    }
+    value.length = 0;
+  }
   while (value.length > 0) {
-    const char *quote = memchr(value.data, w->quote, value.length);
-    size_t run = quote ? (size_t)(quote - value.data) + 1 : value.length;
+    const char *at = memchr(value.data, quote, value.length);
+    size_t run = at ? (size_t)(at - value.data) + 1 : value.length;
     tn_strbuf_append(&w->text, value.data, run);
-    if (quote) tn_strbuf_add_char(&w->text, w->quote);
+    if (at) tn_strbuf_add_char(&w->text, quote);
     value = (tn_str){value.data + run, value.length - run};
   }
-  tn_strbuf_add_char(&w->text, w->quote);
+  tn_strbuf_add_char(&w->text, quote);
 }
 
 static void add_header(tn_csv_writer *w) {
   for (int64_t c = 0; c < w->schema.n_children; c++) {
-    if (c > 0) tn_strbuf_add_char(&w->text, w->separator);
-    const char *name = w->schema.children[c]->name;
-    if (*name || w->schema.n_children == 1) add_field(w, tn_str_of(name));
+    if (c > 0) tn_strbuf_add(&w->text, w->dialect.separator);
+    const char *name = w->fields->children[c].name;
+    if (*name || w->schema.n_children == 1) add_text(w, tn_str_of(name));
   }
-  tn_strbuf_add_char(&w->text, '\n');
+  if (w->schema.n_children > 0) tn_strbuf_add(&w->text, w->dialect.line_end);
   w->header_due = false;
+}
+
+static tn_status check_separator(const tn_csv_dialect *d, const char *name, tn_error *err) {
+  bool bad = false;
+  for (const char *c = d->separator; *c; c++)
+    bad |= strchr("+-.", *c) || isalnum((unsigned char)*c) || *c == d->quote || *c == '#';
+  if (!bad && d->quote && d->escape) return TN_OK;
+  return tn_fail(err, TN_ERR_ARGUMENT,
+                 "%s: separator '%s' and quote '%c' do not serve for writing CSV", name,
+                 d->separator, d->quote ? d->quote : ' ');
+}
+
+static tn_status open_writer(tn_csv_writer *w, const ArrowSchema *schema, const tn_csv_options *o,
+                             tn_error *err) {
+  TN_TRY(tn_csv_dialect_of_options(&w->dialect, o, err));
+  TN_TRY(check_separator(&w->dialect, w->sink->name, err));
+  w->header_due = w->dialect.header_rows > 0;
+  w->check_all = !strchr(",;|\t", w->dialect.separator[0]);
+  w->quote_all = o->quote_all;
+  w->null_texts = o->null_texts;
+  w->null_text_count = o->null_text_count;
+  if (o->null_text) {
+    size_t length = strlen(o->null_text);
+    w->null_text = (tn_str){tn_arena_strndup(&w->arena, o->null_text, length), length};
+    if (!w->null_text.data) return tn_fail_memory(err, "CSV writer", length);
+    bool broken = false;
+    for (const char *c = o->null_text; *c; c++)
+      broken |= *c == w->dialect.separator[0] || *c == w->dialect.quote || *c == '\n' || *c == '\r';
+    if (broken)
+      return tn_fail(err, TN_ERR_ARGUMENT, "'%s' does not serve as CSV text for null",
+                     o->null_text);
+  }
+  TN_TRY(tn_schema_copy(&w->schema, schema, err));
+  return tn_field_tree(&w->fields, &w->arena, &w->schema, err);
 }
 
 tn_status tn_csv_writer_new(tn_csv_writer **out, tn_sink *sink, const ArrowSchema *schema,
                             const tn_csv_options *options, tn_error *err) {
   static const tn_csv_options defaults;
-  const tn_csv_options *o = options ? options : &defaults;
   tn_csv_writer *w = tn_alloc(1, sizeof *w);
   if (!w) return tn_fail_memory(err, "CSV writer", sizeof *w);
   w->sink = sink;
-  w->separator = o->separator ? o->separator : ',';
-  w->quote = o->quote ? o->quote : '"';
-  w->header_due = !o->no_header;
-  w->null_texts = o->null_texts;
-  w->null_text_count = o->null_text_count;
-  if (strchr("+-.:\r\n", w->separator) || isalnum((unsigned char)w->separator) ||
-      w->separator == w->quote) {
-    tn_free(w);
-    return tn_fail(err, TN_ERR_ARGUMENT, "%s: 0x%02x does not serve as a CSV separator", sink->name,
-                   (unsigned)(unsigned char)(o->separator ? o->separator : ','));
-  }
-  w->types = tn_alloc((size_t)schema->n_children, sizeof *w->types);
-  tn_status status = w->types ? TN_OK : tn_fail_memory(err, "CSV writer", sizeof *w);
-  if (status == TN_OK) status = tn_schema_copy(&w->schema, schema, err);
-  for (int64_t c = 0; status == TN_OK && c < schema->n_children; c++)
-    status = tn_column_type_of(schema->children[c], &w->types[c], err);
+  tn_status status = open_writer(w, schema, options ? options : &defaults, err);
   if (status == TN_OK)
     *out = w;
   else
@@ -92,13 +126,32 @@ tn_status tn_csv_writer_new(tn_csv_writer **out, tn_sink *sink, const ArrowSchem
   return status;
 }
 
-static void add_value(tn_csv_writer *w, const ArrowArray *column, tn_column_type type,
+/* Whether the text of a type may hold anything; numbers and times never need quotes. */
+static bool is_free_text(const tn_field *field) {
+  return field->dictionary || tn_type_is_bytes(field->type.id) || tn_type_is_nested(field->type.id);
+}
+
+static void add_value(tn_csv_writer *w, const tn_field *field, const ArrowArray *column,
                       int64_t row) {
-  if (tn_array_is_null(column, row)) return;
-  if (type == TN_COLUMN_STRING || type == TN_COLUMN_BINARY)
-    add_field(w, tn_array_str(column, row));
-  else
-    tn_array_text(column, type, row, &w->text);
+  if (tn_value_is_null(field, column, row)) {
+    tn_strbuf_add_str(&w->text, w->null_text);
+    return;
+  }
+  if (!is_free_text(field) && !w->check_all && !w->null_text.length && w->null_text_count == 0) {
+    tn_value_text(field, column, row, &w->text);
+    return;
+  }
+  if (!field->dictionary && tn_type_is_bytes(field->type.id)) {
+    add_text(w, tn_value_bytes(field, column, row));
+    return;
+  }
+  tn_strbuf_reset(&w->value);
+  tn_value_text(field, column, row, &w->value);
+  w->text.failed |= w->value.failed;
+  bool quote_all = w->quote_all;
+  if (!is_free_text(field)) w->quote_all = false;
+  add_text(w, tn_strbuf_view(&w->value));
+  w->quote_all = quote_all;
 }
 
 tn_status tn_csv_writer_batch(tn_csv_writer *w, const ArrowArray *batch, tn_error *err) {
@@ -106,12 +159,13 @@ tn_status tn_csv_writer_batch(tn_csv_writer *w, const ArrowArray *batch, tn_erro
     return tn_fail(err, TN_ERR_ARGUMENT, "%s: a batch of %lld columns, expected %lld",
                    w->sink->name, (long long)batch->n_children, (long long)w->schema.n_children);
   if (w->header_due) add_header(w);
+  if (batch->n_children == 0) return TN_OK;
   for (int64_t row = 0; row < batch->length; row++) {
     for (int64_t c = 0; c < batch->n_children; c++) {
-      if (c > 0) tn_strbuf_add_char(&w->text, w->separator);
-      add_value(w, batch->children[c], w->types[c], batch->offset + row);
+      if (c > 0) tn_strbuf_add(&w->text, w->dialect.separator);
+      add_value(w, &w->fields->children[c], batch->children[c], batch->offset + row);
     }
-    tn_strbuf_add_char(&w->text, '\n');
+    tn_strbuf_add(&w->text, w->dialect.line_end);
     if (w->text.length >= FLUSH_BYTES) TN_TRY(flush(w, err));
   }
   return tn_strbuf_check(&w->text, err);
@@ -125,7 +179,8 @@ tn_status tn_csv_writer_finish(tn_csv_writer *w, tn_error *err) {
 void tn_csv_writer_free(tn_csv_writer *w) {
   if (!w) return;
   tn_schema_clear(&w->schema);
-  tn_free(w->types);
+  tn_arena_clear(&w->arena);
   tn_strbuf_clear(&w->text);
+  tn_strbuf_clear(&w->value);
   tn_free(w);
 }

@@ -250,6 +250,11 @@ tn_status tn_inflate_rewind(tn_source *source, tn_error *err) {
   return TN_OK;
 }
 
+bool tn_inflate_over_pipe(const tn_source *source) {
+  if (source->read != inflate_read) return source->size_bytes < 0;
+  return !((const inflate_source *)source)->from_file;
+}
+
 tn_compression tn_inflate_compression(const tn_source *source) {
   if (source->read != inflate_read) return TN_COMPRESSION_NONE;
   return ((const inflate_source *)source)->compression;

@@ -30,6 +30,8 @@ TN_NODISCARD tn_status tn_inflate_open(tn_source **out, tn_source *inner, tn_err
 /* Starts such a source again from its first byte; also takes what came back as it is, which needs
  * nothing as long as it was read by read_at.  TN_ERR_UNSUPPORTED over a pipe. */
 TN_NODISCARD tn_status tn_inflate_rewind(tn_source *source, tn_error *err);
+/* Whether it comes from something that cannot be read twice. */
+bool tn_inflate_over_pipe(const tn_source *source);
 /* How `source` was compressed; NONE for any source that tn_inflate_open did not make. */
 tn_compression tn_inflate_compression(const tn_source *source);
 

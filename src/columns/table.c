@@ -89,12 +89,15 @@ tn_status tn_table_format_chosen(const char *path, const char *name, tn_table_fo
 
 /* ---- reading ---- */
 static tn_status open_csv(ArrowArrayStream *out, tn_source *source, tn_table_format format,
-                          const tn_table_read_options *options, tn_error *err) {
+                          const tn_table_read_options *options, tn_pool *pool, tn_error *err) {
   tn_csv_options csv = options->csv;
   csv.columns = options->columns;
   csv.column_count = options->column_count;
   if (options->batch_rows) csv.batch_rows = options->batch_rows;
-  if (format == TN_TABLE_TSV && !csv.separator) csv.separator = '\t';
+  if (format == TN_TABLE_TSV && !csv.separator) csv.separator = "\t";
+  csv.schema = options->declared;
+  csv.bad_rows = options->bad;
+  csv.pool = pool;
   return tn_csv_read(out, source, &csv, err);
 }
 
@@ -140,7 +143,7 @@ static tn_status open_format(tn_table *out, tn_source *source, const tn_table_re
     case TN_TABLE_JSONL:
       return open_jsonl(&out->stream, source, options, pool, err);
     default:
-      return open_csv(&out->stream, source, out->format, options, err);
+      return open_csv(&out->stream, source, out->format, options, pool, err);
   }
 }
 
@@ -198,9 +201,8 @@ static tn_status codec_of(const char *name, tn_parquet_codec *out, tn_error *err
   }
   TN_PARQUET_CODEC_LIST(X)
 #undef X
-  return tn_fail(
-      err, TN_ERR_ARGUMENT,
-      "codec '%s' is not known; known are uncompressed, snappy, gzip, brotli, lz4_raw, zstd", name);
+  return tn_fail(err, TN_ERR_ARGUMENT,
+                 "codec '%s' is not known; known are uncompressed, snappy, gzip, zstd", name);
 }
 
 static tn_status open_arrow_writer(tn_table_writer *w, const ArrowSchema *schema,
@@ -228,7 +230,7 @@ static tn_status open_writer(tn_table_writer *w, const ArrowSchema *schema,
   }
   if (w->format == TN_TABLE_JSONL) return tn_jsonl_writer_new(&w->jsonl, w->sink, schema, err);
   tn_csv_options csv = options->csv;
-  if (!csv.separator) csv.separator = w->format == TN_TABLE_TSV ? '\t' : ',';
+  if (!csv.separator) csv.separator = w->format == TN_TABLE_TSV ? "\t" : ",";
   return tn_csv_writer_new(&w->csv, w->sink, schema, &csv, err);
 }
 

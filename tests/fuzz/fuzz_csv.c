@@ -84,7 +84,7 @@ static bool same_text(const outcome *a, const outcome *b) {
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   if (size < 2) return 0;
-  tn_csv_options options = {.separator = data[0] & 1 ? ';' : ',',
+  tn_csv_options options = {.separator = data[0] & 1 ? ";" : ",",
                             .no_header = data[0] & 2,
                             .infer_rows = data[0] & 4 ? 2 : 0,
                             .batch_rows = data[0] & 8 ? 3 : 0,

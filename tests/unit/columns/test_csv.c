@@ -24,15 +24,16 @@ static tn_status drain(ArrowArrayStream *stream, result *r, tn_sink *sink, tn_er
   ArrowSchema schema;
   ArrowArray batch;
   tn_csv_writer *w = NULL;
+  tn_arena arena = {0};
+  tn_field *fields = NULL;
   TN_TRY(tn_stream_schema(stream, &schema, err));
-  for (int64_t c = 0; c < schema.n_children; c++) {
-    tn_column_type type;
-    tn_status known = tn_column_type_of(schema.children[c], &type, err);
-    assert_int_equal(known, TN_OK);
-    tn_strbuf_addf(&r->types, "%s%s:%s", c ? " " : "", schema.children[c]->name,
-                   tn_column_type_name(type));
+  tn_status status = tn_field_tree(&fields, &arena, &schema, err);
+  for (int64_t c = 0; status == TN_OK && c < schema.n_children; c++) {
+    tn_strbuf_addf(&r->types, "%s%s:", c ? " " : "", schema.children[c]->name);
+    tn_field_text(&fields->children[c], &r->types);
   }
-  tn_status status = tn_csv_writer_new(&w, sink, &schema, NULL, err);
+  tn_arena_clear(&arena);
+  if (status == TN_OK) status = tn_csv_writer_new(&w, sink, &schema, NULL, err);
   tn_schema_clear(&schema);
   while (status == TN_OK) {
     status = tn_stream_next(stream, &batch, err);
@@ -93,7 +94,7 @@ static void types_are_inferred(void **state) {
       "true,1,1.5,2024-02-29,2024-02-29T12:30,2024-02-29T12:30:00Z,x\n"
       ",,,,,,\n"
       "false,-20,3,1969-12-31,2024-02-29 12:30:01.25,2024-02-29T12:30:00+02:00,y\n",
-      "b:bool i:int64 r:double d:date32[day] t:timestamp[us] z:timestamp[us, UTC] s:string",
+      "b:bool i:int64 r:double d:date32[day] t:timestamp[us] z:timestamp[us, tz=UTC] s:string",
       "b,i,r,d,t,z,s\n"
       "true,1,1.5,2024-02-29,2024-02-29T12:30:00,2024-02-29T12:30:00Z,x\n"
       ",,,,,,\n"
@@ -140,13 +141,9 @@ static void malformed_rows_are_named(void **state) {
   fails_with("a,b\n1,\"x\ny\n", TN_ERR_DATA, "opened at line 2", "column 2 \"b\" (byte 6)");
   fails_with("a,b\n\"x\"y,2\n", TN_ERR_DATA, "after a closing quote", "line 2, column 1");
   fails_with("", TN_ERR_DATA, "empty", "");
-  fails_with("a\rb\r1\r", TN_ERR_UNSUPPORTED, "carriage return", "");
-  fails_with(
-      "\xff\xfe"
-      "a",
-      TN_ERR_UNSUPPORTED, "UTF-16", "");
-  fails_with("a,\xff\n1,2\n", TN_ERR_DATA, "not UTF-8", "line 1");
-  fails_with("a,b\n1,x\n\n2,\xe9\n", TN_ERR_DATA, "not UTF-8", "line 4, column 2 \"b\" (byte 11)");
+  fails_with("a,\xff\xc3\xa9\n1,2\n", TN_ERR_DATA, "not UTF-8", "line 1");
+  fails_with("a,\xc3\xa9\n1,x\n\n2,\xe9\n", TN_ERR_DATA, "not UTF-8",
+             "line 4, column 2 \"\xc3\xa9\" (byte 12)");
 }
 
 static void a_broken_type_says_what_would_help(void **state) {
@@ -188,11 +185,11 @@ static void declared_types_are_taken(void **state) {
       "c,C,L,f,z,ms,ns,u,s\n"
       "-128,0255,18446744073709551615,+0.5,\xff,2024-01-01T00:00:00.5,"
       "2024-01-01T00:00:00.123456789,2024-01-01,7\n";
-  tn_column_type types[] = {
-      TN_COLUMN_INT8,   TN_COLUMN_UINT8,        TN_COLUMN_UINT64,       TN_COLUMN_FLOAT,
-      TN_COLUMN_BINARY, TN_COLUMN_TIMESTAMP_MS, TN_COLUMN_TIMESTAMP_NS, TN_COLUMN_TIMESTAMP_US_UTC,
-      TN_COLUMN_STRING};
-  tn_csv_options options = {.types = types, .type_count = 9};
+  tn_csv_options options = {
+      .encoding = "utf-8",
+      .schema_text =
+          "c: int8, C: uint8, L: uint64, f: float, z: binary, ms: timestamp[ms], "
+          "ns: timestamp[ns], u: timestamp[us, tz=UTC], s: string"};
   result r = read_text(text, strlen(text), &options);
   if (r.status) print_error("%s\n", r.err.text);
   assert_int_equal(r.status, TN_OK);
@@ -200,16 +197,20 @@ static void declared_types_are_taken(void **state) {
                       "-128,255,18446744073709551615,0.5,\xff,2024-01-01T00:00:00.500,"
                       "2024-01-01T00:00:00.123456789,2024-01-01T00:00:00Z,7\n");
   clear(&r);
-  options.type_count = 8;
+  options.schema_text = "c: int8, nope: string";
   r = read_text(text, strlen(text), &options);
-  assert_int_equal(r.status, TN_ERR_ARGUMENT);
-  CONTAINS(r.err.text, "9 columns");
+  assert_int_equal(r.status, TN_ERR_NOT_FOUND);
+  CONTAINS(r.err.text, "\"nope\" among 9");
   clear(&r);
-  tn_column_type small[] = {TN_COLUMN_INT8};
-  options = (tn_csv_options){.types = small, .type_count = 1};
+  options = (tn_csv_options){.schema_text = "a: int8"};
   r = read_text("a\n128\n", 6, &options);
   assert_int_equal(r.status, TN_ERR_DATA);
   CONTAINS(r.err.text, "\"128\" is no int8, the declared type");
+  clear(&r);
+  options = (tn_csv_options){.schema_text = "a: list<item: int8>"};
+  r = read_text("a\n1\n", 4, &options);
+  assert_int_equal(r.status, TN_ERR_UNSUPPORTED);
+  CONTAINS(r.err.text, "column \"a\": a CSV column cannot be read as list");
   clear(&r);
 }
 
@@ -231,13 +232,13 @@ static void projection_takes_only_what_is_asked(void **state) {
 
 static void other_dialects(void **state) {
   const char *text = "1;'a;''b'\n2;c\n";
-  tn_csv_options options = {.separator = ';', .quote = '\'', .no_header = true};
+  tn_csv_options options = {.separator = ";", .quote = "'", .no_header = true};
   result r = read_text(text, strlen(text), &options);
   assert_int_equal(r.status, TN_OK);
   assert_string_equal(r.types.data, "f0:int64 f1:string");
   assert_string_equal(r.text.data, "f0,f1\n1,a;'b\n2,c\n");
   clear(&r);
-  options.quote = ';';
+  options.quote = ";";
   r = read_text(text, strlen(text), &options);
   assert_int_equal(r.status, TN_ERR_ARGUMENT);
 }
@@ -340,7 +341,7 @@ static void long_files_stream(void **state) {
   tn_csv_options options = {.infer_rows = 10};
   result r = read_text(text.data, text.length, &options);
   assert_int_equal(r.status, TN_ERR_DATA);
-  assert_int_equal(r.batches, 4); /* of 65,536; the fifth is the broken one */
+  assert_true(r.batches > 3); /* those before the broken block */
   char expected[80];
   snprintf(expected, sizeof expected, "line 600002, column 1 \"n\" (byte %lld)", (long long)at);
   CONTAINS(r.err.text, expected);
@@ -394,13 +395,10 @@ static void the_writer_refuses_what_it_cannot_say(void **state) {
   tn_strbuf text = {0};
   tn_sink *sink;
   tn_csv_writer *w;
-  ArrowSchema list = {.format = "+l", .name = "tags", .release = NULL}, *child = &list;
-  ArrowSchema schema = {.format = "+s", .name = "", .n_children = 1, .children = &child};
+  ArrowSchema child = {.format = "l", .name = "n", .release = NULL}, *children = &child;
+  ArrowSchema schema = {.format = "+s", .name = "", .n_children = 1, .children = &children};
   OK(tn_sink_open_memory(&sink, "out", &text, &problem));
-  assert_int_equal(tn_csv_writer_new(&w, sink, &schema, NULL, &err), TN_ERR_UNSUPPORTED);
-  CONTAINS(err.text, "tags");
-  list.format = "l";
-  tn_csv_options options = {.separator = '5'};
+  tn_csv_options options = {.separator = "5"};
   assert_int_equal(tn_csv_writer_new(&w, sink, &schema, &options, &err), TN_ERR_ARGUMENT);
   tn_sink_close(sink);
   tn_strbuf_clear(&text);
