@@ -61,13 +61,59 @@ struct ArrowArrayStream {
 };
 #endif
 
+#ifndef ARROW_C_DEVICE_DATA_INTERFACE
+#define ARROW_C_DEVICE_DATA_INTERFACE
+typedef int32_t ArrowDeviceType;
+#define ARROW_DEVICE_CPU          1
+#define ARROW_DEVICE_CUDA         2
+#define ARROW_DEVICE_CUDA_HOST    3
+#define ARROW_DEVICE_OPENCL       4
+#define ARROW_DEVICE_VULKAN       7
+#define ARROW_DEVICE_METAL        8
+#define ARROW_DEVICE_VPI          9
+#define ARROW_DEVICE_ROCM         10
+#define ARROW_DEVICE_ROCM_HOST    11
+#define ARROW_DEVICE_EXT_DEV      12
+#define ARROW_DEVICE_CUDA_MANAGED 13
+#define ARROW_DEVICE_ONEAPI       14
+#define ARROW_DEVICE_WEBGPU       15
+#define ARROW_DEVICE_HEXAGON      16
+struct ArrowDeviceArray {
+  struct ArrowArray array;
+  int64_t device_id;
+  ArrowDeviceType device_type;
+  void *sync_event;
+  int64_t reserved[3];
+};
+#endif
+#ifndef ARROW_C_DEVICE_STREAM_INTERFACE
+#define ARROW_C_DEVICE_STREAM_INTERFACE
+struct ArrowDeviceArrayStream {
+  ArrowDeviceType device_type;
+  int (*get_schema)(struct ArrowDeviceArrayStream *, struct ArrowSchema *out);
+  int (*get_next)(struct ArrowDeviceArrayStream *, struct ArrowDeviceArray *out);
+  const char *(*get_last_error)(struct ArrowDeviceArrayStream *);
+  void (*release)(struct ArrowDeviceArrayStream *);
+  void *private_data;
+};
+#endif
+
 /* A stream of record batches over a file; the caller releases it. */
 TN_API tn_status tn_columns_open(struct ArrowArrayStream *out, const char *path,
                                  const char *const *options, tn_error *err);
-/* Writes everything `in` gives and releases it, also on failure.  The file appears under `path`
+/* Writes everything `in` gives and releases it, also on failure; what it gives is validated first.
+ * The file appears under `path`
  * only when it is whole; an existing one is replaced in one step. */
 TN_API tn_status tn_columns_write(const char *path, struct ArrowArrayStream *in,
                                   const char *const *options, tn_error *err);
+
+/* The same through the C Device Data Interface.  Out comes host memory (ARROW_DEVICE_CPU); in may
+ * be whatever the host can read without waiting for an event, other devices are TN_ERR_UNSUPPORTED.
+ */
+TN_API tn_status tn_columns_open_device(struct ArrowDeviceArrayStream *out, const char *path,
+                                        const char *const *options, tn_error *err);
+TN_API tn_status tn_columns_write_device(const char *path, struct ArrowDeviceArrayStream *in,
+                                         const char *const *options, tn_error *err);
 
 /* The option of reading (writing 0) or writing (1) at `index`: its name, and what it does in *help
  * (NULL allowed).  NULL behind the last one.  Never freed. */

@@ -5,7 +5,7 @@
 
 enum { NO_DEVICE_ID = -1 }; /* what the specification gives a CPU */
 
-const char *tn_device_type_name(ArrowDeviceType type) {
+const char *tn_arrow_device_type_name(ArrowDeviceType type) {
   static const char *const names[] = {
       [ARROW_DEVICE_CPU] = "CPU",
       [ARROW_DEVICE_CUDA] = "CUDA",
@@ -33,21 +33,21 @@ static tn_status check_device(ArrowDeviceType type, tn_error *err) {
   return tn_fail(
       err, TN_ERR_UNSUPPORTED,
       "Arrow data in the memory of a device of type %d (%s); only what the host can read",
-      (int)type, tn_device_type_name(type));
+      (int)type, tn_arrow_device_type_name(type));
 }
 
-void tn_device_array_from_host(ArrowDeviceArray *out, ArrowArray *array) {
+void tn_arrow_device_array_from_host(ArrowDeviceArray *out, ArrowArray *array) {
   *out = (ArrowDeviceArray){
       .array = *array, .device_id = NO_DEVICE_ID, .device_type = ARROW_DEVICE_CPU};
   array->release = NULL;
 }
 
-tn_status tn_device_array_to_host(ArrowArray *out, ArrowDeviceArray *array, tn_error *err) {
+tn_status tn_arrow_device_array_to_host(ArrowArray *out, ArrowDeviceArray *array, tn_error *err) {
   memset(out, 0, sizeof *out);
   TN_TRY(check_device(array->device_type, err));
   if (array->sync_event)
     return tn_fail(err, TN_ERR_UNSUPPORTED, "Arrow data (%s) behind an event of its device",
-                   tn_device_type_name(array->device_type));
+                   tn_arrow_device_type_name(array->device_type));
   *out = array->array;
   array->array.release = NULL;
   return TN_OK;
@@ -63,7 +63,7 @@ static int out_next(ArrowDeviceArrayStream *self, ArrowDeviceArray *out) {
   ArrowArrayStream *inner = self->private_data;
   ArrowArray array = {0};
   int errnum = inner->get_next(inner, &array);
-  if (errnum == 0) tn_device_array_from_host(out, &array); /* the end: nothing to release */
+  if (errnum == 0) tn_arrow_device_array_from_host(out, &array); /* the end: nothing to release */
   return errnum;
 }
 
@@ -78,8 +78,8 @@ static void out_release(ArrowDeviceArrayStream *self) {
   self->release = NULL;
 }
 
-tn_status tn_device_stream_from_host(ArrowDeviceArrayStream *out, ArrowArrayStream *stream,
-                                     tn_error *err) {
+tn_status tn_arrow_device_stream_from_host(ArrowDeviceArrayStream *out, ArrowArrayStream *stream,
+                                           tn_error *err) {
   memset(out, 0, sizeof *out);
   ArrowArrayStream *inner = tn_alloc(1, sizeof *inner);
   if (!inner) {
@@ -112,7 +112,7 @@ static int in_next(ArrowArrayStream *self, ArrowArray *out) {
   memset(out, 0, sizeof *out);
   int errnum = r->inner.get_next(&r->inner, &array);
   if (errnum != 0 || !array.array.release) return errnum;
-  if (tn_device_array_to_host(out, &array, &r->refused) == TN_OK) return 0;
+  if (tn_arrow_device_array_to_host(out, &array, &r->refused) == TN_OK) return 0;
   tn_array_clear(&array.array);
   return ENOSYS;
 }
@@ -130,8 +130,8 @@ static void in_release(ArrowArrayStream *self) {
   self->release = NULL;
 }
 
-tn_status tn_device_stream_to_host(ArrowArrayStream *out, ArrowDeviceArrayStream *stream,
-                                   tn_error *err) {
+tn_status tn_arrow_device_stream_to_host(ArrowArrayStream *out, ArrowDeviceArrayStream *stream,
+                                         tn_error *err) {
   memset(out, 0, sizeof *out);
   tn_status status = check_device(stream->device_type, err);
   device_reader *r = status == TN_OK ? tn_alloc(1, sizeof *r) : NULL;

@@ -50,19 +50,20 @@ struct ArrowDeviceArrayStream {
 typedef struct ArrowDeviceArray ArrowDeviceArray;
 typedef struct ArrowDeviceArrayStream ArrowDeviceArrayStream;
 
-const char *tn_device_type_name(ArrowDeviceType type); /* "CUDA"; "unknown" */
+const char *tn_arrow_device_type_name(ArrowDeviceType type); /* "CUDA"; "unknown" */
 
 /* *array is moved and released through the device array's own array.release. */
-void tn_device_array_from_host(ArrowDeviceArray *out, ArrowArray *array);
+void tn_arrow_device_array_from_host(ArrowDeviceArray *out, ArrowArray *array);
 /* TN_ERR_UNSUPPORTED names the device, or says that an event would have to be waited for; the array
  * is then still the caller's. */
-TN_NODISCARD tn_status tn_device_array_to_host(ArrowArray *out, ArrowDeviceArray *array,
-                                               tn_error *err);
+TN_NODISCARD tn_status tn_arrow_device_array_to_host(ArrowArray *out, ArrowDeviceArray *array,
+                                                     tn_error *err);
 
 /* The stream is moved into the other kind, and released also when that fails. */
-TN_NODISCARD tn_status tn_device_stream_from_host(ArrowDeviceArrayStream *out,
-                                                  ArrowArrayStream *stream, tn_error *err);
-TN_NODISCARD tn_status tn_device_stream_to_host(ArrowArrayStream *out,
-                                                ArrowDeviceArrayStream *stream, tn_error *err);
+TN_NODISCARD tn_status tn_arrow_device_stream_from_host(ArrowDeviceArrayStream *out,
+                                                        ArrowArrayStream *stream, tn_error *err);
+TN_NODISCARD tn_status tn_arrow_device_stream_to_host(ArrowArrayStream *out,
+                                                      ArrowDeviceArrayStream *stream,
+                                                      tn_error *err);
 
 #endif

@@ -3,6 +3,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "tenon/columns.h"
 
+#include "columns/arrow_device.h"
+#include "columns/import.h"
 #include "columns/table_options.h"
 #include "columns/table_set.h"
 
@@ -87,15 +89,34 @@ tn_status tn_columns_write(const char *path, ArrowArrayStream *in, const char *c
   tn_table_write_options write = {0};
   tn_table_writer *writer = NULL;
   ArrowSchema schema = {0};
+  ArrowArrayStream checked = {0};
   tn_status status = write_options(&write, &arena, options, err);
-  if (status == TN_OK) status = tn_stream_schema(in, &schema, err);
+  if (status == TN_OK) status = tn_stream_import(&checked, in, err);
+  if (status == TN_OK) status = tn_stream_schema(&checked, &schema, err);
   if (status == TN_OK) status = tn_table_writer_new(&writer, path, &schema, &write, err);
-  if (status == TN_OK) status = copy_stream(writer, in, err);
+  if (status == TN_OK) status = copy_stream(writer, &checked, err);
   tn_table_writer_free(writer);
   tn_schema_clear(&schema);
+  tn_stream_clear(&checked);
   tn_stream_clear(in);
   tn_arena_clear(&arena);
   return status;
+}
+
+/* ---- through the device interface ---- */
+tn_status tn_columns_open_device(ArrowDeviceArrayStream *out, const char *path,
+                                 const char *const *options, tn_error *err) {
+  ArrowArrayStream stream;
+  memset(out, 0, sizeof *out);
+  TN_TRY(tn_columns_open(&stream, path, options, err));
+  return tn_arrow_device_stream_from_host(out, &stream, err);
+}
+
+tn_status tn_columns_write_device(const char *path, ArrowDeviceArrayStream *in,
+                                  const char *const *options, tn_error *err) {
+  ArrowArrayStream stream;
+  TN_TRY(tn_arrow_device_stream_to_host(&stream, in, err));
+  return tn_columns_write(path, &stream, options, err);
 }
 
 /* ---- Parquet ---- */

@@ -30,13 +30,13 @@ static void arrays_go_out_and_come_in(void **state) {
     ArrowDeviceArray device;
     numbers(&array, 5);
     const void *values = array.children[0]->buffers[1];
-    tn_device_array_from_host(&device, &array);
+    tn_arrow_device_array_from_host(&device, &array);
     assert_null(array.release);
     assert_int_equal(device.device_type, ARROW_DEVICE_CPU);
     assert_int_equal(device.device_id, -1);
     assert_null(device.sync_event);
     device.device_type = readable[i];
-    OK(tn_device_array_to_host(&back, &device, &problem));
+    OK(tn_arrow_device_array_to_host(&back, &device, &problem));
     assert_null(device.array.release);
     assert_ptr_equal(back.children[0]->buffers[1], values);
     tn_array_clear(&back);
@@ -58,17 +58,17 @@ static void other_devices_are_refused_by_name(void **state) {
   ArrowDeviceArray device;
   tn_error err = {0};
   numbers(&array, 5);
-  tn_device_array_from_host(&device, &array);
+  tn_arrow_device_array_from_host(&device, &array);
   for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
     device.device_type = rows[i].type;
-    assert_int_equal(tn_device_array_to_host(&back, &device, &err), TN_ERR_UNSUPPORTED);
+    assert_int_equal(tn_arrow_device_array_to_host(&back, &device, &err), TN_ERR_UNSUPPORTED);
     CONTAINS(err.text, rows[i].name);
     assert_non_null(device.array.release); /* still the caller's */
   }
   int event;
   device.device_type = ARROW_DEVICE_CUDA_HOST;
   device.sync_event = &event;
-  assert_int_equal(tn_device_array_to_host(&back, &device, &err), TN_ERR_UNSUPPORTED);
+  assert_int_equal(tn_arrow_device_array_to_host(&back, &device, &err), TN_ERR_UNSUPPORTED);
   CONTAINS(err.text, "event");
   tn_array_clear(&device.array);
 }
@@ -111,9 +111,9 @@ static void streams_go_out_and_come_in(void **state) {
     ArrowArray batch;
     tn_error err = {0};
     OK(tn_stream_new(&stream, &counter_ops, &c, &problem));
-    OK(tn_device_stream_from_host(&device, &stream, &problem));
+    OK(tn_arrow_device_stream_from_host(&device, &stream, &problem));
     assert_int_equal(device.device_type, ARROW_DEVICE_CPU);
-    OK(tn_device_stream_to_host(&back, &device, &problem));
+    OK(tn_arrow_device_stream_to_host(&back, &device, &problem));
     assert_null(device.release);
     OK(tn_stream_schema(&back, &schema, &problem));
     assert_string_equal(schema.children[0]->name, "n");
@@ -134,7 +134,7 @@ static void streams_go_out_and_come_in(void **state) {
 static int on_a_gpu(ArrowDeviceArrayStream *self, ArrowDeviceArray *out) {
   ArrowArray array;
   numbers(&array, 3);
-  tn_device_array_from_host(out, &array);
+  tn_arrow_device_array_from_host(out, &array);
   out->device_type = ARROW_DEVICE_CUDA;
   return 0;
 }
@@ -147,17 +147,17 @@ static void streams_of_other_devices_are_refused(void **state) {
   tn_error err = {0};
   int64_t live = tn_alloc_live();
   OK(tn_stream_new(&stream, &counter_ops, &c, &problem));
-  OK(tn_device_stream_from_host(&device, &stream, &problem));
+  OK(tn_arrow_device_stream_from_host(&device, &stream, &problem));
   device.get_next = on_a_gpu; /* one array of a CPU stream lies elsewhere */
-  OK(tn_device_stream_to_host(&back, &device, &problem));
+  OK(tn_arrow_device_stream_to_host(&back, &device, &problem));
   assert_int_equal(tn_stream_next(&back, &batch, &err), TN_ERR_UNSUPPORTED);
   CONTAINS(err.text, "CUDA");
   tn_stream_clear(&back);
   OK(tn_stream_new(&stream, &counter_ops, &c, &problem));
-  OK(tn_device_stream_from_host(&device, &stream, &problem));
+  OK(tn_arrow_device_stream_from_host(&device, &stream, &problem));
   device.device_type = ARROW_DEVICE_METAL;
   c.freed = false;
-  assert_int_equal(tn_device_stream_to_host(&back, &device, &err), TN_ERR_UNSUPPORTED);
+  assert_int_equal(tn_arrow_device_stream_to_host(&back, &device, &err), TN_ERR_UNSUPPORTED);
   CONTAINS(err.text, "Metal");
   assert_true(c.freed);
   assert_int_equal(tn_alloc_live(), live);
@@ -168,8 +168,8 @@ static tn_status there_and_back(void *context, tn_error *err) {
   ArrowArrayStream stream, back;
   ArrowDeviceArrayStream device;
   TN_TRY(tn_stream_new(&stream, &counter_ops, &c, err));
-  TN_TRY(tn_device_stream_from_host(&device, &stream, err));
-  TN_TRY(tn_device_stream_to_host(&back, &device, err));
+  TN_TRY(tn_arrow_device_stream_from_host(&device, &stream, err));
+  TN_TRY(tn_arrow_device_stream_to_host(&back, &device, err));
   tn_stream_clear(&back);
   return TN_OK;
 }

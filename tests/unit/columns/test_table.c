@@ -78,6 +78,30 @@ static void test_every_format(void **state) {
   fail_each_allocation(through_every_format, (void *)names);
 }
 
+static tn_status through_devices(void *context, tn_error *err) {
+  struct ArrowDeviceArrayStream stream;
+  TN_TRY(tn_columns_open_device(&stream, place("p.csv"), NULL, err));
+  assert_int_equal(stream.device_type, ARROW_DEVICE_CPU);
+  return tn_columns_write_device(place("q.csv"), &stream, NULL, err);
+}
+
+static void test_device_streams(void **state) {
+  const char *text = "id,name\n1,x\n2,y\n";
+  tn_strbuf back = {0};
+  write_text(place("p.csv"), text);
+  OK(through_devices(NULL, &problem));
+  OK(tn_file_read(place("q.csv"), 0, &back, &problem));
+  assert_string_equal(back.data, text);
+  tn_strbuf_clear(&back);
+  fail_each_allocation(through_devices, NULL);
+  struct ArrowDeviceArrayStream stream;
+  OK(tn_columns_open_device(&stream, place("p.csv"), NULL, &problem));
+  stream.device_type = ARROW_DEVICE_CUDA;
+  assert_int_equal(tn_columns_write_device(place("q.csv"), &stream, NULL, &problem),
+                   TN_ERR_UNSUPPORTED);
+  assert_null(stream.release);
+}
+
 static tn_status scan_after_close(void *context, tn_error *err) {
   const char *const options[] = {"columns", "name", NULL};
   tn_columns_parquet *file;
@@ -134,9 +158,8 @@ static int remove_folder(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_options_by_name),
-      cmocka_unit_test(test_every_format),
-      cmocka_unit_test(test_stream_outlives_file),
+      cmocka_unit_test(test_options_by_name), cmocka_unit_test(test_every_format),
+      cmocka_unit_test(test_device_streams),  cmocka_unit_test(test_stream_outlives_file),
       cmocka_unit_test(test_wrong_words),
   };
   return cmocka_run_group_tests(tests, make_folder, remove_folder);
