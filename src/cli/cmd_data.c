@@ -9,9 +9,11 @@ static int run_data(int argc, char **argv) {
       {"convert", "CSV, JSON lines, Parquet and Arrow IPC into each other", tn_cmd_data_convert},
       {"inspect", "schema, row groups, encodings, statistics", tn_cmd_data_inspect},
       {"head", "the first rows", tn_cmd_data_head},
+      {"scan", "rows that a predicate wants, and only their bytes", tn_cmd_data_scan},
       {"bench", "row against column layout: bytes read and seconds", tn_cmd_data_bench},
       {0}};
   return tn_dispatch("data", "Tables: convert, look inside, read, compare layouts.", subs, argc,
                      argv);
 }
-const tn_command tn_command_data = {"data", "tables: convert, inspect, head, bench", run_data};
+const tn_command tn_command_data = {"data", "tables: convert, inspect, head, scan, bench",
+                                    run_data};

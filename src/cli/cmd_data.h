@@ -8,6 +8,7 @@
 int tn_cmd_data_convert(int argc, char **argv);
 int tn_cmd_data_inspect(int argc, char **argv);
 int tn_cmd_data_head(int argc, char **argv);
+int tn_cmd_data_scan(int argc, char **argv);
 int tn_cmd_data_bench(int argc, char **argv);
 
 TN_NODISCARD tn_status tn_cmd_data_inspect_parquet(const char *path, bool json, int64_t groups,

@@ -5,9 +5,15 @@
 
 #include "columns/expr_tree.h"
 #include "columns/gather.h"
+#include "columns/parquet/parquet.h"
 
 struct tn_scan {
-  tn_table table;
+  tn_table table;           /* every format but Parquet */
+  tn_parquet_file *file;    /* Parquet; its source counts the bytes */
+  tn_source *source;        /* of either, borrowed */
+  ArrowArrayStream parquet; /* of the rows that pruning left */
+  ArrowArrayStream *stream; /* the one that is read */
+  tn_row_range *ranges;
   tn_expr *where;    /* over the table's columns; NULL: every row */
   ArrowSchema input; /* of the table's batches */
   ArrowSchema schema;
@@ -15,6 +21,7 @@ struct tn_scan {
   tn_field *input_fields;
   int64_t *picked; /* column of the input for each of ours */
   int64_t left;    /* rows until the limit */
+  bool nothing;    /* pruning left no row */
   tn_scan_report report;
   tn_error failed; /* sticky */
 };
@@ -77,6 +84,8 @@ static tn_status open_table(tn_scan *scan, const char *path, const tn_table_read
   tn_table_close(&scan->table);
   tn_schema_clear(&scan->input);
   TN_TRY(tn_table_open(&scan->table, path, options, err));
+  scan->source = scan->table.source;
+  scan->stream = &scan->table.stream;
   return tn_stream_schema(&scan->table.stream, &scan->input, err);
 }
 
@@ -125,7 +134,11 @@ static tn_status choose_all(tn_scan *scan, tn_error *err) {
   return tn_field_tree(&scan->input_fields, &scan->arena, &scan->input, err);
 }
 
-static tn_status open_scan(tn_scan *scan, const char *path, const tn_scan_options *o,
+static bool every_column(const tn_scan_options *o) {
+  return !o->no_columns && (!o->select || o->select_count == 0);
+}
+
+static tn_status open_text(tn_scan *scan, const char *path, const tn_scan_options *o,
                            tn_error *err) {
   tn_expr *where = NULL;
   ArrowSchema all = {0};
@@ -133,10 +146,10 @@ static tn_status open_scan(tn_scan *scan, const char *path, const tn_scan_option
   TN_TRY(open_table(scan, path, &o->read, err));
   TN_TRY(tn_schema_copy(&all, &scan->input, err)); /* need.names are views of it */
   tn_status status = new_predicate(scan, o, &where, err);
-  bool every = !o->no_columns && (!o->select || o->select_count == 0);
+  bool every = every_column(o);
   if (status == TN_OK && !every) status = need_columns(scan, o, &all, where, &need, err);
   bool narrow = !every && need.count < all.n_children && need.count > 0 &&
-                scan->table.source->size_bytes >= 0 && names_are_unique(&all);
+                scan->source->size_bytes >= 0 && names_are_unique(&all);
   if (status == TN_OK && narrow) {
     tn_expr_free(where);
     where = NULL;
@@ -144,6 +157,61 @@ static tn_status open_scan(tn_scan *scan, const char *path, const tn_scan_option
     if (status == TN_OK) status = new_predicate(scan, o, &where, err);
   }
   scan->where = where;
+  if (status == TN_OK) status = every ? choose_all(scan, err) : choose_output(scan, &need, err);
+  tn_schema_clear(&all);
+  return status;
+}
+
+/* ---- Parquet ---- */
+static tn_status is_parquet(const char *path, const tn_scan_options *o, bool *out, tn_error *err) {
+  tn_table_format format;
+  *out = o->read.format && strcmp(o->read.format, "parquet") == 0;
+  if (o->read.format) return TN_OK;
+  TN_TRY(tn_table_format_of(path, &format, err));
+  *out = format == TN_TABLE_PARQUET;
+  return TN_OK;
+}
+
+/* Opens the stream of the columns needed, of the row groups and pages that can matter. */
+static tn_status open_pruned(tn_scan *scan, const tn_scan_options *o, const needed *need,
+                             const tn_expr *where, tn_error *err) {
+  tn_parquet_read_options read = o->read.parquet;
+  int64_t range_count = 0;
+  read.batch_rows = o->read.batch_rows;
+  read.columns = need->count ? need->names : NULL;
+  read.column_count = need->count;
+  if (where && !o->no_pruning) {
+    TN_TRY(tn_prune_parquet(scan->file, where, read.columns, read.column_count, &scan->ranges,
+                            &range_count, &scan->report.prune, err));
+    read.ranges = scan->ranges;
+    read.range_count = range_count;
+    scan->nothing = range_count == 0;
+  }
+  if (scan->nothing) { /* the schema alone is wanted of the stream */
+    static const tn_row_range none[1];
+    read.ranges = none;
+  }
+  TN_TRY(tn_parquet_scan(scan->file, &read, &scan->parquet, err));
+  scan->stream = &scan->parquet;
+  tn_schema_clear(&scan->input);
+  return tn_stream_schema(&scan->parquet, &scan->input, err);
+}
+
+static tn_status open_parquet(tn_scan *scan, const char *path, const tn_scan_options *o,
+                              tn_error *err) {
+  tn_expr *where = NULL;
+  ArrowSchema all = {0};
+  needed need = {0};
+  TN_TRY(tn_source_open_file(&scan->source, path, err));
+  TN_TRY(tn_parquet_open(&scan->file, scan->source, err));
+  TN_TRY(tn_parquet_schema(scan->file, &scan->input, err));
+  TN_TRY(tn_schema_copy(&all, &scan->input, err));
+  tn_status status = new_predicate(scan, o, &where, err);
+  bool every = every_column(o);
+  if (status == TN_OK && !every) status = need_columns(scan, o, &all, where, &need, err);
+  if (status == TN_OK) status = open_pruned(scan, o, &need, where, err);
+  tn_expr_free(where);
+  if (status == TN_OK) status = new_predicate(scan, o, &scan->where, err);
   if (status == TN_OK) status = every ? choose_all(scan, err) : choose_output(scan, &need, err);
   tn_schema_clear(&all);
   return status;
@@ -157,7 +225,10 @@ tn_status tn_scan_open(tn_scan **out, const char *path, const tn_scan_options *o
   tn_scan *scan = tn_alloc(1, sizeof *scan);
   if (!scan) return tn_fail_memory(err, "a scan", sizeof *scan);
   scan->left = options->has_limit ? options->limit : INT64_MAX;
-  tn_status status = open_scan(scan, path, options, err);
+  bool parquet;
+  tn_status status = is_parquet(path, options, &parquet, err);
+  if (status == TN_OK)
+    status = parquet ? open_parquet(scan, path, options, err) : open_text(scan, path, options, err);
   if (status != TN_OK) {
     tn_scan_close(scan);
     return status;
@@ -169,6 +240,9 @@ tn_status tn_scan_open(tn_scan **out, const char *path, const tn_scan_options *o
 void tn_scan_close(tn_scan *scan) {
   if (!scan) return;
   tn_table_close(&scan->table);
+  tn_stream_clear(&scan->parquet);
+  tn_parquet_close(scan->file);
+  tn_free(scan->ranges);
   tn_expr_free(scan->where);
   tn_schema_clear(&scan->input);
   tn_schema_clear(&scan->schema);
@@ -238,8 +312,8 @@ static tn_status next_batch(tn_scan *scan, ArrowArray *out, tn_error *err) {
   bool never = scan->where && tn_expr_decided(scan->where) == 0;
   while (!out->release) {
     ArrowArray batch = {0};
-    if (scan->left == 0 || never) return TN_END;
-    TN_TRY(tn_stream_next(&scan->table.stream, &batch, err));
+    if (scan->left == 0 || never || scan->nothing) return TN_END;
+    TN_TRY(tn_stream_next(scan->stream, &batch, err));
     tn_status status = filter(scan, &batch, out, err);
     tn_array_clear(&batch);
     TN_TRY(status);
@@ -257,8 +331,8 @@ tn_status tn_scan_next(tn_scan *scan, ArrowArray *out, tn_error *err) {
 
 void tn_scan_report_now(const tn_scan *scan, tn_scan_report *out) {
   *out = scan->report;
-  out->bytes_file = scan->table.source->size_bytes;
-  out->bytes_read = scan->table.source->bytes_read;
+  out->bytes_file = scan->source->size_bytes;
+  out->bytes_read = scan->source->bytes_read;
 }
 
 /* ---- as a stream ---- */

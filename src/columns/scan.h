@@ -12,6 +12,7 @@
 #ifndef TN_COLUMNS_SCAN_H
 #define TN_COLUMNS_SCAN_H
 #include "columns/expr.h"
+#include "columns/prune.h"
 #include "columns/table.h"
 
 typedef struct tn_scan_options { /* zero: the default, every row and column */
@@ -29,6 +30,7 @@ typedef struct tn_scan_report {
   int64_t rows_seen;     /* that the predicate was evaluated for */
   int64_t rows_selected; /* handed out */
   int64_t bytes_file, bytes_read;
+  tn_prune_report prune; /* Parquet with a predicate; else all zero */
 } tn_scan_report;
 
 typedef struct tn_scan tn_scan;

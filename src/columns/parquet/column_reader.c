@@ -30,6 +30,8 @@ tn_status tn_parquet_column_reader_start(tn_parquet_column_reader *r,
   r->pages.codec = chunk->codec;
   r->pages.optional = r->leaf->nullable;
   r->page_left = 0;
+  r->offsets = NULL;
+  r->next_page = 0;
   r->chunk_left = r->chunk_values = chunk->values;
   tn_parquet_pages_start(&r->pages, at, end);
   return TN_OK;
@@ -97,8 +99,40 @@ static tn_status start_data_page(tn_parquet_column_reader *r, const tn_parquet_p
   return TN_OK;
 }
 
+/* Rows of page k by the offset index. */
+static int64_t rows_of_page(const tn_parquet_column_reader *r, uint32_t k) {
+  const tn_parquet_offset_index *o = r->offsets;
+  int64_t end = k + 1 < o->page_count ? o->pages[k + 1].first_row : r->chunk_values;
+  return end - o->pages[k].first_row;
+}
+
+/* Points the pages at the next one, and at nothing else; before the first: at the dictionary. */
+static tn_status aim(tn_parquet_column_reader *r, tn_error *err) {
+  const tn_parquet_offset_index *o = r->offsets;
+  if (r->next_page == 0 && !r->dictionary.loaded && o->page_count > 0 &&
+      r->pages.at < o->pages[0].offset) {
+    r->pages.end = o->pages[0].offset;
+    return TN_OK;
+  }
+  if (r->next_page >= o->page_count)
+    return tn_fail(err, TN_ERR_DATA, "the offset index has %u pages, the column chunk more",
+                   o->page_count);
+  const tn_parquet_page_location *page = &o->pages[r->next_page];
+  tn_parquet_pages_start(&r->pages, page->offset, page->offset + page->bytes);
+  return TN_OK;
+}
+
+static tn_status check_page_rows(tn_parquet_column_reader *r, const tn_parquet_page *page,
+                                 tn_error *err) {
+  int64_t rows = rows_of_page(r, r->next_page++);
+  if (page->header.values == rows) return TN_OK;
+  return tn_fail(err, TN_ERR_DATA, "the page has %d rows, the offset index says %lld",
+                 page->header.values, (long long)rows);
+}
+
 static tn_status next_data_page(tn_parquet_column_reader *r, tn_error *err) {
   tn_parquet_page page;
+  if (r->offsets) TN_TRY(aim(r, err));
   tn_status status = tn_parquet_pages_next(&r->pages, &page, err);
   if (status == TN_END) {
     return tn_fail(err, TN_ERR_DATA, "the column chunk ends after %lld of %lld values",
@@ -113,6 +147,7 @@ static tn_status next_data_page(tn_parquet_column_reader *r, tn_error *err) {
     }
   } else {
     status = start_data_page(r, &page, err);
+    if (status == TN_OK && r->offsets) status = check_page_rows(r, &page, err);
   }
   if (status == TN_OK) return TN_OK;
   return tn_error_context(err, status, "page at byte %lld", (long long)page.offset);
@@ -317,4 +352,37 @@ tn_status tn_parquet_column_reader_next(tn_parquet_column_reader *r, int64_t row
   if (status == TN_OK) status = finish(r, &b, rows, out, err);
   batch_clear(&b);
   return status;
+}
+
+/* Whole pages ahead that lie within `rows`; returns how many rows they have. */
+static int64_t pass_pages(tn_parquet_column_reader *r, int64_t rows) {
+  int64_t passed = 0;
+  while (r->next_page < r->offsets->page_count) {
+    int64_t in_page = rows_of_page(r, r->next_page);
+    if (in_page > rows - passed) break;
+    passed += in_page;
+    r->next_page++;
+  }
+  r->chunk_left -= passed;
+  return passed;
+}
+
+tn_status tn_parquet_column_reader_skip(tn_parquet_column_reader *r, int64_t rows, tn_error *err) {
+  while (rows > 0) {
+    /* The dictionary stands before the first page, and has to be read whatever is passed over. */
+    bool before_first = r->offsets && r->next_page == 0 && !r->dictionary.loaded &&
+                        r->offsets->page_count > 0 && r->pages.at < r->offsets->pages[0].offset;
+    if (r->page_left == 0 && !before_first && r->offsets) rows -= pass_pages(r, rows);
+    if (rows == 0) return TN_OK;
+    if (r->page_left == 0) {
+      TN_TRY(next_data_page(r, err));
+      continue;
+    }
+    ArrowArray array;
+    int64_t n = rows < r->page_left ? rows : r->page_left;
+    TN_TRY(tn_parquet_column_reader_next(r, n, &array, err));
+    tn_array_clear(&array);
+    rows -= n;
+  }
+  return TN_OK;
 }

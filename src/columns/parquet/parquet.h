@@ -151,6 +151,10 @@ TN_NODISCARD tn_status tn_parquet_writer_batch(tn_parquet_writer *w, const Arrow
 TN_NODISCARD tn_status tn_parquet_writer_finish(tn_parquet_writer *w, tn_error *err);
 void tn_parquet_writer_free(tn_parquet_writer *w);
 
+typedef struct tn_row_range {
+  int64_t first_row, rows;
+} tn_row_range;
+
 typedef struct tn_parquet_read_options { /* zero: the default */
   const char *const *columns;            /* projection in this order; NULL: all */
   int32_t column_count;
@@ -158,6 +162,10 @@ typedef struct tn_parquet_read_options { /* zero: the default */
   int64_t page_bytes_max;      /* an uncompressed page beyond this is TN_ERR_LIMIT; default 1 GiB */
   bool skip_crc;               /* default: verify */
   const tn_parquet_keys *keys; /* tn_parquet_read alone: of an encrypted file */
+  /* Only these rows of the file: ascending, not overlapping; where a column chunk has an offset
+   * index, only their pages are read.  NULL: all.  They must outlive the scan. */
+  const tn_row_range *ranges;
+  int64_t range_count;
 } tn_parquet_read_options;
 
 typedef struct tn_parquet_file tn_parquet_file;

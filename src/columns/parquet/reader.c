@@ -15,6 +15,10 @@ typedef struct parquet_scan {
   int64_t batch_rows;
   int64_t group;      /* the next one */
   int64_t group_left; /* rows of the one before it not yet read */
+  int64_t row;        /* of the file, the next to be read */
+  const tn_row_range *ranges;
+  int64_t range_count, range; /* the one being read */
+  tn_arena offsets;           /* of the group's columns, when only a part of it is read */
   tn_parquet_codecs codecs;
 } parquet_scan;
 
@@ -25,6 +29,7 @@ static void scan_free(void *self) {
     tn_parquet_column_reader_clear(&scan->columns[i]);
   }
   tn_parquet_codecs_clear(&scan->codecs);
+  tn_arena_clear(&scan->offsets);
   tn_free(scan->columns);
   tn_free(scan->arrays);
   if (scan->owns_file) tn_parquet_close(scan->file);
@@ -75,6 +80,21 @@ static tn_status choose_leaf(const tn_parquet_file *file, const tn_parquet_read_
   if (options->columns) return find_leaf(file, options->columns[index], out, err);
   *out = &file->leaves[index];
   return (*out)->why_not ? unreadable(file, *out, err) : TN_OK;
+}
+
+static tn_status check_ranges(const tn_parquet_file *file, const tn_parquet_read_options *options,
+                              tn_error *err) {
+  int64_t end = 0;
+  for (int64_t i = 0; options->ranges && i < options->range_count; i++) {
+    const tn_row_range *r = &options->ranges[i];
+    if (r->first_row < end || r->rows < 0 || r->rows > file->footer.rows - r->first_row)
+      return tn_fail(
+          err, TN_ERR_ARGUMENT, "%s: rows %lld to %lld are asked for behind row %lld, of %lld",
+          file->source->name, (long long)r->first_row, (long long)r->first_row + (long long)r->rows,
+          (long long)end, (long long)file->footer.rows);
+    end = r->first_row + r->rows;
+  }
+  return TN_OK;
 }
 
 static tn_status init_columns(parquet_scan *scan, const tn_parquet_read_options *options,
@@ -155,11 +175,32 @@ static tn_status start_column(parquet_scan *scan, const tn_parquet_group_meta *g
   return tn_parquet_column_reader_start(column, chunk, at, end, err);
 }
 
+/* Without an index, or with a damaged one, the pages are read one behind the other. */
+static tn_status load_offsets(parquet_scan *scan, tn_parquet_column_reader *column, tn_error *err) {
+  tn_parquet_offset_index *index = tn_arena_alloc(&scan->offsets, 1, sizeof *index);
+  if (!index) return tn_fail_memory(err, "an offset index", sizeof *index);
+  tn_status status = tn_parquet_offset_index_read(
+      index, scan->file, scan->group, column->leaf - scan->file->leaves, &scan->offsets, err);
+  if (status == TN_ERR_MEMORY || status == TN_ERR_IO) return status;
+  if (status == TN_OK && index->page_count > 0) column->offsets = index;
+  return TN_OK;
+}
+
+/* Does the range being read hold all of the group that begins at scan->row? */
+static bool is_whole(const parquet_scan *scan, int64_t rows) {
+  if (!scan->ranges) return true;
+  const tn_row_range *range = &scan->ranges[scan->range];
+  return range->first_row <= scan->row && range->first_row + range->rows >= scan->row + rows;
+}
+
 static tn_status start_group(parquet_scan *scan, tn_error *err) {
   const tn_parquet_group_meta *group = &scan->file->footer.groups[scan->group];
+  tn_arena_reset(&scan->offsets);
   /* An empty row group may have chunks that begin nowhere. */
   for (int64_t i = 0; i < scan->column_count && group->rows > 0; i++) {
     tn_status status = start_column(scan, group, &scan->columns[i], err);
+    if (status == TN_OK && !is_whole(scan, group->rows))
+      status = load_offsets(scan, &scan->columns[i], err);
     if (status != TN_OK) return in_column(scan, &scan->columns[i], status, err);
   }
   scan->group_left = group->rows;
@@ -180,17 +221,58 @@ static tn_status read_batch(parquet_scan *scan, int64_t rows, ArrowArray *out, t
   return tn_batch_new(out, scan->arrays, scan->column_count, rows, err);
 }
 
+static tn_status skip_rows(parquet_scan *scan, int64_t rows, tn_error *err) {
+  for (int64_t i = 0; i < scan->column_count; i++) {
+    tn_status status = tn_parquet_column_reader_skip(&scan->columns[i], rows, err);
+    if (status == TN_OK) continue;
+    scan->group--;
+    status = in_column(scan, &scan->columns[i], status, err);
+    scan->group++;
+    return status;
+  }
+  scan->group_left -= rows;
+  scan->row += rows;
+  return TN_OK;
+}
+
+/* Moves to the next row that is wanted; row groups without one are not started.  TN_END: none. */
+static tn_status find_row(parquet_scan *scan, tn_error *err) {
+  const tn_parquet_footer *footer = &scan->file->footer;
+  for (;;) {
+    while (scan->ranges && scan->range < scan->range_count &&
+           scan->ranges[scan->range].first_row + scan->ranges[scan->range].rows <= scan->row)
+      scan->range++;
+    if (scan->ranges && scan->range == scan->range_count) return TN_END;
+    int64_t ahead = scan->ranges ? scan->ranges[scan->range].first_row - scan->row : 0;
+    if (scan->group_left > 0) {
+      int64_t passed = ahead < scan->group_left ? ahead : scan->group_left;
+      if (passed > 0) TN_TRY(skip_rows(scan, passed, err));
+      if (scan->group_left > 0) return TN_OK;
+    } else if (scan->group == footer->group_count) {
+      return TN_END;
+    } else if (ahead > 0 && ahead >= footer->groups[scan->group].rows) {
+      scan->row += footer->groups[scan->group++].rows;
+    } else {
+      TN_TRY(start_group(scan, err));
+    }
+  }
+}
+
 static tn_status scan_next(void *self, ArrowArray *out, tn_error *err) {
   parquet_scan *scan = self;
-  while (scan->group_left == 0) {
-    if (scan->group == scan->file->footer.group_count) return TN_END;
-    TN_TRY(start_group(scan, err));
-  }
+  TN_TRY(find_row(scan, err));
   int64_t rows = scan->group_left < scan->batch_rows ? scan->group_left : scan->batch_rows;
+  if (scan->ranges) {
+    const tn_row_range *range = &scan->ranges[scan->range];
+    int64_t wanted = range->first_row + range->rows - scan->row;
+    if (rows > wanted) rows = wanted;
+  }
   tn_status status = read_batch(scan, rows, out, err);
   for (int64_t i = 0; i < scan->column_count; i++) tn_array_clear(&scan->arrays[i]);
-  if (status == TN_OK) scan->group_left -= rows;
-  return status;
+  if (status != TN_OK) return status;
+  scan->group_left -= rows;
+  scan->row += rows;
+  return TN_OK;
 }
 
 static tn_status scan_schema(void *self, ArrowSchema *out, tn_error *err) {
@@ -215,10 +297,13 @@ static tn_status open_scan(tn_parquet_file *file, const tn_parquet_read_options 
     return tn_fail(err, TN_ERR_ARGUMENT, "%s: batches of %lld rows; 1 to %d are possible",
                    file->source->name, (long long)batch_rows, BATCH_ROWS_MAX);
   }
+  TN_TRY(check_ranges(file, options, err));
   parquet_scan *scan = tn_alloc(1, sizeof *scan);
   if (!scan) return tn_fail_memory(err, "a Parquet scan", sizeof *scan);
   scan->file = file;
   scan->batch_rows = batch_rows;
+  scan->ranges = options->ranges;
+  scan->range_count = options->range_count;
   tn_status status = init_columns(scan, options, err);
   if (status != TN_OK) {
     scan_free(scan);
