@@ -6,11 +6,14 @@
 
 enum { FLUSH_BYTES = 1 << 18 };
 
-typedef struct output {
+/* A column, or a part of one. */
+typedef struct output output;
+struct output {
   const tn_field *field;
-  tn_str key; /* "\"name\":", with what stands before it */
-  bool is_json;
-} output;
+  tn_str key;       /* "\"name\":", with what stands before it */
+  bool is_json;     /* JSON text, written as the JSON that it is */
+  output *children; /* NULL: no JSON text within, or in a form that tn_value_json knows alone */
+};
 
 struct tn_jsonl_writer {
   tn_sink *sink;
@@ -22,26 +25,40 @@ struct tn_jsonl_writer {
   tn_arena scratch; /* of one JSON text that is checked */
 };
 
-static tn_status make_outputs(tn_jsonl_writer *w, tn_error *err) {
-  int64_t count = w->root->child_count;
-  w->outputs = tn_arena_alloc(&w->arena, (size_t)count, sizeof *w->outputs);
-  if (!w->outputs) return tn_fail_memory(err, "JSONL writer", (size_t)count * sizeof *w->outputs);
+static bool is_json(const tn_field *field) {
+  tn_str extension = tn_schema_metadata(field->schema, "ARROW:extension:name");
+  return extension.data && tn_str_is(extension, "arrow.json") && !field->dictionary &&
+         tn_type_is_text(field->type.id);
+}
+
+static bool holds_json(const tn_field *field) {
+  if (is_json(field)) return true;
+  if (field->type.id != TN_TYPE_STRUCT && field->type.id != TN_TYPE_LIST) return false;
+  for (int64_t i = 0; i < field->child_count; i++)
+    if (holds_json(&field->children[i])) return true;
+  return false;
+}
+
+static tn_status make_outputs(tn_jsonl_writer *w, const tn_field *parent, output **out,
+                              tn_error *err) {
+  int64_t count = parent->child_count;
+  output *outputs = tn_arena_alloc(&w->arena, (size_t)count, sizeof *outputs);
+  if (!outputs) return tn_fail_memory(err, "JSONL writer", (size_t)count * sizeof *outputs);
   for (int64_t c = 0; c < count; c++) {
-    const tn_field *field = &w->root->children[c];
+    const tn_field *field = &parent->children[c];
     tn_strbuf key = {0};
     tn_json_writer j = {.out = &key};
     tn_strbuf_add_char(&key, c ? ',' : '{');
     tn_json_cstr(&j, field->name);
     tn_strbuf_add_char(&key, ':');
     char *copy = key.failed ? NULL : tn_arena_strndup(&w->arena, key.data, key.length);
-    tn_str extension = tn_schema_metadata(field->schema, "ARROW:extension:name");
-    w->outputs[c] = (output){.field = field,
-                             .key = {copy, key.length},
-                             .is_json = extension.data && tn_str_is(extension, "arrow.json") &&
-                                        tn_type_is_text(field->type.id) && !field->dictionary};
+    outputs[c] = (output){.field = field, .key = {copy, key.length}, .is_json = is_json(field)};
     tn_strbuf_clear(&key);
     if (!copy) return tn_fail_memory(err, "a column name", strlen(field->name));
+    bool nested = !outputs[c].is_json && !field->dictionary && holds_json(field);
+    if (nested) TN_TRY(make_outputs(w, field, &outputs[c].children, err));
   }
+  *out = outputs;
   return TN_OK;
 }
 
@@ -56,7 +73,7 @@ tn_status tn_jsonl_writer_new(tn_jsonl_writer **out, tn_sink *sink, const ArrowS
   if (status == TN_OK && w->root->type.id != TN_TYPE_STRUCT)
     status = tn_fail(err, TN_ERR_ARGUMENT, "%s: a table's schema is a struct, not %s", sink->name,
                      tn_type_name(w->root->type.id));
-  if (status == TN_OK) status = make_outputs(w, err);
+  if (status == TN_OK) status = make_outputs(w, w->root, &w->outputs, err);
   if (status != TN_OK) {
     tn_jsonl_writer_free(w);
     return status;
@@ -135,12 +152,36 @@ static void add_json(tn_jsonl_writer *w, tn_str text) {
   w->text.data[w->text.length] = '\0';
 }
 
+static void add_value(tn_jsonl_writer *w, const output *o, const ArrowArray *column, int64_t row);
+
+static void add_nested(tn_jsonl_writer *w, const output *o, const ArrowArray *column, int64_t i) {
+  if (o->field->type.id == TN_TYPE_STRUCT) {
+    for (int64_t c = 0; c < o->field->child_count; c++) {
+      tn_strbuf_add_str(&w->text, o->children[c].key);
+      add_value(w, &o->children[c], column->children[c], i);
+    }
+    tn_strbuf_add_char(&w->text, '}');
+    return;
+  }
+  const int32_t *offsets = (const int32_t *)column->buffers[1] + i;
+  tn_strbuf_add_char(&w->text, '[');
+  for (int32_t k = offsets[0]; k < offsets[1]; k++) {
+    if (k > offsets[0]) tn_strbuf_add_char(&w->text, ',');
+    add_value(w, &o->children[0], column->children[0], k);
+  }
+  tn_strbuf_add_char(&w->text, ']');
+}
+
 static void add_value(tn_jsonl_writer *w, const output *o, const ArrowArray *column, int64_t row) {
   const tn_field *field = o->field;
   int64_t i = column->offset + row;
   if (!field->dictionary && tn_layout_has_validity(field->type.layout) &&
       tn_array_is_null(column, row)) {
     tn_strbuf_add(&w->text, "null");
+    return;
+  }
+  if (o->children) {
+    add_nested(w, o, column, i);
     return;
   }
   switch (field->dictionary ? TN_TYPE_COUNT : field->type.id) {

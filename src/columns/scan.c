@@ -6,6 +6,7 @@
 #include "columns/expr_tree.h"
 #include "columns/gather.h"
 #include "columns/parquet/parquet.h"
+#include "columns/scan_late.h"
 
 struct tn_scan {
   tn_table table;           /* every format but Parquet */
@@ -13,6 +14,7 @@ struct tn_scan {
   tn_source *source;        /* of either, borrowed */
   ArrowArrayStream parquet; /* of the rows that pruning left */
   ArrowArrayStream *stream; /* the one that is read */
+  tn_scan_late *late;       /* or this one */
   tn_row_range *ranges;
   tn_expr *where;    /* over the table's columns; NULL: every row */
   ArrowSchema input; /* of the table's batches */
@@ -45,6 +47,13 @@ typedef struct needed {
   int32_t count, selected;
 } needed;
 
+static tn_status add_name(tn_scan *scan, needed *out, const char *name, tn_error *err) {
+  char *copy = tn_arena_strndup(&scan->arena, name, strlen(name));
+  if (!copy) return tn_fail_memory(err, "a column name", strlen(name));
+  out->names[out->count++] = copy;
+  return TN_OK;
+}
+
 static tn_status need_columns(tn_scan *scan, const tn_scan_options *o, const ArrowSchema *all,
                               const tn_expr *where, needed *out, tn_error *err) {
   int64_t most = all->n_children, used = 0;
@@ -60,14 +69,14 @@ static tn_status need_columns(tn_scan *scan, const tn_scan_options *o, const Arr
       return tn_fail(err, TN_ERR_ARGUMENT, "column \"%.60s\" is asked for twice",
                      all->children[c]->name);
     taken[c] = true;
-    out->names[out->count++] = all->children[c]->name;
+    TN_TRY(add_name(scan, out, all->children[c]->name, err));
   }
   out->selected = out->count;
   const int64_t *columns = where ? tn_expr_columns(where, &used) : NULL;
   for (int64_t i = 0; i < used; i++)
-    if (!taken[columns[i]]) out->names[out->count++] = all->children[columns[i]]->name;
+    if (!taken[columns[i]]) TN_TRY(add_name(scan, out, all->children[columns[i]]->name, err));
   if (out->count == 0 && most > 0) /* something has to tell how many rows there are */
-    out->names[out->count++] = all->children[0]->name;
+    return add_name(scan, out, all->children[0]->name, err);
   return TN_OK;
 }
 
@@ -144,7 +153,7 @@ static tn_status open_text(tn_scan *scan, const char *path, const tn_scan_option
   ArrowSchema all = {0};
   needed need = {0};
   TN_TRY(open_table(scan, path, &o->read, err));
-  TN_TRY(tn_schema_copy(&all, &scan->input, err)); /* need.names are views of it */
+  TN_TRY(tn_schema_copy(&all, &scan->input, err));
   tn_status status = new_predicate(scan, o, &where, err);
   bool every = every_column(o);
   if (status == TN_OK && !every) status = need_columns(scan, o, &all, where, &need, err);
@@ -172,6 +181,36 @@ static tn_status is_parquet(const char *path, const tn_scan_options *o, bool *ou
   return TN_OK;
 }
 
+/* Two passes, where the columns beside the predicate's are large enough for that. */
+static tn_status open_late(tn_scan *scan, const tn_scan_options *o, const tn_expr *where,
+                           const tn_parquet_read_options *read, tn_error *err) {
+  int64_t used, all = scan->input.n_children;
+  const int64_t *columns = tn_expr_columns(where, &used);
+  const char **names = tn_arena_alloc(&scan->arena, (size_t)all * 2 + 1, sizeof *names);
+  tn_parquet_read_options *kept = tn_arena_alloc(&scan->arena, 1, sizeof *kept);
+  if (!names || !kept) return tn_fail_memory(err, "a scan", (size_t)all * 2 * sizeof *names);
+  const char **where_names = names + all;
+  *kept = *read;
+  if (!kept->columns) {
+    for (int64_t c = 0; c < all; c++) {
+      names[c] = tn_arena_strndup(&scan->arena, scan->input.children[c]->name,
+                                  strlen(scan->input.children[c]->name));
+      if (!names[c]) return tn_fail_memory(err, "a column name", 1);
+    }
+    kept->columns = names;
+    kept->column_count = (int32_t)all;
+  }
+  for (int64_t i = 0; i < used; i++) {
+    const char *name = scan->input.children[columns[i]]->name;
+    where_names[i] = tn_arena_strndup(&scan->arena, name, strlen(name));
+    if (!where_names[i]) return tn_fail_memory(err, "a column name", strlen(name));
+  }
+  tn_scan_late_options late = {
+      .where = o->where, .where_columns = where_names, .where_count = (int32_t)used, .read = kept};
+  if (!names_are_unique(&scan->input) || !tn_scan_late_pays(scan->file, &late)) return TN_OK;
+  return tn_scan_late_open(&scan->late, scan->file, &late, err);
+}
+
 /* Opens the stream of the columns needed, of the row groups and pages that can matter. */
 static tn_status open_pruned(tn_scan *scan, const tn_scan_options *o, const needed *need,
                              const tn_expr *where, tn_error *err) {
@@ -191,6 +230,7 @@ static tn_status open_pruned(tn_scan *scan, const tn_scan_options *o, const need
     static const tn_row_range none[1];
     read.ranges = none;
   }
+  if (where && !scan->nothing && !o->no_pruning) TN_TRY(open_late(scan, o, where, &read, err));
   TN_TRY(tn_parquet_scan(scan->file, &read, &scan->parquet, err));
   scan->stream = &scan->parquet;
   tn_schema_clear(&scan->input);
@@ -203,7 +243,9 @@ static tn_status open_parquet(tn_scan *scan, const char *path, const tn_scan_opt
   ArrowSchema all = {0};
   needed need = {0};
   TN_TRY(tn_source_open_file(&scan->source, path, err));
-  TN_TRY(tn_parquet_open(&scan->file, scan->source, err));
+  TN_TRY(o->read.parquet.keys
+             ? tn_parquet_open_keys(&scan->file, scan->source, o->read.parquet.keys, err)
+             : tn_parquet_open(&scan->file, scan->source, err));
   TN_TRY(tn_parquet_schema(scan->file, &scan->input, err));
   TN_TRY(tn_schema_copy(&all, &scan->input, err));
   tn_status status = new_predicate(scan, o, &where, err);
@@ -240,6 +282,7 @@ tn_status tn_scan_open(tn_scan **out, const char *path, const tn_scan_options *o
 void tn_scan_close(tn_scan *scan) {
   if (!scan) return;
   tn_table_close(&scan->table);
+  tn_scan_late_close(scan->late);
   tn_stream_clear(&scan->parquet);
   tn_parquet_close(scan->file);
   tn_free(scan->ranges);
@@ -283,12 +326,10 @@ static tn_status first_rows(tn_scan *scan, int64_t count, const int64_t **rows, 
   return TN_OK;
 }
 
-/* *out stays released when no row of the batch is wanted. */
-static tn_status filter(tn_scan *scan, ArrowArray *batch, ArrowArray *out, tn_error *err) {
-  const int64_t *rows = NULL;
-  int64_t count = batch->length, columns = scan->schema.n_children;
-  scan->report.rows_seen += batch->length;
-  if (scan->where) TN_TRY(tn_expr_select(scan->where, batch, &rows, &count, err));
+/* rows NULL: all of them.  *out stays released when no row of the batch is wanted. */
+static tn_status filter(tn_scan *scan, ArrowArray *batch, const int64_t *rows, int64_t count,
+                        ArrowArray *out, tn_error *err) {
+  int64_t columns = scan->schema.n_children;
   if (count > scan->left) count = scan->left;
   if (count == 0) return TN_OK;
   bool all = count == batch->length && batch->offset == 0;
@@ -308,13 +349,29 @@ static tn_status filter(tn_scan *scan, ArrowArray *batch, ArrowArray *out, tn_er
   return status;
 }
 
+static tn_status read_batch(tn_scan *scan, ArrowArray *batch, const int64_t **rows, int64_t *count,
+                            tn_error *err) {
+  if (scan->late) {
+    int64_t seen;
+    tn_status status = tn_scan_late_next(scan->late, batch, rows, count, &seen, err);
+    scan->report.rows_seen += seen;
+    return status;
+  }
+  TN_TRY(tn_stream_next(scan->stream, batch, err));
+  scan->report.rows_seen += batch->length;
+  *count = batch->length;
+  return scan->where ? tn_expr_select(scan->where, batch, rows, count, err) : TN_OK;
+}
+
 static tn_status next_batch(tn_scan *scan, ArrowArray *out, tn_error *err) {
   bool never = scan->where && tn_expr_decided(scan->where) == 0;
   while (!out->release) {
     ArrowArray batch = {0};
     if (scan->left == 0 || never || scan->nothing) return TN_END;
-    TN_TRY(tn_stream_next(scan->stream, &batch, err));
-    tn_status status = filter(scan, &batch, out, err);
+    const int64_t *rows = NULL;
+    int64_t count = 0;
+    tn_status status = read_batch(scan, &batch, &rows, &count, err);
+    if (status == TN_OK) status = filter(scan, &batch, rows, count, out, err);
     tn_array_clear(&batch);
     TN_TRY(status);
   }

@@ -119,6 +119,7 @@ static tn_status aim(tn_parquet_column_reader *r, tn_error *err) {
                    o->page_count);
   const tn_parquet_page_location *page = &o->pages[r->next_page];
   tn_parquet_pages_start(&r->pages, page->offset, page->offset + page->bytes);
+  r->pages.ordinal = r->next_page;
   return TN_OK;
 }
 
