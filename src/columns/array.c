@@ -5,7 +5,7 @@
 #include <string.h>
 
 /* What a missing buffer points at: consumers may not expect NULL there. */
-static const int64_t nothing[8];
+static _Alignas(64) const int64_t nothing[8];
 
 typedef struct array_owner { /* of what tn_array_make made; one block with its arrays behind it */
   tn_buffer **buffers;

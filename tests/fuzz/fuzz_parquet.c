@@ -2,26 +2,25 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <stdlib.h>
 
+#include "base/map.h"
 #include "columns/parquet/parquet.h"
+#include "columns/validate.h"
+#include "columns/value.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 /* Touches every value, so that a sanitizer sees what a consumer would see. */
-static uint64_t touch(const ArrowArray *column, const ArrowSchema *field) {
-  tn_column_type type;
+static uint64_t touch(const ArrowArray *column, const tn_field *field) {
+  tn_error err = {0};
+  tn_strbuf text = {0};
+  if (tn_array_validate(field, column, false, &err) != TN_OK) abort();
   uint64_t sum = 0;
-  if (tn_column_type_of(field, &type, NULL) != TN_OK) abort();
   for (int64_t i = 0; i < column->length; i++) {
-    if (tn_array_is_null(column, i)) continue;
-    if (type == TN_COLUMN_STRING || type == TN_COLUMN_BINARY) {
-      tn_str s = tn_array_str(column, i);
-      for (size_t k = 0; k < s.length; k++) sum += (uint8_t)s.data[k];
-    } else if (type == TN_COLUMN_FLOAT || type == TN_COLUMN_DOUBLE) {
-      sum += tn_array_f64(column, type, i) > 0;
-    } else {
-      sum += (uint64_t)tn_array_i64(column, type, i);
-    }
+    tn_strbuf_reset(&text);
+    tn_value_text(field, column, i, &text);
+    if (text.length) sum += tn_hash_bytes(text.data, text.length, 0);
   }
+  tn_strbuf_clear(&text);
   return sum;
 }
 
@@ -31,6 +30,8 @@ static void read_column(tn_parquet_file *file, const char *name, bool skip_crc) 
   ArrowArrayStream stream;
   ArrowSchema schema;
   ArrowArray batch;
+  tn_arena arena = {0};
+  tn_field *fields;
   int64_t batches = 0;
   tn_parquet_read_options options = {.columns = &name,
                                      .column_count = 1,
@@ -39,13 +40,15 @@ static void read_column(tn_parquet_file *file, const char *name, bool skip_crc) 
                                      .skip_crc = skip_crc};
   if (tn_parquet_scan(file, &options, &stream, NULL) != TN_OK) return;
   if (tn_stream_schema(&stream, &schema, NULL) == TN_OK) {
+    if (tn_field_tree(&fields, &arena, &schema, NULL) != TN_OK) abort();
     /* Runs of one value make billions of rows out of nothing: look at some. */
     while (batches++ < 20 && tn_stream_next(&stream, &batch, NULL) == TN_OK) {
-      sink += touch(batch.children[0], schema.children[0]);
+      sink += touch(batch.children[0], &fields->children[0]);
       tn_array_clear(&batch);
     }
     tn_schema_clear(&schema);
   }
+  tn_arena_clear(&arena);
   tn_stream_clear(&stream);
 }
 

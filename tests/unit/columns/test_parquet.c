@@ -87,7 +87,7 @@ static void dictionary_then_plain(void **state) {
   CHECK_OK(tn_source_open_memory(&source, "memory", bytes.data, bytes.length, &err), &err);
   CHECK_OK(tn_parquet_open(&file, source, &err), &err);
   tn_parquet_chunk_info info;
-  tn_parquet_chunk(file, 0, 2 * TN_COLUMN_INT64, &info);
+  tn_parquet_chunk(file, 0, 2 * TABLE_INT64, &info);
   assert_string_equal(info.encodings, "PLAIN RLE RLE_DICTIONARY");
   tn_parquet_close(file);
   table_clear(&table);
@@ -126,21 +126,21 @@ static void sliced_arrays(void **state) {
 
 /* ---- statistics ------------------------------------------------------------------------------ */
 
-static tn_parquet_file *one_column(tn_column_type type, const double *reals, const char **texts,
+static tn_parquet_file *one_column(table_type type, const double *reals, const char **texts,
                                    int64_t count, tn_strbuf *bytes) {
   tn_error err = {0};
   test_table t = {.batch_count = 1, .columns = 1, .rows = count};
   const char *name = "x";
   tn_builder *b;
   ArrowArray column;
-  CHECK_OK(tn_schema_new(&t.schema, &name, &type, 1, &err), &err);
-  CHECK_OK(tn_builder_new(&b, type, &err), &err);
+  CHECK_OK(tn_schema_init_flat(&t.schema, &name, &table_formats[type], 1, &err), &err);
+  CHECK_OK(tn_builder_new_format(&b, table_formats[type], &err), &err);
   for (int64_t i = 0; i < count; i++) {
     if (texts && !texts[i]) {
       CHECK_OK(tn_builder_append_null(b, &err), &err);
     } else if (texts) {
       CHECK_OK(tn_builder_append_str(b, tn_str_of(texts[i]), &err), &err);
-    } else if (type == TN_COLUMN_FLOAT || type == TN_COLUMN_DOUBLE) {
+    } else if (type == TABLE_FLOAT || type == TABLE_DOUBLE) {
       CHECK_OK(tn_builder_append_f64(b, reals[i], &err), &err);
     } else {
       CHECK_OK(tn_builder_append_i64(b, (int64_t)reals[i], &err), &err);
@@ -158,7 +158,7 @@ static tn_parquet_file *one_column(tn_column_type type, const double *reals, con
   return file;
 }
 
-static void check_range(tn_column_type type, const double *reals, const char **texts, int64_t count,
+static void check_range(table_type type, const double *reals, const char **texts, int64_t count,
                         const char *min, const char *max) {
   tn_strbuf bytes = {0};
   tn_parquet_file *file = one_column(type, reals, texts, count, &bytes);
@@ -174,22 +174,22 @@ static void check_range(tn_column_type type, const double *reals, const char **t
 }
 
 static void ranges(void **state) {
-  check_range(TN_COLUMN_INT8, (double[]){3, -100, 100}, NULL, 3, "-100", "100");
-  check_range(TN_COLUMN_UINT8, (double[]){3, 200, 100}, NULL, 3, "3", "200");
-  check_range(TN_COLUMN_UINT32, (double[]){4294967295.0, 5}, NULL, 2, "5", "4294967295");
-  check_range(TN_COLUMN_DATE32, (double[]){0, 19000}, NULL, 2, "1970-01-01", "2022-01-08");
-  check_range(TN_COLUMN_BOOL, (double[]){1, 1}, NULL, 2, "true", "true");
-  check_range(TN_COLUMN_BOOL, (double[]){1, 0}, NULL, 2, "false", "true");
-  check_range(TN_COLUMN_DOUBLE, (double[]){NAN, 2.5, -1.5, NAN}, NULL, 4, "-1.5", "2.5");
-  check_range(TN_COLUMN_FLOAT, (double[]){NAN, NAN}, NULL, 2, NULL, NULL);
-  check_range(TN_COLUMN_STRING, NULL, (const char *[]){"b", NULL, "abc", "\xc3\xa9"}, 4, "abc",
+  check_range(TABLE_INT8, (double[]){3, -100, 100}, NULL, 3, "-100", "100");
+  check_range(TABLE_UINT8, (double[]){3, 200, 100}, NULL, 3, "3", "200");
+  check_range(TABLE_UINT32, (double[]){4294967295.0, 5}, NULL, 2, "5", "4294967295");
+  check_range(TABLE_DATE32, (double[]){0, 19000}, NULL, 2, "1970-01-01", "2022-01-08");
+  check_range(TABLE_BOOL, (double[]){1, 1}, NULL, 2, "true", "true");
+  check_range(TABLE_BOOL, (double[]){1, 0}, NULL, 2, "false", "true");
+  check_range(TABLE_DOUBLE, (double[]){NAN, 2.5, -1.5, NAN}, NULL, 4, "-1.5", "2.5");
+  check_range(TABLE_FLOAT, (double[]){NAN, NAN}, NULL, 2, NULL, NULL);
+  check_range(TABLE_STRING, NULL, (const char *[]){"b", NULL, "abc", "\xc3\xa9"}, 4, "abc",
               "\xc3\xa9");
-  check_range(TN_COLUMN_STRING, NULL, (const char *[]){NULL, NULL}, 2, NULL, NULL);
+  check_range(TABLE_STRING, NULL, (const char *[]){NULL, NULL}, 2, NULL, NULL);
 }
 
 static void zeros_keep_their_signs(void **state) {
   tn_strbuf bytes = {0};
-  tn_parquet_file *file = one_column(TN_COLUMN_DOUBLE, (double[]){0.0, 0.0}, NULL, 2, &bytes);
+  tn_parquet_file *file = one_column(TABLE_DOUBLE, (double[]){0.0, 0.0}, NULL, 2, &bytes);
   tn_parquet_chunk_info info;
   tn_parquet_chunk(file, 0, 0, &info);
   double min = 1, max = 1;
@@ -215,8 +215,8 @@ static void projection_reads_only_its_bytes(void **state) {
   CHECK_OK(tn_parquet_open(&file, source, &err), &err);
   int64_t footer = tn_parquet_bytes_read(file), wanted = 0;
   assert_true(footer > 0 && footer < 100000);
-  const char *names[] = {"string 1", "bool 0"};
-  const int64_t indices[] = {2 * TN_COLUMN_STRING + 1, 2 * TN_COLUMN_BOOL};
+  const char *names[] = {"u 1", "b 0"};
+  const int64_t indices[] = {2 * TABLE_STRING + 1, 2 * TABLE_BOOL};
   for (int i = 0; i < 2; i++) {
     tn_parquet_chunk_info info;
     tn_parquet_chunk(file, 0, indices[i], &info);
@@ -230,8 +230,8 @@ static void projection_reads_only_its_bytes(void **state) {
   assert_int_equal(batch.n_children, 2);
   assert_int_equal(batch.length, 10000);
   for (int64_t i = 0; i < 5000; i++) {
-    assert_true(same_value(TN_COLUMN_STRING, table.batches[0].children[indices[0]], i,
-                           batch.children[0], i));
+    assert_true(
+        same_value(TABLE_STRING, table.batches[0].children[indices[0]], i, batch.children[0], i));
   }
   assert_int_equal(tn_parquet_bytes_read(file) - footer, wanted);
   tn_array_clear(&batch);
@@ -253,7 +253,7 @@ static void nulls_in_a_required_column(void **state) {
   table_make(&table, &(table_shape){5, 1, 100, 0, 1, 50, 30});
   table.schema.children[0]->flags = 0;
   assert_int_equal(table_write(&table, NULL, &bytes, &err), TN_ERR_ARGUMENT);
-  assert_non_null(strstr(err.text, "bool 0"));
+  assert_non_null(strstr(err.text, "b 0"));
   table_clear(&table);
   tn_strbuf_clear(&bytes);
 }

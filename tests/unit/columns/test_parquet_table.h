@@ -7,18 +7,59 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 #include <cmocka.h>
 
 #include "base/random.h"
 #include "columns/builder.h"
 #include "columns/parquet/parquet.h"
+#include "columns/schema.h"
+#include "columns/value.h"
 
-enum { TABLE_COLUMNS_MAX = 2 * TN_COLUMN_TYPE_COUNT, TABLE_BATCHES_MAX = 16 };
+/* id, Arrow format */
+#define TABLE_TYPE_LIST(X) \
+  X(TABLE_BOOL, "b")       \
+  X(TABLE_INT8, "c")       \
+  X(TABLE_UINT8, "C")      \
+  X(TABLE_INT16, "s")      \
+  X(TABLE_UINT16, "S")     \
+  X(TABLE_INT32, "i")      \
+  X(TABLE_UINT32, "I")     \
+  X(TABLE_INT64, "l")      \
+  X(TABLE_UINT64, "L")     \
+  X(TABLE_FLOAT, "f")      \
+  X(TABLE_DOUBLE, "g")     \
+  X(TABLE_STRING, "u")     \
+  X(TABLE_BINARY, "z")     \
+  X(TABLE_DATE32, "tdD")   \
+  X(TABLE_MILLIS, "tsm:")  \
+  X(TABLE_MICROS, "tsu:")  \
+  X(TABLE_NANOS, "tsn:")   \
+  X(TABLE_UTC, "tsu:UTC")
+typedef enum table_type {
+#define X(id, format) id,
+  TABLE_TYPE_LIST(X)
+#undef X
+      TABLE_TYPES
+} table_type;
+static const char *const table_formats[] = {
+#define X(id, format) format,
+    TABLE_TYPE_LIST(X)
+#undef X
+};
+
+static inline tn_field table_field(table_type type) {
+  tn_field field = {.name = ""};
+  if (tn_type_parse(table_formats[type], &field.type, NULL) != TN_OK) abort();
+  return field;
+}
+
+enum { TABLE_COLUMNS_MAX = 2 * TABLE_TYPES, TABLE_BATCHES_MAX = 16 };
 
 typedef struct test_table {
   ArrowSchema schema;
-  tn_column_type types[TABLE_COLUMNS_MAX];
+  table_type types[TABLE_COLUMNS_MAX];
   int64_t columns, rows, batch_count;
   ArrowArray batches[TABLE_BATCHES_MAX];
 } test_table;
@@ -38,23 +79,24 @@ typedef struct table_shape {
     if (check_status_ != TN_OK) fail_msg("%s: %s", #expr, (err)->text); \
   } while (0)
 
-static inline void append_random(tn_builder *b, tn_column_type type, uint64_t v, int64_t text_bytes,
+static inline void append_random(tn_builder *b, table_type type, uint64_t v, int64_t text_bytes,
                                  tn_error *err) {
-  int32_t bits = tn_column_type_bits(type);
+  tn_type t = table_field(type).type;
+  int32_t bits = t.bits;
   static const double odd[] = {0.0, -0.0, 1e300, -1e-300, __builtin_inf(), -__builtin_inf()};
-  if (type == TN_COLUMN_STRING || type == TN_COLUMN_BINARY) {
+  if (tn_type_is_bytes(t.id)) {
     char text[512];
     size_t length = text_bytes ? (size_t)(v % (uint64_t)(text_bytes + 1)) : 0;
     for (size_t i = 0; i < length; i++) {
       uint64_t byte = tn_random_u64(v, 5, i);
-      text[i] = (char)(type == TN_COLUMN_STRING ? 'a' + byte % 26 : byte & 0xff);
+      text[i] = (char)(type == TABLE_STRING ? 'a' + byte % 26 : byte & 0xff);
     }
     CHECK_OK(tn_builder_append_str(b, (tn_str){text, length}, err), err);
-  } else if (type == TN_COLUMN_DOUBLE || type == TN_COLUMN_FLOAT) {
+  } else if (tn_type_is_real(t.id)) {
     double d = v % 7 == 0 ? odd[v / 7 % 6] : (double)(int64_t)v / 1e9;
-    CHECK_OK(tn_builder_append_f64(b, type == TN_COLUMN_FLOAT ? (double)(float)d : d, err), err);
+    CHECK_OK(tn_builder_append_f64(b, type == TABLE_FLOAT ? (double)(float)d : d, err), err);
   } else {
-    bool is_signed = !strchr("CSIL", tn_column_type_format(type)[0]);
+    bool is_signed = !tn_type_is_integer(t.id) || tn_type_is_signed(t.id);
     int64_t x = (int64_t)v;
     if (bits < 64 && !is_signed) x = (int64_t)(v & (((uint64_t)1 << bits) - 1));
     if (bits < 64 && is_signed) x = (int64_t)(v << (64 - bits)) >> (64 - bits);
@@ -63,10 +105,10 @@ static inline void append_random(tn_builder *b, tn_column_type type, uint64_t v,
   }
 }
 
-static inline void fill_column(const table_shape *s, tn_column_type type, bool nullable,
+static inline void fill_column(const table_shape *s, table_type type, bool nullable,
                                uint64_t stream, ArrowArray *out, tn_error *err) {
   tn_builder *b;
-  CHECK_OK(tn_builder_new(&b, type, err), err);
+  CHECK_OK(tn_builder_new_format(&b, table_formats[type], err), err);
   for (int64_t i = 0; i < s->batch_rows; i++) {
     uint64_t place = (uint64_t)(s->run > 1 ? i / s->run : i);
     bool null =
@@ -87,16 +129,16 @@ static inline void fill_column(const table_shape *s, tn_column_type type, bool n
 static inline void table_make(test_table *t, const table_shape *s) {
   tn_error err = {0};
   char names[TABLE_COLUMNS_MAX][32];
-  const char *pointers[TABLE_COLUMNS_MAX];
+  const char *pointers[TABLE_COLUMNS_MAX], *formats[TABLE_COLUMNS_MAX];
   memset(t, 0, sizeof *t);
   t->columns = TABLE_COLUMNS_MAX;
   for (int64_t c = 0; c < t->columns; c++) {
-    t->types[c] = (tn_column_type)(c / 2);
-    snprintf(names[c], sizeof names[c], "%s %lld", tn_column_type_name(t->types[c]),
-             (long long)(c % 2));
+    t->types[c] = (table_type)(c / 2);
+    formats[c] = table_formats[t->types[c]];
+    snprintf(names[c], sizeof names[c], "%s %lld", formats[c], (long long)(c % 2));
     pointers[c] = names[c];
   }
-  CHECK_OK(tn_schema_new(&t->schema, pointers, t->types, t->columns, &err), &err);
+  CHECK_OK(tn_schema_init_flat(&t->schema, pointers, formats, t->columns, &err), &err);
   for (int64_t c = 1; c < t->columns; c += 2) {
     t->schema.children[c]->flags &= ~(int64_t)ARROW_FLAG_NULLABLE;
   }
@@ -131,19 +173,19 @@ static inline tn_status table_write(const test_table *t, const tn_parquet_write_
   return status;
 }
 
-static inline bool same_value(tn_column_type type, const ArrowArray *a, int64_t i,
-                              const ArrowArray *b, int64_t j) {
+static inline bool same_value(table_type type, const ArrowArray *a, int64_t i, const ArrowArray *b,
+                              int64_t j) {
   if (tn_array_is_null(a, i) || tn_array_is_null(b, j)) {
     return tn_array_is_null(a, i) && tn_array_is_null(b, j);
   }
-  if (type == TN_COLUMN_STRING || type == TN_COLUMN_BINARY) {
-    return tn_str_equal(tn_array_str(a, i), tn_array_str(b, j));
-  }
-  if (type == TN_COLUMN_FLOAT || type == TN_COLUMN_DOUBLE) { /* bits: -0.0 is not 0.0 */
-    double x = tn_array_f64(a, type, i), y = tn_array_f64(b, type, j);
+  tn_field f = table_field(type);
+  if (tn_type_is_bytes(f.type.id))
+    return tn_str_equal(tn_value_bytes(&f, a, i), tn_value_bytes(&f, b, j));
+  if (tn_type_is_real(f.type.id)) { /* bits: -0.0 is not 0.0 */
+    double x = tn_value_f64(&f, a, i), y = tn_value_f64(&f, b, j);
     return memcmp(&x, &y, sizeof x) == 0;
   }
-  return tn_array_i64(a, type, i) == tn_array_i64(b, type, j);
+  return tn_value_i64(&f, a, i) == tn_value_i64(&f, b, j);
 }
 
 static inline tn_status open_memory(const tn_strbuf *bytes, const tn_parquet_read_options *options,
