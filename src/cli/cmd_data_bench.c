@@ -8,9 +8,10 @@
 #include "base/clock.h"
 #include "cli/cli.h"
 #include "cli/cmd_data.h"
+#include "cli/data_bars.h"
 #include "columns/table.h"
 
-#define FILES_MAX  8
+#define FILES_MAX  DATA_BARS_MAX
 #define ROUNDS_MAX 99
 
 typedef struct measure {
@@ -40,8 +41,8 @@ static tn_status read_all(tn_table *in, int64_t *rows, tn_error *err) {
 
 static tn_status measure_read(const char *path, const char *column, measure *m, int32_t round,
                               tn_error *err) {
-  tn_table_read_options options = {.columns = column ? &column : NULL,
-                                   .column_count = column != NULL};
+  tn_table_read_options options = {
+      .columns = column ? &column : NULL, .column_count = column != NULL, .pool = tn_cli_pool(0)};
   tn_table in = {0};
   int64_t start_us = tn_time_us();
   tn_status status = tn_table_open(&in, path, &options, err);
@@ -116,7 +117,8 @@ static void json_part(bench *b, tn_json_writer *w, const char *key, measure *m) 
 static tn_status first_column(const char *path, tn_strbuf *name, tn_error *err) {
   tn_table in = {0};
   ArrowSchema schema = {0};
-  TN_TRY(tn_table_open(&in, path, NULL, err));
+  tn_table_read_options options = {.threads = 1};
+  TN_TRY(tn_table_open(&in, path, &options, err));
   tn_status status = tn_stream_schema(&in.stream, &schema, err);
   if (status == TN_OK && schema.n_children == 0)
     status = tn_fail(err, TN_ERR_DATA, "%s has no columns", path);
@@ -148,14 +150,46 @@ static void report(bench *b, bool json) {
   tn_cli_json_finish(&j);
 }
 
+/* After report, whose medians have put the seconds in order. */
+static tn_status write_plot(bench *b, const char *path, tn_error *err) {
+  tn_strbuf title = {0}, one = {0}, svg = {0};
+  tn_strbuf_add_count_human(&title, b->all[0].rows);
+  tn_strbuf_addf(&title, " rows, median of %d reads", b->rounds);
+  tn_strbuf_addf(&one, "column %s: ", b->column);
+  tn_status status = tn_strbuf_check(&title, err);
+  if (status == TN_OK) status = tn_strbuf_check(&one, err);
+  char names[2][160];
+  snprintf(names[0], sizeof names[0], "%.120s bytes read", one.data ? one.data : "");
+  snprintf(names[1], sizeof names[1], "%.120s time", one.data ? one.data : "");
+  data_panel panels[DATA_PANELS] = {{.title = names[0]},
+                                    {.title = names[1], .seconds = true},
+                                    {.title = "all columns: bytes read"},
+                                    {.title = "all columns: time", .seconds = true}};
+  for (int32_t f = 0; f < b->files; f++) {
+    panels[0].values[f] = (double)b->one[f].bytes_read;
+    panels[1].values[f] = median(&b->one[f], b->rounds);
+    panels[2].values[f] = (double)b->all[f].bytes_read;
+    panels[3].values[f] = median(&b->all[f], b->rounds);
+  }
+  if (status == TN_OK) data_bars_svg(title.data, b->paths, b->files, panels, &svg);
+  if (status == TN_OK) status = tn_strbuf_check(&svg, err);
+  if (status == TN_OK) status = tn_file_write_atomic(path, tn_strbuf_view(&svg), err);
+  tn_strbuf_clear(&title);
+  tn_strbuf_clear(&one);
+  tn_strbuf_clear(&svg);
+  return status;
+}
+
 int tn_cmd_data_bench(int argc, char **argv) {
-  const char *column = NULL;
+  const char *column = NULL, *plot = NULL;
   bool json = false, quiet = false;
-  int64_t rounds = 5;
+  int64_t rounds = 5, threads = 0;
   const tn_option options[] = {
       {"--column", 0, TN_OPTION_TEXT, &column, "NAME", "the one column (default: the first)"},
       {"--rounds", 0, TN_OPTION_INT, &rounds, "N",
        "reads of each kind, the median counts (default 5)"},
+      {"--threads", 0, TN_OPTION_INT, &threads, "N", "default: all CPUs"},
+      {"--plot", 0, TN_OPTION_TEXT, &plot, "FILE.svg", "the figures as bars"},
       {"--quiet", 'q', TN_OPTION_FLAG, &quiet, NULL, "no progress bar"},
       {"--json", 0, TN_OPTION_FLAG, &json, NULL, "the figures as one JSON object"},
       {0}};
@@ -164,7 +198,7 @@ int tn_cmd_data_bench(int argc, char **argv) {
       .about =
           "Reads one column, then all columns, of the same table in several layouts; shows the\n"
           "bytes read and the seconds. The first file is the yardstick.",
-      .example = "tenon data bench trips.csv trips.parquet --column fare",
+      .example = "tenon data bench trips.csv trips.parquet --column fare --plot bench.svg",
       .options = options,
       .words_min = 1,
       .words_max = FILES_MAX};
@@ -173,12 +207,15 @@ int tn_cmd_data_bench(int argc, char **argv) {
   if (code >= 0) return code;
   if (rounds < 1 || rounds > ROUNDS_MAX)
     return tn_cli_usage_error("--rounds wants 1 to %d, got %lld", ROUNDS_MAX, (long long)rounds);
+  if (plot && !tn_str_ends(tn_str_of(plot), TN_STR(".svg")))
+    return tn_cli_usage_error("--plot writes SVG: '%s' does not end in .svg", plot);
   tn_error err = {0};
   tn_strbuf name = {0};
   bench *b = tn_alloc(1, sizeof *b);
   tn_status status = b ? TN_OK : tn_fail_memory(&err, "bench", sizeof *b);
   if (status == TN_OK && !column) status = first_column(argv[1], &name, &err);
   if (status == TN_OK) {
+    tn_cli_pool((int32_t)threads); /* made once, here */
     b->files = words;
     b->rounds = (int32_t)rounds;
     b->column = column ? column : name.data;
@@ -187,6 +224,7 @@ int tn_cmd_data_bench(int argc, char **argv) {
     status = run_rounds(b, &progress, &err);
   }
   if (status == TN_OK) report(b, json);
+  if (status == TN_OK && plot) status = write_plot(b, plot, &err);
   tn_free(b);
   tn_strbuf_clear(&name);
   return status == TN_OK ? 0 : tn_cli_fail(&err, NULL);
