@@ -2,6 +2,7 @@
 #include "columns/table.h"
 
 #include "columns/deflate.h"
+#include "columns/table_parquet.h"
 
 static const struct {
   const char *extension;
@@ -107,7 +108,17 @@ static tn_status open_parquet(ArrowArrayStream *out, tn_source *source,
   parquet.columns = options->columns;
   parquet.column_count = options->column_count;
   if (options->batch_rows) parquet.batch_rows = options->batch_rows;
-  return tn_parquet_read(out, source, &parquet, err);
+  if (!options->key_file) return tn_parquet_read(out, source, &parquet, err);
+  tn_arena arena = {0};
+  tn_parquet_keys keys;
+  tn_status status = tn_table_parquet_keys(&keys, &arena, options->key_file, err);
+  parquet.keys = &keys;
+  if (status == TN_OK)
+    status = tn_parquet_read(out, source, &parquet, err);
+  else
+    tn_source_close(source);
+  tn_arena_clear(&arena);
+  return status;
 }
 
 /* File or stream: the first bytes tell. */
@@ -191,19 +202,9 @@ struct tn_table_writer {
   tn_parquet_writer *parquet;
   tn_ipc_writer *arrow;
   tn_jsonl_writer *jsonl;
+  tn_pool *pool;  /* its own, when options gave none */
+  tn_arena arena; /* options that were text */
 };
-
-static tn_status codec_of(const char *name, tn_parquet_codec *out, tn_error *err) {
-#define X(id, code, text)        \
-  if (strcmp(name, text) == 0) { \
-    *out = id;                   \
-    return TN_OK;                \
-  }
-  TN_PARQUET_CODEC_LIST(X)
-#undef X
-  return tn_fail(err, TN_ERR_ARGUMENT,
-                 "codec '%s' is not known; known are uncompressed, snappy, gzip, zstd", name);
-}
 
 static tn_status open_arrow_writer(tn_table_writer *w, const ArrowSchema *schema,
                                    const tn_table_write_options *options, tn_error *err) {
@@ -223,9 +224,9 @@ static tn_status open_writer(tn_table_writer *w, const ArrowSchema *schema,
   if (w->format == TN_TABLE_ARROW || w->format == TN_TABLE_ARROW_STREAM)
     return open_arrow_writer(w, schema, options, err);
   if (w->format == TN_TABLE_PARQUET) {
-    tn_parquet_write_options parquet = options->parquet;
-    TN_TRY(codec_of(options->codec ? options->codec : "zstd", &parquet.codec, err));
-    parquet.level = options->level;
+    tn_parquet_write_options parquet;
+    TN_TRY(tn_table_parquet_write(&parquet, &w->arena, options, err));
+    parquet.pool = options->pool ? options->pool : w->pool;
     return tn_parquet_writer_new(&w->parquet, w->sink, schema, &parquet, err);
   }
   if (w->format == TN_TABLE_JSONL) return tn_jsonl_writer_new(&w->jsonl, w->sink, schema, err);
@@ -261,6 +262,8 @@ tn_status tn_table_writer_new(tn_table_writer **out, const char *path, const Arr
   if (!w) return tn_fail_memory(err, "table writer", sizeof *w);
   w->format = format;
   tn_status status = open_sink(w, path, options, err);
+  if (status == TN_OK && format == TN_TABLE_PARQUET)
+    status = choose_pool(options->pool, options->threads, &w->pool, err);
   if (status == TN_OK) status = open_writer(w, schema, options, err);
   if (status != TN_OK) {
     tn_table_writer_free(w);
@@ -297,5 +300,7 @@ void tn_table_writer_free(tn_table_writer *w) {
   tn_parquet_writer_free(w->parquet);
   tn_ipc_writer_free(w->arrow);
   tn_sink_close(w->sink);
+  tn_pool_free(w->pool);
+  tn_arena_clear(&w->arena);
   tn_free(w);
 }

@@ -49,6 +49,7 @@ typedef struct tn_table_read_options { /* zero: the default */
   int32_t threads;                  /* 0: all CPUs; readers that can use them do */
   tn_pool *pool;                    /* borrowed, instead of `threads` */
   tn_csv_options csv;               /* its projection and batch_rows are set from above */
+  const char *key_file;             /* Parquet, encrypted: table_parquet.h */
   tn_parquet_read_options parquet;  /* likewise */
   tn_ipc_read_options ipc;          /* likewise */
   tn_jsonl_options jsonl;           /* likewise; its pool too */
@@ -69,11 +70,17 @@ typedef struct tn_table_write_options { /* zero: the default; parquet: zstd leve
   const char *format;                   /* as for reading */
   int32_t threads;                      /* as for reading */
   tn_pool *pool;
-  const char *codec;                /* Parquet: default "zstd"; Arrow: default "uncompressed" */
-  int32_t level;                    /* of the codec; 0: its usual one */
-  int32_t compression_level;        /* of a compressed text file; 0: gzip 6, zstd 3 */
+  const char *codec;         /* Parquet: default "zstd"; Arrow: default "uncompressed" */
+  int32_t level;             /* of the codec; 0: its usual one */
+  int32_t compression_level; /* of a compressed text file; 0: gzip 6, zstd 3 */
+  /* Parquet, as text: table_parquet.h */
+  const char *profile;          /* "scan" (default), "training" */
+  const char *const *encodings; /* "price=byte_stream_split" */
+  const char *const *sorted;    /* "a", "b desc nulls first": what the rows are sorted by */
+  const char *const *metadata;  /* "key=value" */
+  int32_t encoding_count, sorted_count, metadata_count;
   tn_csv_options csv;               /* separator, quote */
-  tn_parquet_write_options parquet; /* its codec and level are set from above */
+  tn_parquet_write_options parquet; /* what is above is set from there */
 } tn_table_write_options;
 
 typedef struct tn_table_writer tn_table_writer;

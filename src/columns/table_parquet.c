@@ -1,0 +1,231 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "columns/table_parquet.h"
+
+#include "base/json.h"
+
+enum { KEY_FILE_BYTES_MAX = 1 << 20, KEY_BYTES_MAX = 32 };
+
+static tn_status not_known(const char *what, const char *name, const tn_strbuf *known,
+                           tn_error *err) {
+  return tn_fail(err, TN_ERR_ARGUMENT, "%s '%s' is not known; known are%s", what, name,
+                 known->data ? known->data : "");
+}
+
+static tn_status choose_codec(const char *name, tn_parquet_codec *out, tn_error *err) {
+  tn_strbuf known = {0};
+#define X(id, code, text)        \
+  if (strcmp(name, text) == 0) { \
+    *out = id;                   \
+    tn_strbuf_clear(&known);     \
+    return TN_OK;                \
+  }                              \
+  tn_strbuf_add(&known, " " text);
+  TN_PARQUET_CODEC_LIST(X)
+#undef X
+  tn_status status = not_known("codec", name, &known, err);
+  tn_strbuf_clear(&known);
+  return status;
+}
+
+static tn_status choose_encode(tn_str name, tn_parquet_encode *out, tn_error *err) {
+  tn_strbuf known = {0}, asked = {0};
+  for (int i = 0; i < TN_PARQUET_ENCODE_COUNT; i++) {
+    if (tn_str_is(name, tn_parquet_encode_name((tn_parquet_encode)i))) {
+      *out = (tn_parquet_encode)i;
+      tn_strbuf_clear(&known);
+      return TN_OK;
+    }
+    tn_strbuf_addf(&known, " %s", tn_parquet_encode_name((tn_parquet_encode)i));
+  }
+  tn_strbuf_add_str(&asked, name);
+  tn_status status = not_known("encoding", asked.data ? asked.data : "", &known, err);
+  tn_strbuf_clear(&known);
+  tn_strbuf_clear(&asked);
+  return status;
+}
+
+static tn_status choose_profile(const char *name, tn_parquet_profile *out, tn_error *err) {
+  bool training = strcmp(name, "training") == 0;
+  if (!training && strcmp(name, "scan") != 0)
+    return tn_fail(err, TN_ERR_ARGUMENT, "profile '%s' is not known; known are scan training",
+                   name);
+  *out = training ? TN_PARQUET_PROFILE_TRAINING : TN_PARQUET_PROFILE_SCAN;
+  return TN_OK;
+}
+
+/* "price=byte_stream_split": the last '=' divides. */
+static tn_status cut_pair(const char *text, const char *option, tn_arena *arena, const char **left,
+                          tn_str *right, tn_error *err) {
+  const char *mark = strrchr(text, '=');
+  if (!mark)
+    return tn_fail(err, TN_ERR_ARGUMENT, "option %s wants NAME=VALUE, got '%s'", option, text);
+  *left = tn_arena_strndup(arena, text, (size_t)(mark - text));
+  *right = tn_str_of(mark + 1);
+  return *left ? TN_OK : tn_fail_memory(err, option, strlen(text));
+}
+
+static tn_status fill_encodings(tn_parquet_write_options *out, tn_arena *arena,
+                                const tn_table_write_options *o, tn_error *err) {
+  tn_parquet_column_options *columns =
+      tn_arena_alloc(arena, (size_t)o->encoding_count + 1, sizeof *columns);
+  if (!columns)
+    return tn_fail_memory(err, "encodings", (size_t)o->encoding_count * sizeof *columns);
+  for (int32_t i = 0; i < o->encoding_count; i++) {
+    tn_str name = {0};
+    TN_TRY(cut_pair(o->encodings[i], "encodings", arena, &columns[i].path, &name, err));
+    TN_TRY(choose_encode(name, &columns[i].encoding, err));
+  }
+  if (o->encoding_count == 0) return TN_OK;
+  out->columns = columns;
+  out->column_count = o->encoding_count;
+  return TN_OK;
+}
+
+/* "a", "a desc", "a desc nulls first", "a nulls first" */
+static tn_status fill_sort_keys(tn_parquet_write_options *out, tn_arena *arena,
+                                const tn_table_write_options *o, tn_error *err) {
+  tn_parquet_sort_key *keys = tn_arena_alloc(arena, (size_t)o->sorted_count + 1, sizeof *keys);
+  if (!keys) return tn_fail_memory(err, "sort keys", (size_t)o->sorted_count * sizeof *keys);
+  for (int32_t i = 0; i < o->sorted_count; i++) {
+    tn_str name = tn_str_trim(tn_str_of(o->sorted[i]));
+    if (tn_str_ends(name, TN_STR(" nulls first"))) {
+      keys[i].nulls_first = true;
+      name.length -= strlen(" nulls first");
+    }
+    if (tn_str_ends(name, TN_STR(" desc"))) {
+      keys[i].descending = true;
+      name.length -= strlen(" desc");
+    }
+    keys[i].path = tn_arena_strndup(arena, name.data, name.length);
+    if (!keys[i].path) return tn_fail_memory(err, "sort keys", name.length);
+  }
+  if (o->sorted_count == 0) return TN_OK;
+  out->sort_keys = keys;
+  out->sort_key_count = o->sorted_count;
+  return TN_OK;
+}
+
+static tn_status fill_metadata(tn_parquet_write_options *out, tn_arena *arena,
+                               const tn_table_write_options *o, tn_error *err) {
+  tn_parquet_key_value *pairs = tn_arena_alloc(arena, (size_t)o->metadata_count + 1, sizeof *pairs);
+  if (!pairs) return tn_fail_memory(err, "metadata", (size_t)o->metadata_count * sizeof *pairs);
+  for (int32_t i = 0; i < o->metadata_count; i++) {
+    const char *mark = strchr(o->metadata[i], '='); /* the first: values may hold more */
+    if (!mark)
+      return tn_fail(err, TN_ERR_ARGUMENT, "option metadata wants KEY=VALUE, got '%s'",
+                     o->metadata[i]);
+    pairs[i].key = tn_arena_strndup(arena, o->metadata[i], (size_t)(mark - o->metadata[i]));
+    pairs[i].value = mark + 1;
+    if (!pairs[i].key) return tn_fail_memory(err, "metadata", strlen(o->metadata[i]));
+  }
+  if (o->metadata_count == 0) return TN_OK;
+  out->metadata = pairs;
+  out->metadata_count = o->metadata_count;
+  return TN_OK;
+}
+
+tn_status tn_table_parquet_write(tn_parquet_write_options *out, tn_arena *arena,
+                                 const tn_table_write_options *options, tn_error *err) {
+  *out = options->parquet;
+  TN_TRY(choose_codec(options->codec ? options->codec : "zstd", &out->codec, err));
+  if (options->profile) TN_TRY(choose_profile(options->profile, &out->profile, err));
+  out->level = options->level;
+  TN_TRY(fill_encodings(out, arena, options, err));
+  TN_TRY(fill_sort_keys(out, arena, options, err));
+  return fill_metadata(out, arena, options, err);
+}
+
+/* ---- keys ---- */
+static int hex_digit(char c) {
+  if (c >= '0' && c <= '9') return c - '0';
+  if (c >= 'a' && c <= 'f') return c - 'a' + 10;
+  return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+}
+
+/* The text of a key is never shown. */
+static tn_status key_of(const tn_json *node, const char *what, tn_arena *arena, tn_str *out,
+                        tn_error *err) {
+  size_t digits = node->kind == TN_JSON_STRING ? node->text.length : 0;
+  if (digits != 32 && digits != 48 && digits != 64)
+    return tn_fail(err, TN_ERR_DATA, "key \"%s\": wants 32, 48 or 64 hexadecimal digits, has %zu",
+                   what, digits);
+  uint8_t *key = tn_arena_alloc(arena, digits / 2, 1);
+  if (!key) return tn_fail_memory(err, "a key", digits / 2);
+  for (size_t i = 0; i < digits / 2; i++) {
+    int high = hex_digit(node->text.data[2 * i]), low = hex_digit(node->text.data[2 * i + 1]);
+    if (high < 0 || low < 0)
+      return tn_fail(err, TN_ERR_DATA, "key \"%s\": digit %zu is not hexadecimal", what, 2 * i);
+    key[i] = (uint8_t)(high << 4 | low);
+  }
+  *out = (tn_str){(const char *)key, digits / 2};
+  return TN_OK;
+}
+
+typedef struct keys_by_id {
+  const tn_json *ids;
+  tn_arena *arena;
+} keys_by_id;
+
+static tn_status find_by_id(void *context, const char *column, tn_str metadata, uint8_t key[32],
+                            size_t *key_bytes, tn_error *err) {
+  const keys_by_id *by = context;
+  for (const tn_json *at = by->ids->first; at; at = at->next) {
+    if (!tn_str_equal(at->key, metadata)) continue;
+    tn_str found;
+    TN_TRY(key_of(at, column ? column : "footer", by->arena, &found, err));
+    memcpy(key, found.data, found.length);
+    *key_bytes = found.length;
+    return TN_OK;
+  }
+  return TN_END;
+}
+
+static tn_status read_columns(tn_parquet_keys *out, tn_arena *arena, const tn_json *columns,
+                              tn_error *err) {
+  if (!columns || columns->kind != TN_JSON_OBJECT) return TN_OK;
+  tn_parquet_column_key *keys = tn_arena_alloc(arena, (size_t)columns->count + 1, sizeof *keys);
+  if (!keys) return tn_fail_memory(err, "keys", (size_t)columns->count * sizeof *keys);
+  int32_t count = 0;
+  for (const tn_json *at = columns->first; at; at = at->next, count++) {
+    keys[count].column = tn_arena_strndup(arena, at->key.data, at->key.length);
+    if (!keys[count].column) return tn_fail_memory(err, "keys", at->key.length);
+    TN_TRY(key_of(at, keys[count].column, arena, &keys[count].key, err));
+  }
+  out->columns = keys;
+  out->column_count = count;
+  return TN_OK;
+}
+
+static tn_status read_keys(tn_parquet_keys *out, tn_arena *arena, tn_str text, tn_error *err) {
+  tn_json *root;
+  TN_TRY(tn_json_parse(&root, arena, text, &(tn_json_options){.unique_keys = true}, err));
+  if (root->kind != TN_JSON_OBJECT)
+    return tn_fail(err, TN_ERR_DATA, "a key file is a JSON object, not %s",
+                   tn_json_kind_name(root->kind));
+  const tn_json *footer = tn_json_get(root, "footer"), *ids = tn_json_get(root, "by_id");
+  if (footer) TN_TRY(key_of(footer, "footer", arena, &out->footer, err));
+  TN_TRY(read_columns(out, arena, tn_json_get(root, "columns"), err));
+  TN_TRY(tn_json_get_str(root, "aad_prefix", &out->aad_prefix, err));
+  if (!ids || ids->kind != TN_JSON_OBJECT) return TN_OK;
+  keys_by_id *by = tn_arena_alloc(arena, 1, sizeof *by);
+  if (!by) return tn_fail_memory(err, "keys", sizeof *by);
+  *by = (keys_by_id){ids, arena};
+  out->find = find_by_id;
+  out->context = by;
+  return TN_OK;
+}
+
+tn_status tn_table_parquet_keys(tn_parquet_keys *out, tn_arena *arena, const char *key_file,
+                                tn_error *err) {
+  *out = (tn_parquet_keys){0};
+  tn_strbuf text = {0};
+  TN_TRY(tn_file_read(key_file, KEY_FILE_BYTES_MAX, &text, err));
+  /* The tree points into its text, which must live as long. */
+  char *kept = tn_arena_strndup(arena, text.data ? text.data : "", text.length);
+  tn_str view = {kept, text.length};
+  tn_status status =
+      kept ? read_keys(out, arena, view, err) : tn_fail_memory(err, key_file, view.length);
+  if (text.data) explicit_bzero(text.data, text.length);
+  tn_strbuf_clear(&text);
+  return status == TN_OK ? TN_OK : tn_error_context(err, status, "%s", key_file);
+}
