@@ -20,6 +20,7 @@ libcurl4-openssl-dev|HTTP client of tenon bench serve
 libzstd-dev|Parquet codec zstd
 libsnappy-dev|Parquet codec snappy
 liblz4-dev|Arrow IPC and Parquet codec LZ4
+libbrotli-dev|Parquet codec brotli
 libdeflate-dev|Parquet codec gzip and page CRC
 libssl-dev|Parquet encryption (AES)
 zlib1g-dev|gzip input of CSV and JSONL, as a stream

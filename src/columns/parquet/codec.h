@@ -1,9 +1,9 @@
-/* codec.h - compressed pages: none, snappy, gzip, zstd.
+/* codec.h - compressed pages: none, snappy, gzip, brotli, lz4 in its three framings, zstd.
  *
  * One tn_parquet_codecs holds the working memory of every codec and is reused for all pages of a
  * reader or writer.  Sizes come from the page header, so decompression first asks whether the bytes
- * can grow that much at all; only then does the caller reserve memory.  The other codecs that the
- * format knows (LZO, BROTLI, LZ4, LZ4_RAW) are TN_ERR_UNSUPPORTED by name.
+ * can grow that much at all; only then does the caller reserve memory.  LZO, the one codec of the
+ * format without a library that is packaged, is TN_ERR_UNSUPPORTED by name.
  *
  * Thread: one at a time. */
 /* SPDX-License-Identifier: Apache-2.0 */
@@ -15,6 +15,7 @@
 typedef struct tn_parquet_codecs { /* all zero is valid */
   void *zstd_compressor, *zstd_decompressor;
   void *gzip_compressor, *gzip_decompressor;
+  void *lz4_decompressor; /* of frames */
 } tn_parquet_codecs;
 void tn_parquet_codecs_clear(tn_parquet_codecs *codecs);
 

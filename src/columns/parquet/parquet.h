@@ -22,11 +22,14 @@
 #include "base/json.h"
 #include "columns/arrow.h"
 
-#define TN_PARQUET_CODEC_LIST(X) /* id, code in the file, name */ \
-  X(TN_PARQUET_UNCOMPRESSED, 0, "uncompressed")                   \
-  X(TN_PARQUET_SNAPPY, 1, "snappy")                               \
-  X(TN_PARQUET_GZIP, 2, "gzip")                                   \
-  X(TN_PARQUET_ZSTD, 6, "zstd")
+#define TN_PARQUET_CODEC_LIST(X) /* id, code in the file, name */   \
+  X(TN_PARQUET_UNCOMPRESSED, 0, "uncompressed")                     \
+  X(TN_PARQUET_SNAPPY, 1, "snappy")                                 \
+  X(TN_PARQUET_GZIP, 2, "gzip")                                     \
+  X(TN_PARQUET_BROTLI, 4, "brotli")                                 \
+  X(TN_PARQUET_LZ4, 5, "lz4") /* deprecated: lz4_raw is its heir */ \
+  X(TN_PARQUET_ZSTD, 6, "zstd")                                     \
+  X(TN_PARQUET_LZ4_RAW, 7, "lz4_raw")
 typedef enum tn_parquet_codec {
 #define X(id, code, name) id = code,
   TN_PARQUET_CODEC_LIST(X)

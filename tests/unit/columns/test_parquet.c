@@ -263,7 +263,7 @@ static void bad_options(void **state) {
   tn_strbuf bytes = {0};
   test_table table;
   table_make(&table, &(table_shape){5, 1, 10, 0, 1, 50, 30});
-  tn_parquet_write_options bad[] = {{.codec = (tn_parquet_codec)4},
+  tn_parquet_write_options bad[] = {{.codec = (tn_parquet_codec)3},
                                     {.codec = (tn_parquet_codec)99},
                                     {.row_group_rows = -1},
                                     {.page_bytes = -1},

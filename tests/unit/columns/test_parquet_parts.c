@@ -3,6 +3,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "test_parquet_table.h"
 
+#include <lz4frame.h>
 #include <stdlib.h>
 #include <time.h>
 
@@ -138,11 +139,11 @@ static void hybrid_hostile(void **state) {
 /* ---- codecs ---------------------------------------------------------------------------------- */
 
 static void codecs_round_trip(void **state) {
-  const int32_t codecs[] = {0, 1, 2, 6};
+  const int32_t codecs[] = {0, 1, 2, 4, 5, 6, 7};
   uint64_t seed = seed_now();
   tn_error err = {0};
   tn_parquet_codecs memory = {0};
-  for (size_t c = 0; c < 4; c++) {
+  for (size_t c = 0; c < sizeof codecs / sizeof *codecs; c++) {
     for (size_t size = 0; size < 100000; size = size * 3 + 1) {
       uint8_t *in = malloc(size + 1), *out = malloc(size + 1);
       assert_true(in && out);
@@ -169,9 +170,51 @@ static void codecs_round_trip(void **state) {
       tn_parquet_bytes_clear(&packed);
     }
   }
-  assert_int_equal(tn_parquet_codec_check(5, &err), TN_ERR_UNSUPPORTED);
-  assert_non_null(strstr(err.text, "lz4"));
+  assert_int_equal(tn_parquet_codec_check(3, &err), TN_ERR_UNSUPPORTED);
+  assert_non_null(strstr(err.text, "lzo"));
   assert_int_equal(tn_parquet_codec_check(55, &err), TN_ERR_DATA);
+  tn_parquet_codecs_clear(&memory);
+}
+
+/* The deprecated LZ4 codec in the framings that writers have used for it. */
+static void old_lz4_framings(void **state) {
+  tn_error err = {0};
+  tn_parquet_codecs memory = {0};
+  tn_parquet_bytes block = {0}, chunks = {0};
+  uint8_t in[5000], out[5000], frame[6000];
+  for (size_t i = 0; i < sizeof in; i++) in[i] = (uint8_t)(i / 9);
+  CHECK_OK(tn_parquet_compress(&memory, 7, 0, in, sizeof in, &block, &err), &err);
+  CHECK_OK(tn_parquet_decompress(&memory, 5, block.data, block.length, out, sizeof out, &err),
+           &err); /* a bare block */
+  assert_memory_equal(in, out, sizeof in);
+  memset(out, 0, sizeof out);
+  size_t got = LZ4F_compressFrame(frame, sizeof frame, in, sizeof in, NULL);
+  assert_false(LZ4F_isError(got));
+  CHECK_OK(tn_parquet_decompress(&memory, 5, frame, got, out, sizeof out, &err), &err);
+  assert_memory_equal(in, out, sizeof in);
+  assert_int_equal(tn_parquet_decompress(&memory, 5, frame, got - 5, out, sizeof out, &err),
+                   TN_ERR_DATA);
+  /* Hadoop: one block of two chunks, then one block of one. */
+  const size_t parts[] = {2000, 1000, 2000};
+  uint32_t whole = __builtin_bswap32(3000);
+  CHECK_OK(tn_parquet_bytes_append(&chunks, &whole, 4, &err), &err);
+  for (size_t i = 0, at = 0; i < 3; at += parts[i++]) {
+    tn_parquet_bytes one = {0};
+    CHECK_OK(tn_parquet_compress(&memory, 5, 0, in + at, parts[i], &one, &err), &err);
+    size_t skip = i < 2 ? 4 : 0; /* its own block size */
+    CHECK_OK(tn_parquet_bytes_append(&chunks, one.data + skip, one.length - skip, &err), &err);
+    tn_parquet_bytes_clear(&one);
+  }
+  memset(out, 0, sizeof out);
+  CHECK_OK(tn_parquet_decompress(&memory, 5, chunks.data, chunks.length, out, sizeof out, &err),
+           &err);
+  assert_memory_equal(in, out, sizeof in);
+  for (size_t cut = 0; cut < chunks.length; cut += 7) {
+    assert_int_equal(tn_parquet_decompress(&memory, 5, chunks.data, cut, out, sizeof out, &err),
+                     TN_ERR_DATA);
+  }
+  tn_parquet_bytes_clear(&block);
+  tn_parquet_bytes_clear(&chunks);
   tn_parquet_codecs_clear(&memory);
 }
 
@@ -180,6 +223,10 @@ static void bombs(void **state) {
   tn_error err = {0};
   const uint8_t snappy[] = {0xff, 0xff, 0xff, 0xff, 0x07, 0x00};
   const size_t huge = INT32_MAX;
+  for (int32_t codec = 4; codec <= 7; codec++) {
+    assert_int_equal(tn_parquet_decompress_check(codec, snappy, sizeof snappy, huge, &err),
+                     TN_ERR_DATA);
+  }
   assert_int_equal(tn_parquet_decompress_check(1, snappy, sizeof snappy, huge, &err), TN_ERR_DATA);
   assert_int_equal(tn_parquet_decompress_check(2, snappy, sizeof snappy, huge, &err), TN_ERR_DATA);
   assert_int_equal(tn_parquet_decompress_check(6, snappy, sizeof snappy, huge, &err), TN_ERR_DATA);
@@ -314,6 +361,7 @@ int main(void) {
       cmocka_unit_test(hybrid_of_bits),
       cmocka_unit_test(hybrid_hostile),
       cmocka_unit_test(codecs_round_trip),
+      cmocka_unit_test(old_lz4_framings),
       cmocka_unit_test(bombs),
       cmocka_unit_test(interner_numbers_in_order),
       cmocka_unit_test(long_strings_are_cut),
