@@ -64,6 +64,7 @@ typedef struct tn_csv_options { /* zero: detected, or the default */
   bool exact_dialect; /* nothing is detected: the defaults are , " \n UTF-8 and a header */
 
   int64_t infer_rows;            /* rows looked at for types; default: a sample of about 4 MiB */
+  bool all_text;                 /* no inference: columns that are not declared are text */
   bool infer_all;                /* look at every row first; not for pipes */
   int64_t batch_rows;            /* at most; default 65,536 */
   int64_t block_bytes;           /* of text parsed as one piece; default 1 MiB */

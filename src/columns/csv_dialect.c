@@ -189,7 +189,7 @@ static const choice choices[] = {{",", false},  {";", false},  {"\t", false},   
 
 static bool acceptable(sample *s, const choice *c, const tally *t, const tn_csv_format *f) {
   if (t->columns < 2) return false;
-  if (!c->weak) return t->of_columns * 2 > t->rows;
+  if (!c->weak) return t->of_columns * 3 > t->rows;
   return t->rows > 1 && t->of_columns >= t->rows - t->rows / 20 && !is_one_value(s, f);
 }
 
@@ -214,9 +214,14 @@ static void detect_marks(sample *s, const tn_csv_options *o, tn_csv_dialect *d, 
         double score = t.score - 0.5 * t.faults / (t.rows ? t.rows : 1) - (usual ? 0 : 1e-4) -
                        (choices[c].weak && !o->separator ? 0.05 : 0);
         if (!usual && t.quoted == 0) continue;
-        bool longer = strlen(trial.separator) > strlen(best.separator);
-        if (score > best_score + 1e-9 || (longer && score > best_score - 1e-9)) {
+        size_t length = strlen(trial.separator), best_length = strlen(best.separator);
+        bool longer = length > best_length;
+        /* Each one doubled: the single one would give an empty column between any two. */
+        bool doubled = length == 2 * best_length && t.of_columns == t.rows && t.columns > 1 &&
+                       best.columns == 2 * t.columns - 1 && trial.separator[0] == best.separator[0];
+        if (score > best_score + 1e-9 || (longer && score > best_score - 1e-9) || doubled) {
           best = trial;
+          best.columns = t.columns;
           best_score = score;
         }
       }

@@ -180,7 +180,7 @@ static tn_status infer_types(csv_stream *s, tn_csv_kinds_seen *seen, tn_csv_kind
   for (int32_t k = 0; k < s->count; k++) {
     memset(one, 0, (size_t)s->column_count * sizeof *one);
     TN_TRY(plan_file(s, s->readers[k], err));
-    TN_TRY(tn_csv_reader_infer(s->readers[k], one, err));
+    if (!s->options.all_text) TN_TRY(tn_csv_reader_infer(s->readers[k], one, err));
     for (int32_t i = 0; i < s->column_count; i++) tn_csv_kinds_merge(&seen[i], &one[i]);
     if (s->count > 1) tn_csv_input_drop_head(&s->readers[k]->input);
   }

@@ -93,6 +93,8 @@ static tn_status head_record(tn_csv_reader *r, size_t at, tn_csv_outcome *why,
   for (;;) {
     *why = tn_csv_split(&r->plan.format, in->head + at, in->head + in->head_bytes, in->head_is_all,
                         record);
+    if (*why == TN_CSV_BROKEN && record->fault == TN_CSV_NO_MEMORY)
+      return tn_fail_memory(err, "CSV header", record->capacity * 32);
     if (*why != TN_CSV_INCOMPLETE) return TN_OK;
     if (in->head_bytes > RECORD_BYTES_MAX) return tn_csv_report_long_record(r, 0, err);
     TN_TRY(tn_csv_input_more_head(in, 2 * in->head_bytes + 4096, err));
@@ -164,6 +166,8 @@ static tn_status take_header(tn_csv_reader *r, size_t *at, tn_csv_record *record
       continue;
     }
     bool mended = left > 0 && mend_header(r, *at, why, record);
+    if (mended && record->fault == TN_CSV_NO_MEMORY)
+      return tn_fail_memory(err, "CSV header", record->capacity * 32);
     if (why == TN_CSV_BROKEN && !mended) {
       if (left > 0 || r->plan.on_error == TN_ON_ERROR_FAIL || r->dialect.columns == 0)
         return head_flaw(r, *at, record, err);
@@ -626,9 +630,9 @@ static tn_status next_batch(tn_csv_reader *r, ArrowArray *out, tn_error *err) {
       if (err) *err = r->failed;
       return r->failed.status;
     }
-    if (r->ended || r->dialect.columns == 0) return TN_END;
     if (!r->streaming) TN_TRY(start_window(r, err));
     r->streaming = true;
+    if (r->ended || r->dialect.columns == 0) return TN_END;
     tn_error why = {0};
     if (run_round(r, &why) != TN_OK) r->failed = why;
   }

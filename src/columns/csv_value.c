@@ -245,13 +245,14 @@ bool tn_csv_to_clock(tn_str text, int64_t per_second, int64_t *out) {
 static bool scan_part(const char **p, const char *end, int64_t per_second, const char **letters,
                       int64_t *total) {
   int64_t whole = 0, fraction = 0, seconds;
-  const char *q = *p;
+  bool negative = *p < end && **p == '-';
+  const char *q = *p + negative, *first = q;
   for (; q < end && is_digit(*q); q++)
     if (__builtin_mul_overflow(whole, 10, &whole) ||
         __builtin_add_overflow(whole, *q - '0', &whole))
       return false;
   bool has_fraction = q < end && *q == '.';
-  if (q == *p || (has_fraction && !scan_fraction(&q, end, per_second, &fraction))) return false;
+  if (q == first || (has_fraction && !scan_fraction(&q, end, per_second, &fraction))) return false;
   const char *letter = q < end && *q ? strchr(*letters, *q) : NULL;
   if (!letter || (has_fraction && *letter != 'S')) return false;
   *letters = letter + 1;
@@ -260,7 +261,7 @@ static bool scan_part(const char **p, const char *end, int64_t per_second, const
   return !__builtin_mul_overflow(whole, factor, &seconds) &&
          !__builtin_mul_overflow(seconds, per_second, &seconds) &&
          !__builtin_add_overflow(seconds, fraction, &seconds) &&
-         !__builtin_add_overflow(*total, seconds, total);
+         !__builtin_add_overflow(*total, negative ? -seconds : seconds, total);
 }
 
 bool tn_csv_to_duration(tn_str text, int64_t per_second, int64_t *out) {

@@ -36,7 +36,7 @@ bool tn_csv_to_date(tn_str text, int64_t *days); /* YYYY-MM-DD */
 bool tn_csv_to_time(tn_str text, int64_t per_second, int64_t *out, bool *has_zone);
 /* hh:mm[:ss[.f...]] in units of 1/per_second since midnight. */
 bool tn_csv_to_clock(tn_str text, int64_t per_second, int64_t *out);
-/* [-]PT[<n>H][<n>M][<n>[.f...]S] in units of 1/per_second. */
+/* [-]PT[<n>H][<n>M][<n>[.f...]S] in units of 1/per_second; each n may have a sign of its own. */
 bool tn_csv_to_duration(tn_str text, int64_t per_second, int64_t *out);
 
 #endif

@@ -44,6 +44,8 @@ static const tn_table_option read_options[] = {
      READ(csv.table), 0},
     {"exact_dialect", NULL, "CSV: detect nothing; defaults are , \" lf utf-8 and a header",
      TN_TABLE_FLAG, READ(csv.exact_dialect), 0},
+    {"all_text", NULL, "CSV: columns that are not declared are text", TN_TABLE_FLAG,
+     READ(csv.all_text), 0},
     {"infer_rows", "N", "CSV: rows looked at for types (default: a sample of about 5 MiB)",
      TN_TABLE_INT, READ(csv.infer_rows), 0},
     {"infer_all", NULL, "CSV: look at all rows for types, which reads the file twice",

@@ -70,7 +70,7 @@ static bool looks_utf16(const uint8_t *p, size_t bytes, bool *big) {
   }
   *big = even > odd;
   size_t most = even > odd ? even : odd, least = even > odd ? odd : even;
-  return pairs > 0 && most * 2 > pairs && least * 20 < pairs;
+  return pairs > 0 && most * 2 > pairs && least * 8 < most;
 }
 
 tn_encoding tn_encoding_detect(const uint8_t *p, size_t bytes, bool whole, size_t *bom_bytes) {
