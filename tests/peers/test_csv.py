@@ -3,6 +3,7 @@
 same bytes."""
 import csv
 import datetime
+import gzip
 import io
 import json
 import random
@@ -157,3 +158,75 @@ def test_a_late_value_of_another_type_says_what_would_help(tenon, tmp_path):
     message = tenon.fails("data", "convert", "--infer-rows", "100000", path, tmp_path / "out.arrow")
     for word in ['line 100052', '"n"', '"x"', "int64", "first 100000 rows", "infer_all"]:
         assert word in message
+
+
+ENCODINGS = ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "latin-1", "cp1252"]
+
+
+def test_random_dialects_are_detected(tenon, tmp_path):
+    """What Python's csv writes in a random dialect and encoding, read without a word about it."""
+    seed = random.randrange(1 << 32)
+    print("seed", seed)
+    rng = random.Random(seed)
+    words = ["plain", "two words", "it's", "näïve", "7up", "a-b", "x,y", "p;q", "say \"so\"", "line\nbreak", ""]
+    for round_ in range(30):
+        encoding = rng.choice(ENCODINGS)
+        delimiter = rng.choice([",", ";", "\t", "|"])
+        dialect = {"delimiter": delimiter, "lineterminator": rng.choice(["\n", "\r\n"]),
+                   "quoting": rng.choice([csv.QUOTE_MINIMAL, csv.QUOTE_ALL, csv.QUOTE_NONNUMERIC])}
+        if rng.random() < 0.3:
+            dialect |= {"doublequote": False, "escapechar": "\\", "quoting": csv.QUOTE_ALL}
+        names = [f"name{chr(97 + i)}" for i in range(rng.randrange(2, 7))]
+        rows = [[str(r)] + [rng.choice(words) for _ in names[1:]] for r in range(rng.randrange(20, 200))]
+        text = io.StringIO()
+        csv.writer(text, **dialect).writerows([names] + rows)
+        path = tmp_path / "d.csv"
+        path.write_bytes(text.getvalue().encode(encoding))
+        tenon("data", "convert", "--all-text", path, tmp_path / "d.arrow")
+        ours = read_arrow(tmp_path / "d.arrow")
+        assert ours.schema.names == names, (round_, encoding, dialect)
+        got = [["" if v is None else v for v in r.values()] for r in ours.to_pylist()]
+        assert got == rows, (round_, encoding, dialect)
+
+
+@pytest.mark.parametrize("suffix, packed", [("gz", lambda b: gzip.compress(b[:50]) + gzip.compress(b[50:])),
+                                            ("zst", lambda b: pa.compress(b, codec="zstd", asbytes=True))])
+def test_compressed_input(tenon, tmp_path, suffix, packed):
+    text = "n,s\n" + "".join(f"{i},w{i}\n" for i in range(10_000))
+    (tmp_path / f"t.csv.{suffix}").write_bytes(packed(text.encode()))
+    tenon("data", "convert", tmp_path / f"t.csv.{suffix}", tmp_path / "t.arrow")
+    ours = read_arrow(tmp_path / "t.arrow")
+    assert ours.column("n").to_pylist() == list(range(10_000)) and ours.column("s")[9].as_py() == "w9"
+
+
+def test_threads_and_the_default_agree_with_pyarrow(tenon, tmp_path):
+    """A file of many blocks, with line breaks in quotes on many of their borders."""
+    rng = random.Random(3)
+    path = tmp_path / "t.csv"
+    with open(path, "w", newline="") as f:
+        w = csv.writer(f, lineterminator="\n")
+        w.writerow(["n", "s", "r"])
+        for i in range(60_000):
+            w.writerow([i, rng.choice(["x", "a\nb,c", 'q"\n"q', "y" * 200]), rng.random()])
+    theirs = pa.csv.read_csv(path, parse_options=pa.csv.ParseOptions(newlines_in_values=True))
+    for threads in ["1", "2", "3"]:
+        tenon("data", "convert", "--threads", threads, path, tmp_path / "t.arrow")
+        assert read_arrow(tmp_path / "t.arrow").equals(theirs)
+
+
+def test_our_csv_of_every_type_reads_back_in_duckdb(tenon, tmp_path):
+    table = pa.table({
+        "d": pa.array(["1.50", None, "-2.25"], pa.string()).cast(pa.decimal128(10, 2)),
+        "t": pa.array([1, None, 86_399_999_999], pa.time64("us")),
+        "z": pa.array([0, None, 10**15], pa.timestamp("us", "UTC")),
+        "w": pa.array(["a", None, 'b"'], pa.string()).dictionary_encode(),
+        "l": pa.array([[1, 2], None, []], pa.list_(pa.int64())),
+        "f": pa.array([0.1, None, 1e-30], pa.float32()),
+    })
+    with pa.OSFile(str(tmp_path / "t.arrow"), "wb") as sink, pa.ipc.new_file(sink, table.schema) as w:
+        w.write_table(table)
+    tenon("data", "convert", tmp_path / "t.arrow", tmp_path / "t.csv")
+    rows = duckdb.sql(f"""select d, t, epoch_us(z), w, l, f from read_csv('{tmp_path / 't.csv'}', header=true, columns={{
+        'd':'DECIMAL(10,2)','t':'TIME','z':'TIMESTAMPTZ','w':'VARCHAR','l':'BIGINT[]','f':'FLOAT'}})""").fetchall()
+    table = table.set_column(2, "z", table["z"].cast(pa.int64()))
+    assert rows == [tuple(row.values()) for row in table.to_pylist()]
