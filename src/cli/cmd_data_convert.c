@@ -1,5 +1,7 @@
 /* cmd_data_convert.c - `tenon data convert`: tables of any format into any other. */
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <sys/stat.h>
+
 #include "base/clock.h"
 #include "cli/cli.h"
 #include "cli/cmd_data.h"
@@ -101,7 +103,7 @@ static tn_status copy_batches(convert *c, tn_table_set *in, destination *out, tn
   return TN_OK;
 }
 
-static tn_status run(convert *c, tn_error *err) {
+static tn_status run_once(convert *c, tn_error *err) {
   tn_table_set *in = NULL;
   ArrowSchema schema = {0};
   destination out = {0};
@@ -116,6 +118,21 @@ static tn_status run(convert *c, tn_error *err) {
   tn_schema_clear(&schema);
   tn_table_set_close(in);
   return status;
+}
+
+/* Types of CSV are inferred from a sample.  Where a value behind it fits none of them, all values
+ * are looked at, and the conversion begins again: nothing of the first try is seen yet, unless it
+ * goes to a pipe. */
+static tn_status run(convert *c, tn_error *err) {
+  bool needs_wider = false;
+  c->read.csv.needs_wider = &needs_wider;
+  tn_status status = run_once(c, err);
+  struct stat info;
+  bool in_place = strcmp(c->out, "-") == 0 || (stat(c->out, &info) == 0 && !S_ISREG(info.st_mode));
+  if (status != TN_ERR_DATA || !needs_wider || in_place) return status;
+  c->read.csv.infer_all = true;
+  c->rows = 0;
+  return run_once(c, err);
 }
 
 /* ---- what people see ---- */

@@ -77,13 +77,20 @@ static tn_status scan(tn_table *in, scanned *s, tn_progress *progress, tn_error 
   return TN_OK;
 }
 
-static void json_scanned(const tn_table *in, const scanned *s, const ArrowSchema *schema) {
+/* CSV and TSV: how the text is written. */
+static bool has_dialect(const tn_table *in) {
+  return in->format == TN_TABLE_CSV || in->format == TN_TABLE_TSV;
+}
+
+static void json_scanned(const tn_table *in, const scanned *s, const ArrowSchema *schema,
+                         const tn_csv_dialect *dialect) {
   tn_cli_json j;
   tn_cli_json_begin(&j);
   tn_json_begin_object(&j.w);
   tn_json_key(&j.w, "format"), tn_json_cstr(&j.w, tn_table_format_name(in->format));
   tn_json_key(&j.w, "bytes"), tn_json_i64(&j.w, in->source->size_bytes);
   tn_json_key(&j.w, "rows"), tn_json_i64(&j.w, s->rows);
+  if (has_dialect(in)) tn_json_key(&j.w, "dialect"), tn_csv_dialect_json(dialect, &j.w);
   tn_json_key(&j.w, "columns"), tn_json_begin_array(&j.w);
   for (int64_t c = 0; c < s->root->child_count; c++)
     tn_cli_json_schema(&j.w, &s->root->children[c], &s->nulls[c]);
@@ -94,12 +101,13 @@ static void json_scanned(const tn_table *in, const scanned *s, const ArrowSchema
 }
 
 static void print_scanned(const char *path, const tn_table *in, const scanned *s,
-                          const ArrowSchema *schema) {
+                          const ArrowSchema *schema, const tn_csv_dialect *dialect) {
   tn_strbuf text = {0};
   tn_strbuf_addf(&text, "%s: %s, ", path, tn_table_format_name(in->format));
   tn_strbuf_add_count_human(&text, s->rows);
   tn_strbuf_addf(&text, " rows, %lld columns, ", (long long)s->root->child_count);
   tn_strbuf_add_bytes_human(&text, (double)in->source->size_bytes);
+  if (has_dialect(in)) tn_strbuf_add(&text, "\n  "), tn_csv_dialect_text(dialect, &text);
   if (!text.failed) printf("%s\n", text.data);
   tn_strbuf_clear(&text);
   tn_cli_print_schema(s->root, s->nulls);
@@ -142,7 +150,10 @@ static tn_status inspect_by_scan(const char *path, const tn_table_read_options *
   tn_table in = {0};
   ArrowSchema schema = {0};
   scanned s = {0};
-  tn_status status = tn_table_open(&in, path, read, err);
+  tn_csv_dialect dialect = {0};
+  tn_table_read_options options = *read;
+  options.csv.dialect = &dialect;
+  tn_status status = tn_table_open(&in, path, &options, err);
   if (status == TN_OK) status = tn_stream_schema(&in.stream, &schema, err);
   if (status == TN_OK) status = tn_field_tree(&s.root, &s.arena, &schema, err);
   if (status == TN_OK) {
@@ -150,8 +161,8 @@ static tn_status inspect_by_scan(const char *path, const tn_table_read_options *
     if (!s.nulls) status = tn_fail_memory(err, "null counts", (size_t)schema.n_children * 8);
   }
   if (status == TN_OK) status = scan(&in, &s, &progress, err);
-  if (status == TN_OK && json) json_scanned(&in, &s, &schema);
-  if (status == TN_OK && !json) print_scanned(path, &in, &s, &schema);
+  if (status == TN_OK && json) json_scanned(&in, &s, &schema, &dialect);
+  if (status == TN_OK && !json) print_scanned(path, &in, &s, &schema, &dialect);
   tn_arena_clear(&s.arena);
   tn_schema_clear(&schema);
   tn_table_close(&in);

@@ -20,6 +20,7 @@
 #ifndef TN_COLUMNS_CSV_H
 #define TN_COLUMNS_CSV_H
 #include "base/io.h"
+#include "base/json.h"
 #include "base/thread.h"
 #include "columns/arrow.h"
 #include "columns/bad_rows.h"
@@ -98,10 +99,15 @@ TN_NODISCARD tn_status tn_csv_read_many(ArrowArrayStream *out, tn_source *const 
                                         int32_t count, const tn_csv_options *options,
                                         tn_error *err);
 
-/* The dialect of decoded text, of which `bytes` begin the file (`whole`: are all of it). */
+/* The dialect of decoded text, of which `bytes` begin the file (`whole`: are all of it); 64 more
+ * bytes must be readable behind them. */
 TN_NODISCARD tn_status tn_csv_detect(tn_csv_dialect *out, const char *name, const uint8_t *sample,
                                      size_t bytes, bool whole, const tn_csv_options *options,
                                      tn_error *err);
+
+/* separator ';', quote ", utf-16le, crlf, 2 lines before the header, 2 tables */
+void tn_csv_dialect_text(const tn_csv_dialect *dialect, tn_strbuf *out);
+void tn_csv_dialect_json(const tn_csv_dialect *dialect, tn_json_writer *w); /* an object */
 
 typedef struct tn_csv_writer tn_csv_writer;
 /* Borrows `sink`; the caller commits and closes it.  Of the options it takes separator, quote,

@@ -90,6 +90,66 @@ tn_csv_format tn_csv_format_of(const tn_csv_dialect *d) {
   return f;
 }
 
+/* ---- for people and programs ---- */
+static const char *line_end_name(const tn_csv_dialect *d) {
+  if (d->line_end[0] == '\n') return "lf";
+  return d->line_end[1] ? "crlf" : "cr";
+}
+
+static void add_mark(tn_strbuf *out, const char *name, char mark) {
+  if (mark)
+    tn_strbuf_addf(out, ", %s %c", name, mark);
+  else
+    tn_strbuf_addf(out, ", no %s", name);
+}
+
+void tn_csv_dialect_text(const tn_csv_dialect *d, tn_strbuf *out) {
+  bool tab = strcmp(d->separator, "\t") == 0;
+  tn_strbuf_addf(out, tab ? "separator %s" : "separator '%s'", tab ? "tab" : d->separator);
+  add_mark(out, "quote", d->quote);
+  if (d->escape != d->quote) add_mark(out, "escape", d->escape);
+  if (d->comment) add_mark(out, "comment", d->comment);
+  tn_strbuf_addf(out, ", %s%s, %s", tn_encoding_name(d->encoding), d->bom ? " with a mark" : "",
+                 line_end_name(d));
+  if (d->compression) tn_strbuf_addf(out, ", %s", tn_compression_name(d->compression));
+  if (d->skip_lines) tn_strbuf_addf(out, ", %d lines before the header", d->skip_lines);
+  if (d->header_rows == 0) tn_strbuf_add(out, ", no header");
+  if (d->header_rows > 1) tn_strbuf_addf(out, ", %d header rows", d->header_rows);
+  if (d->tables > 1) tn_strbuf_addf(out, ", %d tables", d->tables);
+  if (d->end_byte >= 0) tn_strbuf_addf(out, ", ends at byte %lld", (long long)d->end_byte);
+}
+
+static void json_mark(tn_json_writer *w, const char *key, char mark) {
+  char text[2] = {mark, 0};
+  tn_json_key(w, key);
+  if (mark)
+    tn_json_cstr(w, text);
+  else
+    tn_json_null(w);
+}
+
+void tn_csv_dialect_json(const tn_csv_dialect *d, tn_json_writer *w) {
+  tn_json_begin_object(w);
+  tn_json_key(w, "separator"), tn_json_cstr(w, d->separator);
+  json_mark(w, "quote", d->quote);
+  json_mark(w, "escape", d->escape);
+  json_mark(w, "comment", d->comment);
+  tn_json_key(w, "encoding"), tn_json_cstr(w, tn_encoding_name(d->encoding));
+  tn_json_key(w, "bom"), tn_json_bool(w, d->bom);
+  tn_json_key(w, "compression"), tn_json_cstr(w, tn_compression_name(d->compression));
+  tn_json_key(w, "line_end"), tn_json_cstr(w, line_end_name(d));
+  tn_json_key(w, "skip_lines"), tn_json_i64(w, d->skip_lines);
+  tn_json_key(w, "header_rows"), tn_json_i64(w, d->header_rows);
+  tn_json_key(w, "tables"), tn_json_i64(w, d->tables);
+  tn_json_key(w, "table_byte"), tn_json_i64(w, d->table_byte);
+  tn_json_key(w, "end_byte");
+  if (d->end_byte >= 0)
+    tn_json_i64(w, d->end_byte);
+  else
+    tn_json_null(w);
+  tn_json_end_object(w);
+}
+
 /* ---- the sample ---- */
 typedef struct sample {
   const uint8_t *text, *end;

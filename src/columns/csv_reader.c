@@ -15,6 +15,11 @@ enum {
   NAMES_SHOWN_BYTES = 300,
 };
 #define RECORD_BYTES_MAX ((size_t)1 << 30)
+#define WINDOW_BYTES_MAX ((size_t)1 << 30) /* of the blocks of a round; positions have 32 bits */
+
+static int64_t block_bytes_of(const tn_csv_reader *r) {
+  return r->options->block_bytes ? r->options->block_bytes : 1 << 20;
+}
 
 /* ---- opening: options, dialect, header ---- */
 static tn_status take_options(tn_csv_reader *r, tn_error *err) {
@@ -231,7 +236,7 @@ static tn_status open_reader(tn_csv_reader *r, tn_source *source, tn_error *err)
   TN_TRY(read_header(r, err));
   const tn_csv_format *f = &r->plan.format;
   r->plan.fast = f->separator_bytes == 1 && f->escape == f->quote && !f->comment &&
-                 f->field_bytes_max >= 4 << 20 && f->columns > 0;
+                 f->field_bytes_max >= block_bytes_of(r) + AHEAD_BYTES && f->columns > 0;
   if (o->dialect) *o->dialect = r->dialect;
   return TN_OK;
 }
@@ -381,7 +386,9 @@ static void run_block(void *context, int64_t item, int32_t worker) {
 static int32_t blocks_of_round(const tn_csv_reader *r) {
   int32_t threads = tn_pool_threads(r->options->pool);
   if (threads == 1 || r->rounds == 0) return 1;
-  return threads * BLOCKS_A_THREAD;
+  int64_t most = (int64_t)WINDOW_BYTES_MAX / block_bytes_of(r);
+  int64_t count = (int64_t)threads * BLOCKS_A_THREAD;
+  return count <= most ? (int32_t)count : most > 1 ? (int32_t)most : 1;
 }
 
 /* Block borders lie at multiples of the block size from the first row on. */
@@ -436,7 +443,7 @@ static tn_status join_blocks(tn_csv_reader *r, int32_t count, tn_error *err) {
 /* Parses the next blocks; afterwards round_count of them are good.  With none and TN_OK the text
  * has ended. */
 static tn_status run_round(tn_csv_reader *r, tn_error *err) {
-  const int64_t block_bytes = r->options->block_bytes ? r->options->block_bytes : 1 << 20;
+  const int64_t block_bytes = block_bytes_of(r);
   move_window(r);
   r->round_count = r->block_at = 0;
   if (r->last && r->filled == 0) {

@@ -152,12 +152,27 @@ def test_malformed_files_are_named_and_leave_nothing(tenon, tmp_path, text, word
     assert sorted(p.name for p in tmp_path.iterdir()) == ["bad.csv"]
 
 
-def test_a_late_value_of_another_type_says_what_would_help(tenon, tmp_path):
+def test_a_late_value_of_another_type_begins_again_with_wider_types(tenon, tmp_path):
     path = tmp_path / "late.csv"
-    path.write_text("n,m\n" + "".join(f"{i},{i}\n" for i in range(100_050)) + "x,1\n")
-    message = tenon.fails("data", "convert", "--infer-rows", "100000", path, tmp_path / "out.arrow")
-    for word in ['line 100052', '"n"', '"x"', "int64", "first 100000 rows", "infer_all"]:
+    path.write_text("n,m\n" + "".join(f"{i},{i}\n" for i in range(100_050)) + "1.5,1\n")
+    tenon("data", "convert", "--infer-rows", "1000", path, tmp_path / "out.arrow")
+    ours = read_arrow(tmp_path / "out.arrow")
+    assert [str(t) for t in ours.schema.types] == ["double", "int64"]
+    assert ours.num_rows == 100_051 and ours["n"][-1].as_py() == 1.5
+    message = tenon.fails("data", "head", "-n", "200000", "--infer-rows", "1000", path)
+    for word in ['line 100052', '"n"', '"1.5"', "int64", "first 1000 rows", "infer_all"]:
         assert word in message
+
+
+def test_inspect_says_the_dialect(tenon, tmp_path):
+    path = tmp_path / "t.csv"
+    path.write_bytes("Title\r\n\r\na;b\r\n1;'x;y'\r\n2;'z'\r\n".encode("utf-16"))
+    d = tenon.json("data", "inspect", path)["dialect"]
+    assert {k: d[k] for k in ("separator", "quote", "escape", "encoding", "bom", "line_end", "skip_lines")} == {
+        "separator": ";", "quote": "'", "escape": "'", "encoding": "utf-16le", "bom": True,
+        "line_end": "crlf", "skip_lines": 2}
+    shown = tenon("data", "inspect", path).stdout
+    assert "separator ';', quote ', utf-16le with a mark, crlf, 2 lines before" in shown
 
 
 ENCODINGS = ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "latin-1", "cp1252"]
