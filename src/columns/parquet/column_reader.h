@@ -1,43 +1,62 @@
-/* column_reader.h - one column of a scan: pages in, Arrow arrays out.
+/* column_reader.h - one leaf column of a scan: pages in, rows out.
  *
- * A reader is started on a column chunk and asked for the next rows until the row group is done,
- * then started on the next chunk; dictionary, scratch and codec memory are kept.  It holds one page
- * at a time. */
+ * A reader is started on a column chunk and asked for rows until the row group is done, then
+ * started on the next chunk; dictionary and scratch memory are kept.  It holds one page at a time
+ * and delivers exactly the rows asked for, across page borders; rows may be passed over, whole
+ * pages of them unread.
+ *
+ * A column that is neither nested nor repeated turns its definition levels straight into validity.
+ * Every other keeps its levels beside its slots, for assembly.h to join them with its neighbours.
+ * Thread: one owner at a time. */
 /* SPDX-License-Identifier: Apache-2.0 */
 #ifndef TN_COLUMNS_PARQUET_COLUMN_READER_H
 #define TN_COLUMNS_PARQUET_COLUMN_READER_H
-#include "columns/parquet/dictionary.h"
 #include "columns/parquet/index.h"
-#include "columns/parquet/levels.h"
+#include "columns/parquet/values.h"
+
+typedef struct tn_parquet_part { /* rows of a column; all zero is valid for clear */
+  tn_parquet_slots slots;
+  tn_parquet_bytes defs,
+      reps; /* a byte an entry; reps only where lists are, none of flat columns */
+  int64_t entries;
+} tn_parquet_part;
+void tn_parquet_part_clear(tn_parquet_part *part);
 
 typedef struct tn_parquet_column_reader { /* all zero is valid for clear */
   const tn_parquet_leaf *leaf;
   tn_parquet_pages pages;
   tn_parquet_dictionary dictionary;
-  tn_parquet_levels levels;  /* of the current page: definition levels ... */
-  tn_parquet_levels indices; /* ... and dictionary indices or RLE booleans */
-  int32_t encoding;
-  const uint8_t *at, *end; /* PLAIN values not yet taken */
-  int64_t bit_at;          /* PLAIN booleans: the next one's bit in `at` */
-  int64_t page_left;       /* rows of the current page not yet taken */
+  tn_parquet_values values;
+  tn_parquet_levels defs, reps;     /* of the current page */
+  uint8_t *ahead_defs, *ahead_reps; /* its entries that are decoded but not yet taken */
+  int32_t ahead_at, ahead_count;
+  bool whole_rows;   /* the current page ends with a row */
+  int64_t page_left; /* entries of the current page not yet decoded */
   int64_t page_offset;
+  int64_t chunk_at, chunk_end;      /* its bytes in the file */
   int64_t chunk_values, chunk_left; /* of the chunk; behind the current page */
-  /* Where the pages are, for skipping; NULL: one behind the other.  Set after start. */
-  const tn_parquet_offset_index *offsets;
-  uint32_t next_page; /* of offsets */
+  int64_t row, rows;                /* the next one, and how many the row group has */
+  bool jumped;                      /* pages were passed over by an index: chunk_left is a bound */
+  const tn_parquet_offset_index *index; /* borrowed; NULL: none */
+  int64_t index_page;                   /* the page that comes next, after a jump */
 } tn_parquet_column_reader;
 
-/* The caller has set leaf and the pages' source, codecs, limits.  [at, end) lies in the file. */
+/* The caller has set leaf and the pages' source and limits.  [at, end) lies in the file.  `index`
+ * may be NULL. */
 TN_NODISCARD tn_status tn_parquet_column_reader_start(tn_parquet_column_reader *r,
                                                       const tn_parquet_chunk_meta *chunk,
-                                                      int64_t at, int64_t end, tn_error *err);
-/* Exactly the next `rows` rows. */
-TN_NODISCARD tn_status tn_parquet_column_reader_next(tn_parquet_column_reader *r, int64_t rows,
-                                                     ArrowArray *out, tn_error *err);
-/* Passes over the next `rows` rows; pages with none but these are not read when `offsets` tells
- * where they end. */
-TN_NODISCARD tn_status tn_parquet_column_reader_skip(tn_parquet_column_reader *r, int64_t rows,
+                                                      int64_t rows, int64_t at, int64_t end,
+                                                      const tn_parquet_offset_index *index,
+                                                      tn_error *err);
+/* The next row to come is `row` of the row group, not before the present one. */
+TN_NODISCARD tn_status tn_parquet_column_reader_seek(tn_parquet_column_reader *r, int64_t row,
                                                      tn_error *err);
+/* Appends the next `rows` rows to the part.  TN_FULL: its bytes would be more than int32 ends can
+ * count; reader and part are of no use then. */
+TN_NODISCARD tn_status tn_parquet_column_reader_read(tn_parquet_column_reader *r, int64_t rows,
+                                                     tn_parquet_part *part, tn_error *err);
 void tn_parquet_column_reader_clear(tn_parquet_column_reader *r);
+/* Is it a column whose levels nobody else needs? */
+bool tn_parquet_leaf_is_flat(const tn_parquet_leaf *leaf);
 
 #endif

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "columns/parquet/dictionary.h"
 
+#include "columns/parquet/form.h"
 #include "columns/parquet/plain.h"
+#include "columns/parquet/slots.h"
 
 void tn_parquet_dictionary_reset(tn_parquet_dictionary *d) {
   d->count = 0;
@@ -21,44 +23,47 @@ static tn_status too_short(const tn_parquet_page *page, tn_error *err) {
                  page->value_bytes);
 }
 
-static tn_status load_bytes(tn_parquet_dictionary *d, const tn_parquet_leaf *leaf,
-                            const tn_parquet_page *page, tn_error *err) {
+static tn_status load_bytes(tn_parquet_dictionary *d, const tn_parquet_page *page, tn_error *err) {
   size_t count = (size_t)page->header.values;
-  int32_t fixed = leaf->form == TN_PARQUET_FORM_FIXED ? leaf->element->length : -1;
-  size_t least = fixed < 0 ? 4 : (size_t)fixed;
-  if (count > page->value_bytes / least) return too_short(page, err);
+  if (count > page->value_bytes / 4) return too_short(page, err);
   TN_TRY(tn_parquet_bytes_reserve(&d->ends, (count + 1) * sizeof(int32_t), err));
   int32_t *ends = (int32_t *)(void *)d->ends.data;
   ends[0] = 0;
   const uint8_t *in = page->values;
-  return tn_parquet_plain_bytes(&in, page->values + page->value_bytes, fixed, (int64_t)count,
-                                ends + 1, &d->values, err);
+  tn_status status = tn_parquet_plain_bytes(&in, page->values + page->value_bytes, (int64_t)count,
+                                            ends + 1, &d->values, err);
+  if (status != TN_FULL) return status;
+  return tn_fail(err, TN_ERR_LIMIT, "a dictionary of more than 2 GiB");
 }
 
-static tn_status load_fixed(tn_parquet_dictionary *d, const tn_parquet_page *page, tn_error *err) {
-  size_t count = (size_t)page->header.values;
-  if (count > page->value_bytes / (size_t)tn_parquet_form_stored(d->form)) {
-    return too_short(page, err);
-  }
-  TN_TRY(tn_parquet_bytes_reserve(&d->values, count * (size_t)tn_parquet_form_arrow(d->form), err));
-  return tn_parquet_plain_fixed(d->form, page->values, (int64_t)count, d->values.data, err);
+static tn_status load_fixed(tn_parquet_dictionary *d, const tn_parquet_leaf *leaf,
+                            const tn_parquet_page *page, tn_error *err) {
+  size_t count = (size_t)page->header.values, bytes;
+  if (count > page->value_bytes / (size_t)leaf->stored) return too_short(page, err);
+  if (!tn_mul_size(count, (size_t)leaf->width, &bytes)) return too_short(page, err);
+  TN_TRY(tn_parquet_bytes_reserve(&d->values, bytes, err));
+  return tn_parquet_form_convert(leaf, page->values, (int64_t)count, d->values.data, err);
 }
 
 tn_status tn_parquet_dictionary_load(tn_parquet_dictionary *d, const tn_parquet_leaf *leaf,
                                      const tn_parquet_page *page, tn_error *err) {
   int32_t encoding = page->header.encoding;
   tn_parquet_dictionary_reset(d);
-  d->form = leaf->form;
   if (encoding != TN_PARQUET_PLAIN && encoding != TN_PARQUET_PLAIN_DICTIONARY) {
     const char *name = tn_parquet_encoding_name(encoding);
     return tn_fail(err, TN_ERR_UNSUPPORTED, "a dictionary in encoding %s (%d) is not supported",
                    name ? name : "unknown", encoding);
   }
-  if (d->form == TN_PARQUET_FORM_BITS) {
+  if (leaf->form == TN_PARQUET_FORM_BITS) {
     return tn_fail(err, TN_ERR_UNSUPPORTED, "a dictionary of booleans is not supported");
   }
-  bool fixed = tn_parquet_form_stored(d->form) > 0;
-  TN_TRY(fixed ? load_fixed(d, page, err) : load_bytes(d, leaf, page, err));
+  if (leaf->form == TN_PARQUET_FORM_NULL) { /* may be there; nothing looks into it */
+    d->loaded = true;
+    return TN_OK;
+  }
+  bool bytes = tn_parquet_slots_are_bytes(leaf);
+  d->width = bytes ? 0 : leaf->width;
+  TN_TRY(bytes ? load_bytes(d, page, err) : load_fixed(d, leaf, page, err));
   d->count = (uint32_t)page->header.values;
   d->loaded = true;
   return TN_OK;
@@ -80,10 +85,18 @@ static tn_status check_indices(const tn_parquet_dictionary *d, const uint32_t *i
     for (int64_t i = 0; i < count; i++) to[i] = entries[indices[i]];  \
   } while (0)
 
+static void look_up_wide(const tn_parquet_dictionary *d, const uint32_t *indices, int64_t count,
+                         uint8_t *out) {
+  size_t width = (size_t)d->width;
+  for (int64_t i = 0; i < count; i++) {
+    memcpy(out + (size_t)i * width, d->values.data + indices[i] * width, width);
+  }
+}
+
 tn_status tn_parquet_dictionary_fixed(const tn_parquet_dictionary *d, const uint32_t *indices,
                                       int64_t count, void *out, tn_error *err) {
   TN_TRY(check_indices(d, indices, count, err));
-  switch (tn_parquet_form_arrow(d->form)) {
+  switch (d->width) {
     case 1:
       LOOK_UP(uint8_t);
       break;
@@ -93,26 +106,26 @@ tn_status tn_parquet_dictionary_fixed(const tn_parquet_dictionary *d, const uint
     case 4:
       LOOK_UP(uint32_t);
       break;
-    default:
+    case 8:
       LOOK_UP(uint64_t);
+      break;
+    default:
+      look_up_wide(d, indices, count, out);
   }
   return TN_OK;
 }
 
 tn_status tn_parquet_dictionary_bytes(const tn_parquet_dictionary *d, const uint32_t *indices,
-                                      int64_t count, int32_t *offsets, tn_parquet_bytes *data,
+                                      int64_t count, int32_t *out, tn_parquet_bytes *data,
                                       tn_error *err) {
   TN_TRY(check_indices(d, indices, count, err));
   const int32_t *ends = (const int32_t *)(const void *)d->ends.data;
   uint64_t length = data->length; /* grows by at most count * 2 GiB: no overflow for a batch */
   for (int64_t i = 0; i < count; i++) {
     length += (uint64_t)(ends[indices[i] + 1] - ends[indices[i]]);
-    offsets[i] = (int32_t)length;
+    out[i] = (int32_t)length;
   }
-  if (length > INT32_MAX) {
-    return tn_fail(err, TN_ERR_LIMIT,
-                   "a batch wants more than 2 GiB of one column's bytes; ask for fewer rows");
-  }
+  if (length > INT32_MAX) return TN_FULL;
   TN_TRY(tn_parquet_bytes_reserve(data, (size_t)length - data->length, err));
   const uint8_t *from = d->values.data;
   size_t from_bytes = d->values.length + TN_PARQUET_SLACK; /* the slack may be read as well */

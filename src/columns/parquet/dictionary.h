@@ -9,7 +9,7 @@
 #include "columns/parquet/schema.h"
 
 typedef struct tn_parquet_dictionary { /* all zero is valid and empty */
-  tn_parquet_form form;
+  int32_t width;                       /* bytes of an entry; 0: byte arrays */
   uint32_t count;
   bool loaded;
   tn_parquet_bytes values; /* fixed width: the entries; byte arrays: their bytes */
@@ -27,10 +27,11 @@ void tn_parquet_dictionary_clear(tn_parquet_dictionary *dictionary);
 TN_NODISCARD tn_status tn_parquet_dictionary_fixed(const tn_parquet_dictionary *dictionary,
                                                    const uint32_t *indices, int64_t count,
                                                    void *out, tn_error *err);
-/* Appends the entries' bytes to `data` and their ends to offsets[0..count). */
+/* Appends the entries' bytes to `data` and their ends to ends[0..count).  TN_FULL: they would be
+ * more than int32 ends can count. */
 TN_NODISCARD tn_status tn_parquet_dictionary_bytes(const tn_parquet_dictionary *dictionary,
                                                    const uint32_t *indices, int64_t count,
-                                                   int32_t *offsets, tn_parquet_bytes *data,
+                                                   int32_t *ends, tn_parquet_bytes *data,
                                                    tn_error *err);
 
 #endif

@@ -1,12 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "columns/parquet/file.h"
 
-#include <stdio.h>
-
 #include "columns/parquet/codec.h"
-#include "columns/parquet/plain.h"
+#include "columns/parquet/bytes.h"
 
-enum { FOOTER_BYTES_MAX = 256 << 20, ARENA_BYTES_MIN = 16 << 20, ARENA_GROWTH_MAX = 32 };
+enum { FOOTER_BYTES_MAX = 256 << 20, ARENA_BYTES_MIN = 16 << 20, ARENA_GROWTH_MAX = 96 };
 
 /* ---- opening --------------------------------------------------------------------------------- */
 
@@ -98,6 +96,14 @@ static tn_status open_columns(tn_parquet_file *file, const tn_parquet_keys *keys
                                        file->leaf_count, keys, err);
 }
 
+static tn_status read_schema(tn_parquet_file *file, tn_error *err) {
+  tn_parquet_tree *tree = &file->tree;
+  TN_TRY(tn_parquet_tree_new(tree, &file->footer, &file->arena, err));
+  file->leaves = tree->leaves;
+  file->leaf_count = tree->leaf_count;
+  return tn_parquet_arrow_schema(tree, &file->footer, &file->arena, &file->schema, err);
+}
+
 static tn_status read_footer(tn_parquet_file *file, const tn_parquet_keys *keys, tn_error *err) {
   const uint8_t *data;
   size_t bytes = 0;
@@ -108,9 +114,7 @@ static tn_status read_footer(tn_parquet_file *file, const tn_parquet_keys *keys,
   /* Real metadata grows about fivefold as structs. */
   file->arena.limit_bytes = ARENA_BYTES_MIN + bytes * ARENA_GROWTH_MAX;
   tn_status status = parse_footer(file, data, bytes, encrypted, keys, err);
-  if (status == TN_OK) {
-    status = tn_parquet_leaves(&file->footer, &file->arena, &file->leaves, &file->leaf_count, err);
-  }
+  if (status == TN_OK) status = read_schema(file, err);
   if (status == TN_OK) status = check_groups(file, err);
   if (status == TN_OK) status = open_columns(file, keys, err);
   if (status == TN_OK) return TN_OK;
@@ -142,6 +146,7 @@ tn_status tn_parquet_open_keys(tn_parquet_file **out, tn_source *source,
 void tn_parquet_close(tn_parquet_file *file) {
   if (!file) return;
   tn_parquet_crypt_free(file->crypt);
+  tn_schema_clear(&file->schema);
   tn_buffer_drop(file->footer_bytes);
   tn_arena_clear(&file->arena);
   tn_source_close(file->source);
@@ -169,145 +174,6 @@ int64_t tn_parquet_group_rows(const tn_parquet_file *file, int64_t group) {
   return file->footer.groups[group].rows;
 }
 
-static tn_status make_schema(const tn_parquet_leaf *const *leaves, int64_t count,
-                             const char **names, tn_column_type *types, ArrowSchema *out,
-                             tn_error *err) {
-  for (int64_t i = 0; i < count; i++) {
-    names[i] = leaves[i]->name;
-    types[i] = leaves[i]->type;
-  }
-  TN_TRY(tn_schema_new(out, names, types, count, err));
-  for (int64_t i = 0; i < count; i++) {
-    if (!leaves[i]->nullable) out->children[i]->flags &= ~(int64_t)ARROW_FLAG_NULLABLE;
-  }
-  return TN_OK;
-}
-
-tn_status tn_parquet_schema_of(const tn_parquet_leaf *const *leaves, int64_t count,
-                               ArrowSchema *out, tn_error *err) {
-  const char **names = tn_alloc((size_t)count, sizeof *names);
-  tn_column_type *types = tn_alloc((size_t)count, sizeof *types);
-  tn_status status = names && types ? make_schema(leaves, count, names, types, out, err)
-                                    : tn_fail_memory(err, "a schema", (size_t)count);
-  tn_free((void *)names);
-  tn_free(types);
-  return status;
-}
-
 tn_status tn_parquet_schema(const tn_parquet_file *file, ArrowSchema *out, tn_error *err) {
-  const tn_parquet_leaf **leaves = tn_alloc((size_t)file->leaf_count, sizeof *leaves);
-  if (!leaves) return tn_fail_memory(err, "a schema", (size_t)file->leaf_count * sizeof *leaves);
-  tn_status status = TN_OK;
-  for (int64_t i = 0; i < file->leaf_count && status == TN_OK; i++) {
-    leaves[i] = &file->leaves[i];
-    if (leaves[i]->why_not) {
-      status = tn_fail(err, TN_ERR_UNSUPPORTED, "%s: column \"%s\": %s is not supported",
-                       file->source->name, leaves[i]->name, leaves[i]->why_not);
-    }
-  }
-  if (status == TN_OK) status = tn_parquet_schema_of(leaves, file->leaf_count, out, err);
-  tn_free((void *)leaves);
-  return status;
-}
-
-void tn_parquet_column(const tn_parquet_file *file, int64_t column, tn_parquet_column_info *out) {
-  const tn_parquet_leaf *leaf = &file->leaves[column];
-  *out = (tn_parquet_column_info){
-      .name = leaf->name,
-      .physical_type = tn_parquet_physical_name(leaf->element->physical),
-      .logical_type = tn_parquet_logical_text(&leaf->element->logical),
-      .type = leaf->why_not ? "" : tn_column_type_name(leaf->type),
-      .nullable = leaf->nullable,
-  };
-}
-
-/* ---- a chunk, for people --------------------------------------------------------------------- */
-
-/* A bound as one Arrow value in the caller's memory, so that it is shown as any value is. */
-static bool bound_text(const tn_parquet_leaf *leaf, tn_str bound, tn_strbuf *out) {
-  uint64_t value = 0;
-  int32_t offsets[2] = {0, (int32_t)bound.length};
-  const void *buffers[3] = {NULL, &value, bound.data};
-  ArrowArray array = {.length = 1, .n_buffers = 2, .buffers = buffers};
-  size_t stored = (size_t)tn_parquet_form_stored(leaf->form);
-  if (leaf->form == TN_PARQUET_FORM_INT96) return false; /* its order was never defined */
-  if (leaf->form == TN_PARQUET_FORM_BYTES || leaf->form == TN_PARQUET_FORM_FIXED) {
-    buffers[1] = offsets;
-    array.n_buffers = 3;
-  } else if (leaf->form == TN_PARQUET_FORM_BITS) {
-    if (bound.length != 1) return false;
-    value = (uint64_t)(bound.data[0] & 1);
-  } else if (bound.length != stored ||
-             tn_parquet_plain_fixed(leaf->form, (const uint8_t *)bound.data, 1, &value, NULL)) {
-    return false;
-  }
-  if (bound.length > 0) tn_array_text(&array, leaf->type, 0, out);
-  return !out->failed;
-}
-
-/* At most `room` bytes with the NUL, cut at a character. */
-static void cut_text(tn_str text, char *out, size_t room) {
-  size_t length = text.length;
-  if (length >= room) {
-    length = room - 4;
-    while (length > 0 && ((uint8_t)text.data[length] & 0xc0) == 0x80) length--;
-  }
-  if (length) memcpy(out, text.data, length);
-  memcpy(out + length, length < text.length ? "..." : "", length < text.length ? 4 : 1);
-}
-
-static bool show_bound(const tn_parquet_leaf *leaf, tn_str bound, char *out, size_t room) {
-  tn_strbuf text = {0};
-  if (bound.length > 4 * room) bound.length = 4 * room; /* more would not be shown */
-  bool good = bound_text(leaf, bound, &text);
-  if (good) cut_text(tn_strbuf_view(&text), out, room);
-  tn_strbuf_clear(&text);
-  return good;
-}
-
-/* The deprecated fields compare bytes as signed, which means nothing for text and unsigned. */
-static bool range_means_something(const tn_parquet_leaf *leaf, const tn_parquet_range *range) {
-  if (leaf->why_not || !range->present) return false;
-  if (!range->old_order) return true;
-  switch (leaf->type) {
-    case TN_COLUMN_STRING:
-    case TN_COLUMN_BINARY:
-    case TN_COLUMN_UINT8:
-    case TN_COLUMN_UINT16:
-    case TN_COLUMN_UINT32:
-    case TN_COLUMN_UINT64:
-      return false;
-    default:
-      return true;
-  }
-}
-
-static void list_encodings(uint32_t mask, char *out, size_t room) {
-  size_t used = 0;
-  out[0] = '\0';
-  for (int32_t e = 0; e < 32 && used < room - 1; e++) {
-    const char *name = tn_parquet_encoding_name(e);
-    if (!(mask >> e & 1) || !name) continue;
-    used += (size_t)snprintf(out + used, room - used, "%s%s", used ? " " : "", name);
-  }
-}
-
-void tn_parquet_chunk(const tn_parquet_file *file, int64_t group, int64_t column,
-                      tn_parquet_chunk_info *out) {
-  const tn_parquet_leaf *leaf = &file->leaves[column];
-  const tn_parquet_chunk_meta *chunk = &file->footer.groups[group].chunks[column];
-  const char *codec = tn_parquet_codec_name(chunk->codec);
-  bool dictionary = chunk->dictionary_offset > 0 && chunk->dictionary_offset < chunk->data_offset;
-  *out = (tn_parquet_chunk_info){
-      .codec = codec ? codec : "unknown",
-      .values = chunk->values,
-      .nulls = chunk->range.nulls,
-      .offset = dictionary ? chunk->dictionary_offset : chunk->data_offset,
-      .compressed_bytes = chunk->compressed_bytes,
-      .uncompressed_bytes = chunk->uncompressed_bytes,
-  };
-  list_encodings(chunk->encodings, out->encodings, sizeof out->encodings);
-  out->has_min_max = range_means_something(leaf, &chunk->range) &&
-                     show_bound(leaf, chunk->range.min, out->min, sizeof out->min) &&
-                     show_bound(leaf, chunk->range.max, out->max, sizeof out->max);
+  return tn_schema_copy(out, &file->schema, err);
 }

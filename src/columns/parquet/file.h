@@ -12,13 +12,11 @@ struct tn_parquet_file {
   tn_parquet_footer footer;
   tn_parquet_crypt *crypt; /* NULL: nothing is encrypted */
   tn_buffer *footer_bytes; /* statistics are views of it */
-  tn_parquet_leaf *leaves; /* one a column chunk of a row group */
+  tn_parquet_tree tree;
+  ArrowSchema schema;      /* the tree's nodes point into it */
+  tn_parquet_leaf *leaves; /* the tree's: one a column chunk of a row group */
   int64_t leaf_count;
   int64_t data_end; /* where the footer starts */
 };
-
-/* The Arrow schema of `count` readable leaves. */
-TN_NODISCARD tn_status tn_parquet_schema_of(const tn_parquet_leaf *const *leaves, int64_t count,
-                                            ArrowSchema *out, tn_error *err);
 
 #endif

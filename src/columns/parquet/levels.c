@@ -65,6 +65,14 @@ static unpack_fn *const unpackers[33] = {WIDTHS(X)};
 static pack_fn *const packers[33] = {WIDTHS(X)};
 #undef X
 
+/* Value `index` of a run that is packed from the most significant bit on; width 1 to 8. */
+static uint32_t unpack_msb(const uint8_t *in, const uint8_t *end, int32_t width, uint64_t index) {
+  uint64_t bit = index * (uint64_t)width;
+  const uint8_t *p = in + bit / 8;
+  uint32_t word = (uint32_t)p[0] << 8 | (p + 1 < end ? p[1] : 0u);
+  return word >> (16 - bit % 8 - (uint64_t)width) & mask_of(width);
+}
+
 /* Value `index` of a packed run, byte by byte: for the ends that whole words would overrun. */
 static uint32_t unpack_one(const uint8_t *in, const uint8_t *end, int32_t width, uint64_t index) {
   uint64_t bit = index * (uint64_t)width, word = 0;
@@ -90,6 +98,15 @@ void tn_parquet_levels_init(tn_parquet_levels *levels, const uint8_t *bytes, siz
                             int32_t width) {
   *levels = (tn_parquet_levels){.at = bytes, .end = bytes + count, .width = width};
   if (width == 0) levels->repeat_left = UINT64_MAX;
+}
+
+void tn_parquet_levels_init_msb(tn_parquet_levels *levels, const uint8_t *bytes, size_t count,
+                                int32_t width) {
+  *levels = (tn_parquet_levels){.at = bytes + count, .end = bytes + count, .width = width};
+  levels->msb = true;
+  levels->packed = bytes;
+  levels->packed_end = bytes + count;
+  levels->packed_left = (uint64_t)count * 8 / (uint64_t)width;
 }
 
 static bool read_varint(tn_parquet_levels *l, uint64_t *out) {
@@ -134,6 +151,9 @@ static bool next_run(tn_parquet_levels *l) {
 static int64_t read_packed(tn_parquet_levels *l, uint32_t *out, int64_t count) {
   int64_t n = (uint64_t)count < l->packed_left ? count : (int64_t)l->packed_left;
   int64_t i = 0;
+  for (; l->msb && i < n; i++) {
+    out[i] = unpack_msb(l->packed, l->packed_end, l->width, l->packed_at++);
+  }
   for (; i < n && (l->packed_at & 7); i++) {
     out[i] = unpack_one(l->packed, l->packed_end, l->width, l->packed_at++);
   }
@@ -163,6 +183,63 @@ bool tn_parquet_levels_read(tn_parquet_levels *l, uint32_t *out, int64_t count) 
   return true;
 }
 
+/* Groups of 8 values of at most 8 bits, each group spread over the bytes of a word. */
+static int64_t read_packed_u8(tn_parquet_levels *l, uint8_t *out, int64_t count) {
+  uint32_t wide[256];
+  int64_t n = (uint64_t)count < l->packed_left ? count : (int64_t)l->packed_left;
+  if (n > (int64_t)(sizeof wide / sizeof *wide)) n = sizeof wide / sizeof *wide;
+  n = read_packed(l, wide, n);
+  for (int64_t i = 0; i < n; i++) out[i] = (uint8_t)wide[i];
+  return n;
+}
+
+bool tn_parquet_levels_read_u8(tn_parquet_levels *l, uint8_t *out, int64_t count) {
+  while (count > 0) {
+    int64_t n;
+    if (l->repeat_left > 0) {
+      n = (uint64_t)count < l->repeat_left ? count : (int64_t)l->repeat_left;
+      memset(out, (int)l->value, (size_t)n);
+      l->repeat_left -= (uint64_t)n;
+    } else if (l->packed_left > 0) {
+      n = read_packed_u8(l, out, count);
+    } else {
+      if (!next_run(l)) return false;
+      continue;
+    }
+    out += n;
+    count -= n;
+  }
+  return true;
+}
+
+bool tn_parquet_levels_skip(tn_parquet_levels *l, int64_t count) {
+  while (count > 0) {
+    int64_t n;
+    if (l->repeat_left > 0) {
+      n = (uint64_t)count < l->repeat_left ? count : (int64_t)l->repeat_left;
+      l->repeat_left -= (uint64_t)n;
+    } else if (l->packed_left > 0) {
+      n = (uint64_t)count < l->packed_left ? count : (int64_t)l->packed_left;
+      l->packed_at += (uint64_t)n;
+      l->packed_left -= (uint64_t)n;
+    } else {
+      if (!next_run(l)) return false;
+      continue;
+    }
+    count -= n;
+  }
+  return true;
+}
+
+static int64_t read_bits_msb(tn_parquet_levels *l, uint8_t *bits, int64_t at, int64_t count) {
+  int64_t n = (uint64_t)count < l->packed_left ? count : (int64_t)l->packed_left;
+  for (int64_t i = 0; i < n; i++) {
+    tn_bit_put(bits, at + i, unpack_msb(l->packed, l->packed_end, 1, l->packed_at++));
+  }
+  l->packed_left -= (uint64_t)n;
+  return n;
+}
+
 bool tn_parquet_levels_read_bits(tn_parquet_levels *l, uint8_t *bits, int64_t at, int64_t count,
                                  int64_t *ones) {
   *ones = 0;
@@ -173,6 +250,9 @@ bool tn_parquet_levels_read_bits(tn_parquet_levels *l, uint8_t *bits, int64_t at
       tn_bits_fill(bits, at, n, l->value != 0);
       l->repeat_left -= (uint64_t)n;
       *ones += l->value ? n : 0;
+    } else if (l->packed_left > 0 && l->msb) {
+      n = read_bits_msb(l, bits, at, count);
+      *ones += tn_bits_count(bits, at, n);
     } else if (l->packed_left > 0) {
       n = (uint64_t)count < l->packed_left ? count : (int64_t)l->packed_left;
       tn_bits_copy(bits, at, l->packed, (int64_t)l->packed_at, n);

@@ -251,7 +251,8 @@ static bool parse_chunk_extra(tn_thrift_reader *r, const tn_thrift_field *f, tn_
     case 14:
       out->bloom_offset = tn_thrift_i64(r, f);
       return true;
-    case 15:
+    case 15: /* a writer of old had a list of its own here */
+      if (f->type != TN_THRIFT_I32) return false;
       out->bloom_bytes = tn_thrift_i32(r, f);
       return true;
     case 16:

@@ -3,7 +3,7 @@
 
 #include <libdeflate.h>
 
-enum { HEADER_BYTES_MAX = 1 << 20, WINDOW_BYTES = 32 << 20 };
+enum { HEADER_BYTES = 1 << 14, HEADER_BYTES_MAX = 1 << 24, WINDOW_BYTES = 32 << 20 };
 
 /* ---- reading --------------------------------------------------------------------------------- */
 
@@ -33,7 +33,8 @@ static tn_status look(tn_parquet_pages *p, int64_t bytes, const uint8_t **data, 
   if (bytes > p->end - p->at) bytes = p->end - p->at;
   if (p->at < p->window_at || p->at + bytes > p->window_end) {
     int64_t want = p->end - p->at;
-    if (want > WINDOW_BYTES) want = bytes > WINDOW_BYTES ? bytes : WINDOW_BYTES;
+    int64_t most = p->window_bytes ? p->window_bytes : WINDOW_BYTES;
+    if (want > most) want = bytes > most ? bytes : most;
     drop_window(p);
     TN_TRY(p->source->view_at(p->source, p->at, (size_t)want, &p->window, &p->window_data, err));
     p->window_at = p->at;
@@ -70,37 +71,64 @@ static tn_status decompress(tn_parquet_pages *p, const uint8_t *bytes, size_t co
   return tn_parquet_decompress(p->codecs, p->codec, bytes, count, p->scratch.data, want, err);
 }
 
-/* V1: four bytes of length, then the levels, then the values. */
-static tn_status split_v1(tn_parquet_page *page, tn_error *err) {
-  if (page->header.level_encoding != TN_PARQUET_RLE) {
-    const char *name = tn_parquet_encoding_name(page->header.level_encoding);
-    return tn_fail(err, TN_ERR_UNSUPPORTED, "definition levels in %s (%d) are not supported",
-                   name ? name : "an unknown encoding", page->header.level_encoding);
+int32_t tn_parquet_level_width(uint8_t max) {
+  return max ? 32 - __builtin_clz(max) : 0;
+}
+
+/* Cuts the levels off the front of the page's values. */
+static tn_status cut_levels(tn_parquet_page *page, uint8_t max, int32_t encoding, const char *what,
+                            const uint8_t **levels, size_t *level_bytes, tn_error *err) {
+  size_t head = 0, bytes;
+  if (encoding == TN_PARQUET_RLE) { /* behind four bytes of length */
+    head = 4;
+    bytes = page->value_bytes < 4 ? 0 : tn_load_u32(page->values);
+  } else if (encoding == TN_PARQUET_BIT_PACKED) {
+    uint64_t bits = (uint64_t)page->header.values * (uint64_t)tn_parquet_level_width(max);
+    bytes = (size_t)((bits + 7) / 8);
+  } else {
+    const char *name = tn_parquet_encoding_name(encoding);
+    return tn_fail(err, TN_ERR_UNSUPPORTED, "%s levels in %s (%d) are not supported", what,
+                   name ? name : "an unknown encoding", encoding);
   }
-  size_t bytes = page->value_bytes < 4 ? 0 : tn_load_u32(page->values);
-  if (page->value_bytes < 4 || bytes > page->value_bytes - 4) {
-    return tn_fail(err, TN_ERR_DATA, "definition levels want %zu bytes of a page of %zu", bytes,
+  if (page->value_bytes < head || bytes > page->value_bytes - head) {
+    return tn_fail(err, TN_ERR_DATA, "%s levels want %zu bytes of a page of %zu", what, bytes,
                    page->value_bytes);
   }
-  page->levels = page->values + 4;
-  page->level_bytes = bytes;
-  page->values += 4 + bytes;
-  page->value_bytes -= 4 + bytes;
+  *levels = page->values + head;
+  *level_bytes = bytes;
+  page->values += head + bytes;
+  page->value_bytes -= head + bytes;
   return TN_OK;
+}
+
+static tn_status split_v1(const tn_parquet_pages *p, tn_parquet_page *page, tn_error *err) {
+  const tn_parquet_page_header *h = &page->header;
+  if (p->max_rep) {
+    TN_TRY(cut_levels(page, p->max_rep, h->rep_encoding, "repetition", &page->reps,
+                      &page->rep_bytes, err));
+  }
+  if (!p->max_def) return TN_OK;
+  return cut_levels(page, p->max_def, h->level_encoding, "definition", &page->defs,
+                    &page->def_bytes, err);
 }
 
 static tn_status load_v2(tn_parquet_pages *p, const uint8_t *body, tn_parquet_page *page,
                          tn_error *err) {
-  const tn_parquet_page_header *h = &page->header;
+  tn_parquet_page_header *h = &page->header;
   int64_t levels = (int64_t)h->rep_bytes + h->level_bytes;
   if (levels > h->compressed_bytes || levels > h->uncompressed_bytes) {
     return tn_fail(err, TN_ERR_DATA, "levels want %lld bytes of a page of %d", (long long)levels,
                    h->compressed_bytes);
   }
-  /* A flat column needs no repetition levels; some writers store them all the same. */
-  if (p->optional) {
-    page->levels = body + h->rep_bytes;
-    page->level_bytes = (size_t)h->level_bytes;
+  h->rep_encoding = h->level_encoding = TN_PARQUET_RLE;
+  /* A column without levels needs none; some writers store them all the same. */
+  if (p->max_rep) {
+    page->reps = body;
+    page->rep_bytes = (size_t)h->rep_bytes;
+  }
+  if (p->max_def) {
+    page->defs = body + h->rep_bytes;
+    page->def_bytes = (size_t)h->level_bytes;
   }
   const uint8_t *values = body + levels;
   size_t stored = (size_t)(h->compressed_bytes - levels);
@@ -147,48 +175,66 @@ static tn_status load(tn_parquet_pages *p, const uint8_t *body, tn_parquet_page 
   if (h->type == TN_PARQUET_PAGE_DATA_V2) return load_v2(p, body, page, err);
   page->value_bytes = (size_t)h->uncompressed_bytes;
   TN_TRY(decompress(p, body, (size_t)h->compressed_bytes, page->value_bytes, &page->values, err));
-  return h->type == TN_PARQUET_PAGE_DATA && p->optional ? split_v1(page, err) : TN_OK;
+  return h->type == TN_PARQUET_PAGE_DATA ? split_v1(p, page, err) : TN_OK;
 }
 
-static tn_status read_header(tn_parquet_pages *p, tn_parquet_page_header *out, size_t *used,
-                             tn_error *err) {
-  const uint8_t *data;
-  size_t got, plain_used;
-  TN_TRY(look(p, HEADER_BYTES_MAX, &data, &got, err));
-  if (!p->cipher.crypt) return tn_parquet_page_header_parse(out, data, got, p->at, used, err);
+static tn_status in_page(const tn_parquet_page *page, tn_status status, tn_error *err) {
+  if (status == TN_OK) return TN_OK;
+  return tn_error_context(err, status, "page at byte %lld", (long long)page->offset);
+}
+
+static tn_status decrypt_header(tn_parquet_pages *p, tn_parquet_page_header *out,
+                                const uint8_t *data, size_t count, size_t *used, tn_error *err) {
+  size_t plain_used;
   int module = p->ordinal < 0 ? TN_PARQUET_MODULE_DICTIONARY_HEADER : TN_PARQUET_MODULE_DATA_HEADER;
-  TN_TRY(tn_parquet_decrypt(&p->cipher, module, p->ordinal, data, got, &p->plain, used, err));
+  TN_TRY(tn_parquet_decrypt(&p->cipher, module, p->ordinal, data, count, &p->plain, used, err));
   TN_TRY(tn_parquet_page_header_parse(out, p->plain.data, p->plain.length, 0, &plain_used, err));
   if ((out->type == TN_PARQUET_PAGE_DICTIONARY) == (p->ordinal < 0)) return TN_OK;
   return tn_fail(err, TN_ERR_DATA, "a page of type %d where a %s page is due", out->type,
                  p->ordinal < 0 ? "dictionary" : "data");
 }
 
-static tn_status next_page(tn_parquet_pages *p, tn_parquet_page *out, tn_error *err) {
+/* Statistics may make a header long: what does not parse is tried again with more bytes. */
+static tn_status read_header(tn_parquet_pages *p, tn_parquet_page_header *out, tn_error *err) {
   const uint8_t *data;
-  size_t got, used;
-  TN_TRY(read_header(p, &out->header, &used, err));
-  p->at += (int64_t)used;
-  TN_TRY(check_sizes(p, &out->header, err));
-  TN_TRY(look(p, out->header.compressed_bytes, &data, &got, err));
-  p->at += out->header.compressed_bytes;
-  int32_t type = out->header.type;
-  if (type != TN_PARQUET_PAGE_DATA && type != TN_PARQUET_PAGE_DATA_V2 &&
-      type != TN_PARQUET_PAGE_DICTIONARY) {
-    return TN_AGAIN; /* index pages and kinds to come may be passed over */
+  size_t got, used = 0;
+  for (int64_t want = HEADER_BYTES;; want *= 8) {
+    TN_TRY(look(p, want, &data, &got, err));
+    tn_status status = p->cipher.crypt
+                           ? decrypt_header(p, out, data, got, &used, err)
+                           : tn_parquet_page_header_parse(out, data, got, p->at, &used, err);
+    if (status == TN_OK) p->at += (int64_t)used;
+    bool more = (int64_t)got == want && want < HEADER_BYTES_MAX;
+    if (status != TN_ERR_DATA || !more) return status;
   }
-  return load(p, data, out, err);
 }
 
-tn_status tn_parquet_pages_next(tn_parquet_pages *p, tn_parquet_page *out, tn_error *err) {
-  tn_status status = TN_AGAIN;
-  while (status == TN_AGAIN) {
-    if (p->at >= p->end) return TN_END;
+tn_status tn_parquet_pages_header(tn_parquet_pages *p, tn_parquet_page *out, tn_error *err) {
+  while (p->at < p->end) {
     *out = (tn_parquet_page){.offset = p->at};
-    status = next_page(p, out, err);
+    TN_TRY(in_page(out, read_header(p, &out->header, err), err));
+    TN_TRY(in_page(out, check_sizes(p, &out->header, err), err));
+    int32_t type = out->header.type;
+    if (type == TN_PARQUET_PAGE_DATA || type == TN_PARQUET_PAGE_DATA_V2 ||
+        type == TN_PARQUET_PAGE_DICTIONARY) {
+      return TN_OK;
+    }
+    p->at += out->header.compressed_bytes; /* index pages and kinds to come */
   }
-  if (status == TN_OK) return TN_OK;
-  return tn_error_context(err, status, "page at byte %lld", (long long)out->offset);
+  return TN_END;
+}
+
+void tn_parquet_pages_pass(tn_parquet_pages *p, const tn_parquet_page *page) {
+  p->at += page->header.compressed_bytes;
+  p->ordinal++;
+}
+
+tn_status tn_parquet_pages_body(tn_parquet_pages *p, tn_parquet_page *page, tn_error *err) {
+  const uint8_t *body = NULL;
+  size_t got;
+  TN_TRY(in_page(page, look(p, page->header.compressed_bytes, &body, &got, err), err));
+  p->at += page->header.compressed_bytes;
+  return in_page(page, load(p, body, page, err), err);
 }
 
 /* ---- writing --------------------------------------------------------------------------------- */

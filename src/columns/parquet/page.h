@@ -1,11 +1,12 @@
 /* page.h - the pages of one column chunk, in order, and the writing of one.
  *
- *     header (Thrift) | V1: compressed(levels, values)
+ *     header (Thrift) | V1: compressed(repetition levels, definition levels, values)
  *                     | V2: repetition levels, definition levels, compressed(values)
  *
  * Reading keeps one view of the chunk's bytes (all of a usual chunk, a window of a huge one) and
- * one buffer for the page being decompressed; an uncompressed page is not copied.  The CRC covers
- * the page's bytes as stored.  A page's pointers stay valid until the next page is asked for. */
+ * one buffer for the page being decompressed; an uncompressed page is not copied.  A header may be
+ * looked at before its body is read, and the body then be passed over.  The CRC covers the page's
+ * bytes as stored.  A page's pointers stay valid until the next page is asked for. */
 /* SPDX-License-Identifier: Apache-2.0 */
 #ifndef TN_COLUMNS_PARQUET_PAGE_H
 #define TN_COLUMNS_PARQUET_PAGE_H
@@ -15,9 +16,10 @@
 
 typedef struct tn_parquet_page {
   tn_parquet_page_header header;
-  int64_t offset;        /* of the header, in the file */
-  const uint8_t *levels; /* definition levels without their length; NULL: none */
-  size_t level_bytes;
+  int64_t offset; /* of the header, in the file */
+  /* Levels without their length, in the encodings that the header says (V2: RLE); NULL: none. */
+  const uint8_t *reps, *defs;
+  size_t rep_bytes, def_bytes;
   const uint8_t *values;
   size_t value_bytes;
 } tn_parquet_page;
@@ -26,11 +28,12 @@ typedef struct tn_parquet_pages { /* all zero is valid for clear */
   tn_source *source;
   tn_parquet_codecs *codecs; /* borrowed */
   int32_t codec;
-  bool optional; /* pages carry definition levels */
+  uint8_t max_def, max_rep; /* 0: pages carry no such levels */
   bool skip_crc;
   int64_t page_bytes_max;
-  int64_t at, end;   /* the file's bytes still to come */
-  tn_buffer *window; /* keeps window_data alive */
+  int64_t window_bytes; /* read at once, at most; 0: 32 MiB */
+  int64_t at, end;      /* the file's bytes still to come */
+  tn_buffer *window;    /* keeps window_data alive */
   const uint8_t *window_data;
   int64_t window_at, window_end;
   tn_parquet_bytes scratch;
@@ -44,10 +47,16 @@ typedef struct tn_parquet_pages { /* all zero is valid for clear */
  */
 void tn_parquet_pages_start(tn_parquet_pages *pages, int64_t at, int64_t end);
 void tn_parquet_pages_clear(tn_parquet_pages *pages);
-/* The next dictionary or data page, checked and decompressed; TN_END behind the last.  Errors name
- * the page's byte offset. */
-TN_NODISCARD tn_status tn_parquet_pages_next(tn_parquet_pages *pages, tn_parquet_page *out,
+/* The header of the next dictionary or data page, its sizes checked; TN_END behind the last.  Then
+ * either body or pass.  Errors name the page's byte offset. */
+TN_NODISCARD tn_status tn_parquet_pages_header(tn_parquet_pages *pages, tn_parquet_page *out,
+                                               tn_error *err);
+/* Reads, checks and decompresses that page. */
+TN_NODISCARD tn_status tn_parquet_pages_body(tn_parquet_pages *pages, tn_parquet_page *page,
                                              tn_error *err);
+void tn_parquet_pages_pass(tn_parquet_pages *pages, const tn_parquet_page *page);
+/* Bits that a level of at most `max` takes. */
+int32_t tn_parquet_level_width(uint8_t max);
 
 /* Compresses `body` and appends header and page to `chunk`.  The header's sizes and CRC are filled
  * in; *uncompressed is its size with the header. */

@@ -20,6 +20,7 @@
 #define TN_COLUMNS_PARQUET_PARQUET_H
 #include "base/io.h"
 #include "base/json.h"
+#include "base/thread.h"
 #include "columns/arrow.h"
 
 #define TN_PARQUET_CODEC_LIST(X) /* id, code in the file, name */   \
@@ -165,10 +166,13 @@ typedef struct tn_parquet_read_options { /* zero: the default */
   int64_t page_bytes_max;      /* an uncompressed page beyond this is TN_ERR_LIMIT; default 1 GiB */
   bool skip_crc;               /* default: verify */
   const tn_parquet_keys *keys; /* tn_parquet_read alone: of an encrypted file */
-  /* Only these rows of the file: ascending, not overlapping; where a column chunk has an offset
-   * index, only their pages are read.  NULL: all.  They must outlive the scan. */
+  /* Only these rows of the file: ascending, apart; pages outside are not read where the file has an
+   * offset index, and not decoded where it has none.  NULL: all. */
   const tn_row_range *ranges;
   int64_t range_count;
+  /* Decodes columns, and small row groups, in parallel; NULL: this thread alone.  It must outlive
+   * the scan.  The batches are the same. */
+  tn_pool *pool;
 } tn_parquet_read_options;
 
 typedef struct tn_parquet_file tn_parquet_file;

@@ -1,137 +1,112 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include <stdio.h>
+/* A scan: rounds of batches, decoded column by column, in parallel where a pool is given. */
+#include <stdlib.h>
 
-#include "columns/parquet/column_reader.h"
+#include "columns/parquet/assembly.h"
 #include "columns/parquet/file.h"
+#include "columns/parquet/projection.h"
 
 enum { BATCH_ROWS = 65536, BATCH_ROWS_MAX = 1 << 24 };
+enum { BATCH_BYTES = 32 << 20, ROUND_BYTES = 64 << 20, ROUND_BATCHES_MAX = 256 };
+enum { RANDOM_WINDOW_BYTES = 256 << 10 };
+
+/* A page limit that holds one value of 1 GiB. */
+static const int64_t page_bytes_default = ((int64_t)1 << 30) + (1 << 20);
+
+typedef struct scan_piece { /* rows next to each other, in one row group */
+  int64_t row, rows;
+} scan_piece;
+
+typedef struct scan_batch { /* of the round: planned, then decoded */
+  int64_t group, rows;
+  size_t piece, piece_count;
+  int32_t lane;
+} scan_batch;
+
+/* Readers of one row group's columns.  A round uses several when row groups are small. */
+typedef struct scan_lane {
+  int64_t group; /* -1: none yet */
+  tn_parquet_column_reader *columns;
+  tn_parquet_offset_index *indexes; /* when ranges are read */
+  tn_arena arena;                   /* of those */
+} scan_lane;
+
+typedef struct scan_task { /* one column of one lane in the round */
+  tn_status status;        /* of the batch at which it stopped */
+  int64_t stopped_at;
+  tn_error error;
+} scan_task;
 
 typedef struct parquet_scan {
   tn_parquet_file *file;
   bool owns_file;
-  tn_parquet_column_reader *columns;
-  ArrowArray *arrays; /* of the batch being read */
-  int64_t column_count;
-  int64_t batch_rows;
-  int64_t group;      /* the next one */
-  int64_t group_left; /* rows of the one before it not yet read */
-  int64_t row;        /* of the file, the next to be read */
-  const tn_row_range *ranges;
-  int64_t range_count, range; /* the one being read */
-  tn_arena offsets;           /* of the group's columns, when only a part of it is read */
-  tn_parquet_codecs codecs;
+  tn_arena arena;
+  tn_parquet_projection projection;
+  tn_parquet_read_options options;
+  tn_pool *pool;
+  int32_t threads;
+  tn_parquet_codecs *codecs; /* one a thread */
+  int64_t columns;
+  int64_t *order; /* columns, those with the most bytes first */
+  scan_lane *lanes;
+  int32_t lane_count, lanes_used;
+  /* The plan: rows not yet in a batch begin at row `row` of range `range`, or of the file. */
+  tn_row_range *ranges;
+  int64_t range_count, range;
+  int64_t row, group, group_first; /* group: the row group that holds `row`, which begins there */
+  int64_t rows_cap;                /* rows of a batch, fewer after one was too large */
+  /* The round. */
+  scan_piece *pieces;
+  size_t piece_count, piece_capacity;
+  scan_batch batches[ROUND_BATCHES_MAX];
+  int64_t batch_count, next;
+  tn_parquet_part *parts; /* batch after batch, `columns` each */
+  size_t part_capacity;
+  scan_task *tasks; /* lane after lane, `columns` each */
 } parquet_scan;
 
+static void drop_round(parquet_scan *s) {
+  for (int64_t i = 0; i < s->batch_count * s->columns; i++) tn_parquet_part_clear(&s->parts[i]);
+  s->batch_count = s->next = 0;
+  s->piece_count = 0;
+}
+
 static void scan_free(void *self) {
-  parquet_scan *scan = self;
-  if (!scan) return;
-  for (int64_t i = 0; i < scan->column_count; i++) {
-    tn_parquet_column_reader_clear(&scan->columns[i]);
+  parquet_scan *s = self;
+  if (!s) return;
+  drop_round(s);
+  for (int32_t l = 0; s->lanes && l < s->lane_count; l++) {
+    for (int64_t c = 0; s->lanes[l].columns && c < s->columns; c++) {
+      tn_parquet_column_reader_clear(&s->lanes[l].columns[c]);
+    }
+    tn_free(s->lanes[l].columns);
+    tn_free(s->lanes[l].indexes);
+    tn_arena_clear(&s->lanes[l].arena);
   }
-  tn_parquet_codecs_clear(&scan->codecs);
-  tn_arena_clear(&scan->offsets);
-  tn_free(scan->columns);
-  tn_free(scan->arrays);
-  if (scan->owns_file) tn_parquet_close(scan->file);
-  tn_free(scan);
+  for (int32_t t = 0; s->codecs && t < s->threads; t++) tn_parquet_codecs_clear(&s->codecs[t]);
+  tn_free(s->codecs);
+  tn_free(s->lanes);
+  tn_free(s->parts);
+  tn_free(s->tasks);
+  tn_free(s->pieces);
+  tn_free(s->order);
+  tn_free(s->ranges);
+  tn_parquet_projection_clear(&s->projection);
+  tn_arena_clear(&s->arena);
+  if (s->owns_file) tn_parquet_close(s->file);
+  tn_free(s);
 }
 
-/* ---- which columns --------------------------------------------------------------------------- */
+/* ---- one column of one batch ----------------------------------------------------------------- */
 
-static tn_status unreadable(const tn_parquet_file *file, const tn_parquet_leaf *leaf,
-                            tn_error *err) {
-  return tn_fail(err, TN_ERR_UNSUPPORTED,
-                 "%s: column \"%s\" (%s): %s is not supported; other columns can be read by name",
-                 file->source->name, leaf->name, tn_parquet_physical_name(leaf->element->physical),
-                 leaf->why_not);
+static const tn_parquet_leaf *leaf_of(const parquet_scan *s, int64_t column) {
+  return &s->file->leaves[s->projection.leaves[column]];
 }
 
-/* Is `name` the field that a nested leaf belongs to: "a" of "a.list.element"? */
-static bool is_parent(const char *name, const tn_parquet_leaf *leaf) {
-  size_t length = strlen(name);
-  return strncmp(leaf->name, name, length) == 0 && leaf->name[length] == '.';
-}
-
-static tn_status find_leaf(const tn_parquet_file *file, const char *name,
-                           const tn_parquet_leaf **out, tn_error *err) {
-  const tn_parquet_leaf *found = NULL;
-  for (int64_t i = 0; i < file->leaf_count && !found; i++) {
-    if (strcmp(file->leaves[i].name, name) == 0) found = &file->leaves[i];
-  }
-  for (int64_t i = 0; i < file->leaf_count && !found; i++) {
-    if (is_parent(name, &file->leaves[i])) found = &file->leaves[i];
-  }
-  if (found) {
-    *out = found;
-    return found->why_not ? unreadable(file, found, err) : TN_OK;
-  }
-  char names[300] = "";
-  size_t used = 0;
-  for (int64_t i = 0; i < file->leaf_count && used < sizeof names - 1; i++) {
-    used += (size_t)snprintf(names + used, sizeof names - used, "%s%s", i ? ", " : "",
-                             file->leaves[i].name);
-  }
-  return tn_fail(err, TN_ERR_NOT_FOUND, "%s: no column \"%s\"; it has %s%s", file->source->name,
-                 name, names, used < sizeof names - 1 ? "" : "...");
-}
-
-static tn_status choose_leaf(const tn_parquet_file *file, const tn_parquet_read_options *options,
-                             int64_t index, const tn_parquet_leaf **out, tn_error *err) {
-  if (options->columns) return find_leaf(file, options->columns[index], out, err);
-  *out = &file->leaves[index];
-  return (*out)->why_not ? unreadable(file, *out, err) : TN_OK;
-}
-
-static tn_status check_ranges(const tn_parquet_file *file, const tn_parquet_read_options *options,
-                              tn_error *err) {
-  int64_t end = 0;
-  for (int64_t i = 0; options->ranges && i < options->range_count; i++) {
-    const tn_row_range *r = &options->ranges[i];
-    if (r->first_row < end || r->rows < 0 || r->rows > file->footer.rows - r->first_row)
-      return tn_fail(
-          err, TN_ERR_ARGUMENT, "%s: rows %lld to %lld are asked for behind row %lld, of %lld",
-          file->source->name, (long long)r->first_row, (long long)r->first_row + (long long)r->rows,
-          (long long)end, (long long)file->footer.rows);
-    end = r->first_row + r->rows;
-  }
-  return TN_OK;
-}
-
-static tn_status init_columns(parquet_scan *scan, const tn_parquet_read_options *options,
-                              tn_error *err) {
-  tn_parquet_file *file = scan->file;
-  int64_t count = options->columns ? options->column_count : file->leaf_count;
-  scan->columns = tn_alloc((size_t)count, sizeof *scan->columns);
-  scan->arrays = tn_alloc((size_t)count, sizeof *scan->arrays);
-  if (!scan->columns || !scan->arrays) {
-    return tn_fail_memory(err, "a Parquet scan's columns", (size_t)count * sizeof *scan->columns);
-  }
-  scan->column_count = count;
-  for (int64_t i = 0; i < count; i++) {
-    tn_parquet_column_reader *column = &scan->columns[i];
-    TN_TRY(choose_leaf(file, options, i, &column->leaf, err));
-    column->pages.source = file->source;
-    column->pages.codecs = &scan->codecs;
-    column->pages.skip_crc = options->skip_crc;
-    column->pages.page_bytes_max = options->page_bytes_max;
-    if (column->pages.page_bytes_max == 0) column->pages.page_bytes_max = (int64_t)1 << 30;
-  }
-  return TN_OK;
-}
-
-/* ---- batches --------------------------------------------------------------------------------- */
-
-static tn_status in_column(const parquet_scan *scan, const tn_parquet_column_reader *column,
-                           tn_status status, tn_error *err) {
-  return tn_error_context(err, status, "%s: row group %lld: column \"%s\"",
-                          scan->file->source->name, (long long)scan->group, column->leaf->name);
-}
-
-/* The chunk's pages, held against the file's size. */
+/* The chunk's pages, held against the file's size.  Some writers give 0 for "no dictionary". */
 static tn_status chunk_span(const tn_parquet_file *file, const tn_parquet_chunk_meta *chunk,
                             int64_t *at, int64_t *end, tn_error *err) {
   int64_t start = chunk->data_offset;
-  /* Some writers give 0 for "none". */
   if (chunk->dictionary_offset > 0 && chunk->dictionary_offset < start) {
     start = chunk->dictionary_offset;
   }
@@ -145,186 +120,412 @@ static tn_status chunk_span(const tn_parquet_file *file, const tn_parquet_chunk_
   return TN_OK;
 }
 
-static tn_status start_cipher(parquet_scan *scan, const tn_parquet_chunk_meta *chunk,
+static tn_status start_cipher(const parquet_scan *s, int64_t group, int64_t c,
                               tn_parquet_column_reader *column, tn_error *err) {
+  const tn_parquet_footer *footer = &s->file->footer;
+  const tn_parquet_chunk_meta *chunk = &footer->groups[group].chunks[s->projection.leaves[c]];
   tn_parquet_pages *pages = &column->pages;
   tn_parquet_cipher_clear(&pages->cipher);
   if (chunk->encryption == TN_PARQUET_PLAINTEXT) return TN_OK;
   bool dictionary = chunk->dictionary_offset > 0 && chunk->dictionary_offset < chunk->data_offset;
   pages->ordinal = dictionary ? -1 : 0;
-  int64_t group = tn_parquet_group_ordinal(&scan->file->footer, scan->group);
-  return tn_parquet_cipher_start(&pages->cipher, scan->file->crypt, group,
-                                 column->leaf - scan->file->leaves, err);
+  return tn_parquet_cipher_start(&pages->cipher, s->file->crypt,
+                                 tn_parquet_group_ordinal(footer, group), s->projection.leaves[c],
+                                 err);
 }
 
-static tn_status start_column(parquet_scan *scan, const tn_parquet_group_meta *group,
-                              tn_parquet_column_reader *column, tn_error *err) {
-  const tn_parquet_chunk_meta *chunk = &group->chunks[column->leaf - scan->file->leaves];
+static tn_status start_column(parquet_scan *s, scan_lane *lane, int64_t c, tn_error *err) {
+  const tn_parquet_group_meta *group = &s->file->footer.groups[lane->group];
+  const tn_parquet_chunk_meta *chunk = &group->chunks[s->projection.leaves[c]];
+  tn_parquet_column_reader *column = &lane->columns[c];
   int64_t at = 0, end = 0;
-  TN_TRY(start_cipher(scan, chunk, column, err));
+  TN_TRY(start_cipher(s, lane->group, c, column, err));
   if (chunk->elsewhere) return tn_fail(err, TN_ERR_UNSUPPORTED, "its data are in another file");
   if (chunk->physical != column->leaf->element->physical) {
     return tn_fail(err, TN_ERR_DATA, "the column chunk is of type number %d, the schema says %s",
                    chunk->physical, tn_parquet_physical_name(column->leaf->element->physical));
   }
-  if (chunk->values != group->rows) {
-    return tn_fail(err, TN_ERR_DATA, "%lld values in a row group of %lld rows",
-                   (long long)chunk->values, (long long)group->rows);
-  }
-  TN_TRY(chunk_span(scan->file, chunk, &at, &end, err));
-  return tn_parquet_column_reader_start(column, chunk, at, end, err);
+  TN_TRY(chunk_span(s->file, chunk, &at, &end, err));
+  const tn_parquet_offset_index *index = s->options.ranges ? &lane->indexes[c] : NULL;
+  return tn_parquet_column_reader_start(column, chunk, group->rows, at, end, index, err);
 }
 
-/* Without an index, or with a damaged one, the pages are read one behind the other. */
-static tn_status load_offsets(parquet_scan *scan, tn_parquet_column_reader *column, tn_error *err) {
-  tn_parquet_offset_index *index = tn_arena_alloc(&scan->offsets, 1, sizeof *index);
-  if (!index) return tn_fail_memory(err, "an offset index", sizeof *index);
-  tn_status status = tn_parquet_offset_index_read(
-      index, scan->file, scan->group, column->leaf - scan->file->leaves, &scan->offsets, err);
-  if (status == TN_ERR_MEMORY || status == TN_ERR_IO) return status;
-  if (status == TN_OK && index->page_count > 0) column->offsets = index;
+static tn_status read_batch_column(parquet_scan *s, scan_lane *lane, int64_t c,
+                                   const scan_batch *batch, tn_parquet_part *part, tn_error *err) {
+  tn_parquet_column_reader *column = &lane->columns[c];
+  for (size_t i = 0; i < batch->piece_count; i++) {
+    const scan_piece *piece = &s->pieces[batch->piece + i];
+    TN_TRY(tn_parquet_column_reader_seek(column, piece->row, err));
+    TN_TRY(tn_parquet_column_reader_read(column, piece->rows, part, err));
+  }
   return TN_OK;
 }
 
-/* Does the range being read hold all of the group that begins at scan->row? */
-static bool is_whole(const parquet_scan *scan, int64_t rows) {
-  if (!scan->ranges) return true;
-  const tn_row_range *range = &scan->ranges[scan->range];
-  return range->first_row <= scan->row && range->first_row + range->rows >= scan->row + rows;
-}
-
-static tn_status start_group(parquet_scan *scan, tn_error *err) {
-  const tn_parquet_group_meta *group = &scan->file->footer.groups[scan->group];
-  tn_arena_reset(&scan->offsets);
-  /* An empty row group may have chunks that begin nowhere. */
-  for (int64_t i = 0; i < scan->column_count && group->rows > 0; i++) {
-    tn_status status = start_column(scan, group, &scan->columns[i], err);
-    if (status == TN_OK && !is_whole(scan, group->rows))
-      status = load_offsets(scan, &scan->columns[i], err);
-    if (status != TN_OK) return in_column(scan, &scan->columns[i], status, err);
-  }
-  scan->group_left = group->rows;
-  scan->group++;
-  return TN_OK;
-}
-
-static tn_status read_batch(parquet_scan *scan, int64_t rows, ArrowArray *out, tn_error *err) {
-  for (int64_t i = 0; i < scan->column_count; i++) {
-    tn_parquet_column_reader *column = &scan->columns[i];
-    tn_status status = tn_parquet_column_reader_next(column, rows, &scan->arrays[i], err);
-    if (status == TN_OK) continue;
-    scan->group--; /* name the group that was being read */
-    status = in_column(scan, column, status, err);
-    scan->group++;
-    return status;
-  }
-  return tn_batch_new(out, scan->arrays, scan->column_count, rows, err);
-}
-
-static tn_status skip_rows(parquet_scan *scan, int64_t rows, tn_error *err) {
-  for (int64_t i = 0; i < scan->column_count; i++) {
-    tn_status status = tn_parquet_column_reader_skip(&scan->columns[i], rows, err);
-    if (status == TN_OK) continue;
-    scan->group--;
-    status = in_column(scan, &scan->columns[i], status, err);
-    scan->group++;
-    return status;
-  }
-  scan->group_left -= rows;
-  scan->row += rows;
-  return TN_OK;
-}
-
-/* Moves to the next row that is wanted; row groups without one are not started.  TN_END: none. */
-static tn_status find_row(parquet_scan *scan, tn_error *err) {
-  const tn_parquet_footer *footer = &scan->file->footer;
-  for (;;) {
-    while (scan->ranges && scan->range < scan->range_count &&
-           scan->ranges[scan->range].first_row + scan->ranges[scan->range].rows <= scan->row)
-      scan->range++;
-    if (scan->ranges && scan->range == scan->range_count) return TN_END;
-    int64_t ahead = scan->ranges ? scan->ranges[scan->range].first_row - scan->row : 0;
-    if (scan->group_left > 0) {
-      int64_t passed = ahead < scan->group_left ? ahead : scan->group_left;
-      if (passed > 0) TN_TRY(skip_rows(scan, passed, err));
-      if (scan->group_left > 0) return TN_OK;
-    } else if (scan->group == footer->group_count) {
-      return TN_END;
-    } else if (ahead > 0 && ahead >= footer->groups[scan->group].rows) {
-      scan->row += footer->groups[scan->group++].rows;
-    } else {
-      TN_TRY(start_group(scan, err));
+static void run_task(void *context, int64_t item, int32_t worker) {
+  parquet_scan *s = context;
+  int32_t l = (int32_t)(item % s->lanes_used);
+  int64_t c = s->order[item / s->lanes_used];
+  scan_lane *lane = &s->lanes[l];
+  scan_task *task = &s->tasks[l * s->columns + c];
+  task->status = TN_OK;
+  task->stopped_at = INT64_MAX;
+  lane->columns[c].pages.codecs = &s->codecs[worker];
+  for (int64_t b = 0; b < s->batch_count && task->status == TN_OK; b++) {
+    const scan_batch *batch = &s->batches[b];
+    if (batch->lane != l) continue;
+    task->stopped_at = b;
+    if (lane->columns[c].rows < 0) task->status = start_column(s, lane, c, &task->error);
+    if (task->status == TN_OK) {
+      tn_parquet_part *part = &s->parts[b * s->columns + c];
+      task->status = read_batch_column(s, lane, c, batch, part, &task->error);
     }
   }
+  if (task->status == TN_OK) task->stopped_at = INT64_MAX;
+}
+
+/* ---- planning a round ------------------------------------------------------------------------ */
+
+static tn_status load_indexes(parquet_scan *s, scan_lane *lane, tn_error *err) {
+  tn_arena_reset(&lane->arena);
+  for (int64_t c = 0; c < s->columns; c++) {
+    lane->indexes[c] = (tn_parquet_offset_index){0};
+    tn_status status = tn_parquet_offset_index_read(&lane->indexes[c], s->file, lane->group,
+                                                    s->projection.leaves[c], &lane->arena, err);
+    if (status == TN_END) lane->indexes[c] = (tn_parquet_offset_index){0};
+    if (status != TN_OK && status != TN_END) return status;
+  }
+  return TN_OK;
+}
+
+/* Readers of the group's columns start when their first task runs. */
+static tn_status open_lane(parquet_scan *s, scan_lane *lane, int64_t group, tn_error *err) {
+  lane->group = group;
+  for (int64_t c = 0; c < s->columns; c++) lane->columns[c].rows = -1;
+  return s->options.ranges ? load_indexes(s, lane, err) : TN_OK;
+}
+
+/* The lane of a batch's group; a new one in this round when none has it.  -1: no lane is left. */
+static tn_status find_lane(parquet_scan *s, int64_t group, int32_t *out, tn_error *err) {
+  *out = -1;
+  for (int32_t l = 0; l < s->lane_count; l++) {
+    if (s->lanes[l].group != group) continue;
+    if (l >= s->lanes_used) { /* of the round before: it moves to the front */
+      scan_lane lane = s->lanes[l];
+      s->lanes[l] = s->lanes[s->lanes_used];
+      s->lanes[s->lanes_used] = lane;
+      l = s->lanes_used++;
+    }
+    *out = l;
+    return TN_OK;
+  }
+  if (s->lanes_used == s->lane_count) return TN_OK;
+  *out = s->lanes_used++;
+  return open_lane(s, &s->lanes[*out], group, err);
+}
+
+/* Decoded bytes of a row, roughly: encodings make less of it in the file. */
+static int64_t row_bytes(const parquet_scan *s, int64_t group) {
+  const tn_parquet_group_meta *g = &s->file->footer.groups[group];
+  double bytes = 1;
+  for (int64_t c = 0; c < s->columns; c++) {
+    bytes += (double)g->chunks[s->projection.leaves[c]].uncompressed_bytes +
+             (double)leaf_of(s, c)->width * (double)g->rows;
+  }
+  bytes /= (double)(g->rows ? g->rows : 1);
+  return bytes < 1e15 ? (int64_t)bytes + 1 : (int64_t)1e15;
+}
+
+/* Moves the plan to the row group that holds its next row.  TN_END: no row is left. */
+static tn_status find_rows(parquet_scan *s) {
+  const tn_parquet_footer *footer = &s->file->footer;
+  while (s->range < s->range_count &&
+         s->row >= s->ranges[s->range].first_row + s->ranges[s->range].rows) {
+    if (++s->range < s->range_count) s->row = s->ranges[s->range].first_row;
+  }
+  if (s->range == s->range_count) return TN_END;
+  while (s->group < footer->group_count &&
+         s->row - s->group_first >= footer->groups[s->group].rows) {
+    s->group_first += footer->groups[s->group++].rows;
+  }
+  return s->group < footer->group_count ? TN_OK : TN_END;
+}
+
+static tn_status add_piece(parquet_scan *s, int64_t row, int64_t rows, tn_error *err) {
+  TN_TRY(
+      tn_grow((void **)&s->pieces, &s->piece_capacity, s->piece_count + 1, sizeof *s->pieces, err));
+  s->pieces[s->piece_count++] = (scan_piece){row, rows};
+  return TN_OK;
+}
+
+/* The next batch: rows of one row group, from one range or several. */
+static tn_status plan_batch(parquet_scan *s, scan_batch *batch, tn_error *err) {
+  int64_t group_rows = s->file->footer.groups[s->group].rows, group = s->group;
+  int64_t most = BATCH_BYTES / row_bytes(s, group);
+  if (most < 1) most = 1;
+  if (most > s->rows_cap) most = s->rows_cap;
+  *batch = (scan_batch){.group = group, .piece = s->piece_count};
+  while (batch->rows < most && find_rows(s) == TN_OK && s->group == group) {
+    const tn_row_range *range = &s->ranges[s->range];
+    int64_t rows = range->first_row + range->rows - s->row, at = s->row - s->group_first;
+    if (rows > group_rows - at) rows = group_rows - at;
+    if (rows > most - batch->rows) rows = most - batch->rows;
+    TN_TRY(add_piece(s, at, rows, err));
+    batch->piece_count++;
+    batch->rows += rows;
+    s->row += rows;
+  }
+  return TN_OK;
+}
+
+/* Without other threads a round is one batch; else as many as the round's bytes allow. */
+static tn_status plan_round(parquet_scan *s, tn_error *err) {
+  int64_t bytes = 0, batches_max = s->threads > 1 ? ROUND_BATCHES_MAX : 1;
+  s->lanes_used = 0;
+  while (s->batch_count < batches_max && find_rows(s) == TN_OK) {
+    int64_t each = row_bytes(s, s->group);
+    if (s->batch_count > 0 && bytes + each * s->rows_cap > ROUND_BYTES) break;
+    scan_batch *batch = &s->batches[s->batch_count];
+    int32_t lane;
+    TN_TRY(find_lane(s, s->group, &lane, err));
+    if (lane < 0) break;
+    TN_TRY(plan_batch(s, batch, err));
+    batch->lane = lane;
+    bytes += each * batch->rows;
+    s->batch_count++;
+  }
+  return s->batch_count ? TN_OK : TN_END;
+}
+
+static tn_status run_round(parquet_scan *s, tn_error *err) {
+  drop_round(s);
+  TN_TRY(plan_round(s, err));
+  size_t parts = (size_t)(s->batch_count * s->columns);
+  tn_status status = tn_grow((void **)&s->parts, &s->part_capacity, parts, sizeof *s->parts, err);
+  if (status != TN_OK) {
+    s->batch_count = 0;
+    return status;
+  }
+  memset(s->parts, 0, parts * sizeof *s->parts);
+  tn_pool_run(s->pool, s->columns * s->lanes_used, run_task, s);
+  return TN_OK;
+}
+
+/* ---- delivering batches ---------------------------------------------------------------------- */
+
+/* Plans again from a batch on that was too large, with fewer rows. */
+static tn_status plan_smaller(parquet_scan *s, const scan_batch *batch, tn_error *err) {
+  int64_t first = 0, row;
+  if (batch->rows == 1) {
+    return tn_fail(err, TN_ERR_LIMIT, "%s: a row has more than 2 GiB of one column",
+                   s->file->source->name);
+  }
+  s->rows_cap = batch->rows / 2;
+  for (int64_t g = 0; g < batch->group; g++) first += s->file->footer.groups[g].rows;
+  row = first + s->pieces[batch->piece].row;
+  s->group = batch->group;
+  s->group_first = first;
+  s->row = row;
+  s->range = 0;
+  while (row >= s->ranges[s->range].first_row + s->ranges[s->range].rows) s->range++;
+  for (int32_t l = 0; l < s->lane_count; l++) s->lanes[l].group = -1;
+  drop_round(s);
+  return TN_OK;
+}
+
+/* What kept a column from giving this batch.  TN_FULL: it must be planned with fewer rows. */
+static tn_status check_tasks(parquet_scan *s, int64_t b, tn_error *err) {
+  const scan_batch *batch = &s->batches[b];
+  for (int64_t c = 0; c < s->columns; c++) {
+    const scan_task *task = &s->tasks[batch->lane * s->columns + c];
+    if (task->stopped_at > b || task->status == TN_FULL) continue;
+    if (err) *err = task->error;
+    return tn_error_context(err, task->status, "%s: row group %lld: column \"%s\"",
+                            s->file->source->name, (long long)batch->group, leaf_of(s, c)->name);
+  }
+  for (int64_t c = 0; c < s->columns; c++) {
+    const scan_task *task = &s->tasks[batch->lane * s->columns + c];
+    if (task->stopped_at <= b) return TN_FULL;
+  }
+  return TN_OK;
+}
+
+static tn_status assemble(parquet_scan *s, const scan_batch *batch, tn_parquet_part *parts,
+                          ArrowArray *out, tn_error *err) {
+  const tn_parquet_node *root = &s->projection.root;
+  ArrowArray *children = tn_alloc((size_t)root->child_count, sizeof *children);
+  tn_status status = children ? TN_OK : tn_fail_memory(err, "a batch", sizeof *children);
+  for (int64_t i = 0; i < root->child_count && status == TN_OK; i++) {
+    const tn_parquet_node *node = &root->children[i];
+    status = tn_parquet_assemble(node, parts, batch->rows, &children[i], err);
+    if (status == TN_OK) continue;
+    status = tn_error_context(err, status, "%s: row group %lld: column \"%s\"",
+                              s->file->source->name, (long long)batch->group, node->name);
+  }
+  if (status == TN_OK) status = tn_batch_new(out, children, root->child_count, batch->rows, err);
+  for (int64_t i = 0; children && i < root->child_count; i++) tn_array_clear(&children[i]);
+  tn_free(children);
+  return status;
 }
 
 static tn_status scan_next(void *self, ArrowArray *out, tn_error *err) {
-  parquet_scan *scan = self;
-  TN_TRY(find_row(scan, err));
-  int64_t rows = scan->group_left < scan->batch_rows ? scan->group_left : scan->batch_rows;
-  if (scan->ranges) {
-    const tn_row_range *range = &scan->ranges[scan->range];
-    int64_t wanted = range->first_row + range->rows - scan->row;
-    if (rows > wanted) rows = wanted;
+  parquet_scan *s = self;
+  for (;;) {
+    if (s->next == s->batch_count) TN_TRY(run_round(s, err));
+    const scan_batch *batch = &s->batches[s->next];
+    tn_status status = check_tasks(s, s->next, err);
+    if (status == TN_FULL) {
+      TN_TRY(plan_smaller(s, batch, err));
+      continue;
+    }
+    TN_TRY(status);
+    TN_TRY(assemble(s, batch, &s->parts[s->next * s->columns], out, err));
+    int64_t most = s->options.batch_rows;
+    s->rows_cap = s->rows_cap > most / 2 ? most : s->rows_cap * 2;
+    s->next++;
+    return TN_OK;
   }
-  tn_status status = read_batch(scan, rows, out, err);
-  for (int64_t i = 0; i < scan->column_count; i++) tn_array_clear(&scan->arrays[i]);
-  if (status != TN_OK) return status;
-  scan->group_left -= rows;
-  scan->row += rows;
-  return TN_OK;
 }
 
 static tn_status scan_schema(void *self, ArrowSchema *out, tn_error *err) {
-  parquet_scan *scan = self;
-  const tn_parquet_leaf **leaves = tn_alloc((size_t)scan->column_count, sizeof *leaves);
-  if (!leaves) return tn_fail_memory(err, "a schema", (size_t)scan->column_count * sizeof *leaves);
-  for (int64_t i = 0; i < scan->column_count; i++) leaves[i] = scan->columns[i].leaf;
-  tn_status status = tn_parquet_schema_of(leaves, scan->column_count, out, err);
-  tn_free((void *)leaves);
-  return status;
+  parquet_scan *s = self;
+  return tn_schema_copy(out, &s->projection.schema, err);
 }
 
 static const tn_reader_ops scan_ops = {scan_schema, scan_next, scan_free};
 
+/* ---- opening --------------------------------------------------------------------------------- */
+
+/* Ranges as they are kept: within the file; one over all of it when none are given. */
+static tn_status take_ranges(parquet_scan *s, tn_error *err) {
+  const tn_parquet_read_options *o = &s->options;
+  int64_t count = o->ranges ? o->range_count : 1, behind = 0, rows = s->file->footer.rows;
+  s->ranges = tn_alloc((size_t)count, sizeof *s->ranges);
+  if (!s->ranges) return tn_fail_memory(err, "ranges", (size_t)count * sizeof *s->ranges);
+  s->range_count = count;
+  if (!o->ranges) {
+    s->ranges[0] = (tn_row_range){0, rows};
+    return TN_OK;
+  }
+  for (int64_t i = 0; i < count; i++) {
+    const tn_row_range *r = &o->ranges[i];
+    if (r->first_row < behind || r->rows < 0 || r->first_row > rows ||
+        r->rows > rows - r->first_row) {
+      return tn_fail(err, TN_ERR_ARGUMENT,
+                     "%s: %lld rows from row %lld: ranges must be sorted, apart and within the "
+                     "%lld rows",
+                     s->file->source->name, (long long)r->rows, (long long)r->first_row,
+                     (long long)rows);
+    }
+    s->ranges[i] = *r;
+    behind = r->first_row + r->rows;
+  }
+  if (count > 0) s->row = s->ranges[0].first_row;
+  return TN_OK;
+}
+
+static int compare_order(const void *a, const void *b) {
+  const int64_t *x = a, *y = b; /* bytes, column */
+  return x[0] != y[0] ? (x[0] < y[0] ? 1 : -1) : (x[1] > y[1]) - (x[1] < y[1]);
+}
+
+/* The largest columns first: then all threads are done at about the same time. */
+static tn_status order_columns(parquet_scan *s, tn_error *err) {
+  int64_t(*pairs)[2] = tn_alloc((size_t)s->columns, sizeof *pairs);
+  s->order = tn_alloc((size_t)s->columns, sizeof *s->order);
+  if (!pairs || !s->order) {
+    tn_free(pairs);
+    return tn_fail_memory(err, "a Parquet scan's columns", (size_t)s->columns * sizeof *pairs);
+  }
+  for (int64_t c = 0; c < s->columns; c++) {
+    const tn_parquet_footer *footer = &s->file->footer;
+    pairs[c][1] = c;
+    if (footer->group_count) {
+      pairs[c][0] = footer->groups[0].chunks[s->projection.leaves[c]].uncompressed_bytes;
+    }
+  }
+  if (s->threads > 1) qsort(pairs, (size_t)s->columns, sizeof *pairs, compare_order);
+  for (int64_t c = 0; c < s->columns; c++) s->order[c] = pairs[c][1];
+  tn_free(pairs);
+  return TN_OK;
+}
+
+static tn_status init_lane(parquet_scan *s, scan_lane *lane, tn_error *err) {
+  lane->group = -1;
+  lane->columns = tn_alloc((size_t)s->columns, sizeof *lane->columns);
+  if (!lane->columns) {
+    return tn_fail_memory(err, "a Parquet scan's columns",
+                          (size_t)s->columns * sizeof *lane->columns);
+  }
+  if (s->options.ranges) {
+    lane->indexes = tn_alloc((size_t)s->columns, sizeof *lane->indexes);
+    if (!lane->indexes) return tn_fail_memory(err, "page indexes", sizeof *lane->indexes);
+  }
+  for (int64_t c = 0; c < s->columns; c++) {
+    tn_parquet_column_reader *column = &lane->columns[c];
+    column->leaf = leaf_of(s, c);
+    column->pages.source = s->file->source;
+    column->pages.skip_crc = s->options.skip_crc;
+    column->pages.page_bytes_max = s->options.page_bytes_max;
+    if (s->options.ranges) column->pages.window_bytes = RANDOM_WINDOW_BYTES;
+  }
+  return TN_OK;
+}
+
+static tn_status init_scan(parquet_scan *s, tn_error *err) {
+  const tn_parquet_read_options *o = &s->options;
+  TN_TRY(tn_parquet_projection_new(&s->projection, s->file, o->columns, o->column_count, &s->arena,
+                                   err));
+  s->columns = s->projection.leaf_count;
+  TN_TRY(take_ranges(s, err));
+  TN_TRY(order_columns(s, err));
+  s->lane_count = s->threads > 1 && !o->ranges ? 2 * s->threads : 1;
+  s->codecs = tn_alloc((size_t)s->threads, sizeof *s->codecs);
+  s->lanes = tn_alloc((size_t)s->lane_count, sizeof *s->lanes);
+  s->tasks = tn_alloc((size_t)(s->lane_count * s->columns), sizeof *s->tasks);
+  if (!s->codecs || !s->lanes || !s->tasks) {
+    return tn_fail_memory(err, "a Parquet scan", (size_t)s->columns * sizeof *s->tasks);
+  }
+  for (int32_t l = 0; l < s->lane_count; l++) TN_TRY(init_lane(s, &s->lanes[l], err));
+  return TN_OK;
+}
+
 /* On failure the file stays the caller's. */
 static tn_status open_scan(tn_parquet_file *file, const tn_parquet_read_options *options,
                            parquet_scan **out, tn_error *err) {
-  tn_parquet_read_options defaults = {0};
-  if (!options) options = &defaults;
-  int64_t batch_rows = options->batch_rows ? options->batch_rows : BATCH_ROWS;
-  if (batch_rows < 0 || batch_rows > BATCH_ROWS_MAX || options->page_bytes_max < 0) {
+  tn_parquet_read_options o = options ? *options : (tn_parquet_read_options){0};
+  if (o.batch_rows == 0) o.batch_rows = BATCH_ROWS;
+  if (o.page_bytes_max == 0) o.page_bytes_max = page_bytes_default;
+  if (o.batch_rows < 0 || o.batch_rows > BATCH_ROWS_MAX || o.page_bytes_max < 0) {
     return tn_fail(err, TN_ERR_ARGUMENT, "%s: batches of %lld rows; 1 to %d are possible",
-                   file->source->name, (long long)batch_rows, BATCH_ROWS_MAX);
+                   file->source->name, (long long)o.batch_rows, BATCH_ROWS_MAX);
   }
-  TN_TRY(check_ranges(file, options, err));
-  parquet_scan *scan = tn_alloc(1, sizeof *scan);
-  if (!scan) return tn_fail_memory(err, "a Parquet scan", sizeof *scan);
-  scan->file = file;
-  scan->batch_rows = batch_rows;
-  scan->ranges = options->ranges;
-  scan->range_count = options->range_count;
-  tn_status status = init_columns(scan, options, err);
+  parquet_scan *s = tn_alloc(1, sizeof *s);
+  if (!s) return tn_fail_memory(err, "a Parquet scan", sizeof *s);
+  s->file = file;
+  s->options = o;
+  s->rows_cap = o.batch_rows;
+  s->pool = o.pool;
+  s->threads = tn_pool_threads(o.pool);
+  tn_status status = init_scan(s, err);
   if (status != TN_OK) {
-    scan_free(scan);
+    scan_free(s);
     return status;
   }
-  *out = scan;
+  *out = s;
   return TN_OK;
 }
 
 tn_status tn_parquet_scan(tn_parquet_file *file, const tn_parquet_read_options *options,
                           ArrowArrayStream *out, tn_error *err) {
-  parquet_scan *scan;
+  parquet_scan *scan = NULL;
   TN_TRY(open_scan(file, options, &scan, err));
-  tn_status status = tn_stream_new(out, &scan_ops, scan, err);
-  return status;
+  return tn_stream_new(out, &scan_ops, scan, err);
 }
 
 tn_status tn_parquet_read(ArrowArrayStream *out, tn_source *source,
                           const tn_parquet_read_options *options, tn_error *err) {
   tn_parquet_file *file;
-  parquet_scan *scan;
+  parquet_scan *scan = NULL;
   TN_TRY(tn_parquet_open_keys(&file, source, options ? options->keys : NULL, err));
   tn_status status = open_scan(file, options, &scan, err);
   if (status != TN_OK) {
