@@ -1,18 +1,16 @@
-/* parquet.h - Apache Parquet files (https://parquet.apache.org/docs/file-format) of flat columns.
+/* parquet.h - Apache Parquet files (https://parquet.apache.org/docs/file-format).
  *
  *     "PAR1" | row group 0: column chunk (pages) ... | row group 1 ... | footer | its size | "PAR1"
  *
  * The reader verifies the CRC of every page that carries one, reads only the byte ranges of the
- * columns asked for, and never trusts a count from the file without a limit.  The writer writes
- * dictionary pages with fallback to PLAIN, definition levels in RLE, statistics, and a CRC for
- * every page.
+ * columns and rows asked for, and never trusts a count from the file without a limit.  It takes
+ * every encoding (but ALP), codec (but LZO) and nesting of the format, old forms of lists and maps
+ * too.  Types are those that Arrow's own libraries choose; where the file carries the Arrow schema
+ * it was written from, that decides.  INT96 is timestamp[ns], or timestamp[us] in files of Spark,
+ * whose years reach further.  Strings are handed on as stored, UTF-8 or not.
  *
- * Read so far: flat columns in PLAIN, dictionary and RLE (booleans) encoding, data pages V1 and
- * V2, the codecs below.  Everything else (nesting, DECIMAL, TIME, FLOAT16, DELTA_*,
- * BYTE_STREAM_SPLIT, brotli, lz4) is TN_ERR_UNSUPPORTED naming file, column and what, when a scan
- * asks for that column.  Three types come out changed: INT96 as timestamp[ns], UTC milliseconds as
- * timestamp[us, UTC], UTC nanoseconds as timestamp[ns] (the same instants).  Strings are handed on
- * as stored, UTF-8 or not.
+ * The writer takes every Arrow type but unions, chooses encodings by trial, and writes statistics,
+ * page index and a CRC for every page.
  *
  * Thread: one a reader or writer. */
 /* SPDX-License-Identifier: Apache-2.0 */

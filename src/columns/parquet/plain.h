@@ -11,10 +11,4 @@
 TN_NODISCARD tn_status tn_parquet_plain_bytes(const uint8_t **in, const uint8_t *end, int64_t count,
                                               int32_t *ends, tn_parquet_bytes *data, tn_error *err);
 
-/* Arrow value buffer at row `from` -> stored values, for types of 8 to 64 bits; only rows whose bit
- * in `valid` (from bit `valid_from` on) is set, NULL: all.  `out` holds rows * stored bytes;
- * returns how many were taken. */
-int64_t tn_parquet_plain_gather(tn_column_type type, const void *values, int64_t from, int64_t rows,
-                                const uint8_t *valid, int64_t valid_from, void *out);
-
 #endif

@@ -100,10 +100,4 @@ TN_NODISCARD tn_status tn_parquet_arrow_schema(tn_parquet_tree *tree,
 /* "STRING", "INTEGER(8, unsigned)", "TIMESTAMP(us, UTC)"; "" when none.  A literal. */
 const char *tn_parquet_logical_text(const tn_parquet_logical *logical);
 
-/* How a column of `type` is written. */
-void tn_parquet_element_for(tn_column_type type, const char *name, bool nullable,
-                            tn_parquet_element *out);
-/* Bytes of a stored value: 4 or 8, 0 for BOOLEAN and BYTE_ARRAY. */
-int32_t tn_parquet_stored_bytes(tn_column_type type);
-
 #endif
