@@ -103,11 +103,12 @@ static tn_status open_csv(ArrowArrayStream *out, tn_source *source, tn_table_for
 }
 
 static tn_status open_parquet(ArrowArrayStream *out, tn_source *source,
-                              const tn_table_read_options *options, tn_error *err) {
+                              const tn_table_read_options *options, tn_pool *pool, tn_error *err) {
   tn_parquet_read_options parquet = options->parquet;
   parquet.columns = options->columns;
   parquet.column_count = options->column_count;
   if (options->batch_rows) parquet.batch_rows = options->batch_rows;
+  parquet.pool = pool;
   if (!options->key_file) return tn_parquet_read(out, source, &parquet, err);
   tn_arena arena = {0};
   tn_parquet_keys keys;
@@ -147,7 +148,7 @@ static tn_status open_format(tn_table *out, tn_source *source, const tn_table_re
                              tn_pool *pool, tn_error *err) {
   switch (out->format) {
     case TN_TABLE_PARQUET:
-      return open_parquet(&out->stream, source, options, err);
+      return open_parquet(&out->stream, source, options, pool, err);
     case TN_TABLE_ARROW:
     case TN_TABLE_ARROW_STREAM:
       return open_arrow(&out->stream, source, options, err);
