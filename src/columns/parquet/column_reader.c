@@ -4,7 +4,7 @@
 #include "columns/parquet/bits.h"
 #include "columns/parquet/level_masks.h"
 
-enum { AHEAD = 4096, SLOTS_MAX = INT32_MAX };
+enum { AHEAD = 4096, SLOTS_MAX = INT32_MAX, HINT_BYTES_MAX = 64 << 20 };
 
 bool tn_parquet_leaf_is_flat(const tn_parquet_leaf *leaf) {
   return leaf->max_rep == 0 && leaf->max_def == (leaf->nullable || leaf->is_key ? 1 : 0);
@@ -362,13 +362,25 @@ static tn_status check_end(const tn_parquet_column_reader *r, tn_error *err) {
   return tn_fail(err, TN_ERR_DATA, "%lld values behind the row group's last row", (long long)left);
 }
 
+/* Room for about as many bytes as rows had before, so that a part seldom grows. */
+static tn_status reserve_bytes(tn_parquet_column_reader *r, int64_t rows, tn_parquet_bytes *data,
+                               tn_error *err) {
+  double want = r->bytes_a_row * (double)rows * 1.125;
+  if (want < 1 || want > HINT_BYTES_MAX) return TN_OK;
+  return tn_parquet_bytes_reserve(data, (size_t)want, err);
+}
+
 tn_status tn_parquet_column_reader_read(tn_parquet_column_reader *r, int64_t rows,
                                         tn_parquet_part *part, tn_error *err) {
-  if (!part->slots.leaf) tn_parquet_slots_start(&part->slots, r->leaf);
+  tn_parquet_slots *s = &part->slots;
+  if (!s->leaf) tn_parquet_slots_start(s, r->leaf);
   if (rows == 0) return TN_OK;
   if (rows > r->rows - r->row) return rows_end_early(r, rows - (r->rows - r->row), err);
+  size_t before = s->data.length;
+  if (tn_parquet_slots_are_bytes(r->leaf)) TN_TRY(reserve_bytes(r, rows, &s->data, err));
   TN_TRY(tn_parquet_leaf_is_flat(r->leaf) ? flat_rows(r, rows, &part->slots, err)
                                           : deep_rows(r, rows, part, err));
+  r->bytes_a_row = (double)(s->data.length - before) / (double)rows;
   return check_end(r, err);
 }
 

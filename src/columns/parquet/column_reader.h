@@ -36,6 +36,7 @@ typedef struct tn_parquet_column_reader { /* all zero is valid for clear */
   int64_t chunk_at, chunk_end;      /* its bytes in the file */
   int64_t chunk_values, chunk_left; /* of the chunk; behind the current page */
   int64_t row, rows;                /* the next one, and how many the row group has */
+  double bytes_a_row;               /* of a part before: what the next one will want */
   bool jumped;                      /* pages were passed over by an index: chunk_left is a bound */
   const tn_parquet_offset_index *index; /* borrowed; NULL: none */
   int64_t index_page;                   /* the page that comes next, after a jump */

@@ -5,6 +5,8 @@
 #include "columns/parquet/plain.h"
 #include "columns/parquet/slots.h"
 
+enum { SHORT_BYTES = 16, AT_ONCE = 2048 };
+
 void tn_parquet_dictionary_reset(tn_parquet_dictionary *d) {
   d->count = 0;
   d->loaded = false;
@@ -32,8 +34,12 @@ static tn_status load_bytes(tn_parquet_dictionary *d, const tn_parquet_page *pag
   const uint8_t *in = page->values;
   tn_status status = tn_parquet_plain_bytes(&in, page->values + page->value_bytes, (int64_t)count,
                                             ends + 1, &d->values, err);
-  if (status != TN_FULL) return status;
-  return tn_fail(err, TN_ERR_LIMIT, "a dictionary of more than 2 GiB");
+  if (status == TN_FULL) return tn_fail(err, TN_ERR_LIMIT, "a dictionary of more than 2 GiB");
+  TN_TRY(status);
+  TN_TRY(tn_parquet_bytes_reserve(&d->values, 0, err)); /* its slack may be read */
+  d->is_short = true;
+  for (size_t i = 0; i < count; i++) d->is_short &= ends[i + 1] - ends[i] <= SHORT_BYTES;
+  return TN_OK;
 }
 
 static tn_status load_fixed(tn_parquet_dictionary *d, const tn_parquet_leaf *leaf,
@@ -115,26 +121,51 @@ tn_status tn_parquet_dictionary_fixed(const tn_parquet_dictionary *d, const uint
   return TN_OK;
 }
 
+/* Each entry as one word of 16 bytes: what is too much is overwritten by the next. */
+static size_t copy_short_entries(const tn_parquet_dictionary *d, const uint32_t *indices,
+                                 int64_t count, int32_t *out, uint8_t *to, size_t length) {
+  const int32_t *ends = (const int32_t *)(const void *)d->ends.data;
+  const uint8_t *from = d->values.data;
+  for (int64_t i = 0; i < count; i++) {
+    int64_t span; /* where the entry begins and ends */
+    memcpy(&span, ends + indices[i], sizeof span);
+    int32_t start = (int32_t)span, end = (int32_t)(span >> 32);
+    memcpy(to + length, from + start, SHORT_BYTES);
+    length += (size_t)(end - start);
+    out[i] = (int32_t)length;
+  }
+  return length;
+}
+
+static void copy_entries(const tn_parquet_dictionary *d, const uint32_t *indices, int64_t count,
+                         uint8_t *to) {
+  const int32_t *ends = (const int32_t *)(const void *)d->ends.data;
+  size_t room = d->values.length + TN_PARQUET_SLACK; /* the slack may be read as well */
+  for (int64_t i = 0; i < count; i++) {
+    size_t start = (size_t)ends[indices[i]], bytes = (size_t)ends[indices[i] + 1] - start;
+    tn_copy_short(to, d->values.data + start, bytes, room - start);
+    to += bytes;
+  }
+}
+
 tn_status tn_parquet_dictionary_bytes(const tn_parquet_dictionary *d, const uint32_t *indices,
                                       int64_t count, int32_t *out, tn_parquet_bytes *data,
                                       tn_error *err) {
   TN_TRY(check_indices(d, indices, count, err));
   const int32_t *ends = (const int32_t *)(const void *)d->ends.data;
   uint64_t length = data->length; /* grows by at most count * 2 GiB: no overflow for a batch */
+  if (d->is_short && count <= AT_ONCE && length + AT_ONCE * SHORT_BYTES < INT32_MAX) {
+    TN_TRY(tn_parquet_bytes_reserve(data, (size_t)count * SHORT_BYTES, err));
+    data->length = copy_short_entries(d, indices, count, out, data->data, data->length);
+    return TN_OK;
+  }
   for (int64_t i = 0; i < count; i++) {
     length += (uint64_t)(ends[indices[i] + 1] - ends[indices[i]]);
     out[i] = (int32_t)length;
   }
   if (length > INT32_MAX) return TN_FULL;
   TN_TRY(tn_parquet_bytes_reserve(data, (size_t)length - data->length, err));
-  const uint8_t *from = d->values.data;
-  size_t from_bytes = d->values.length + TN_PARQUET_SLACK; /* the slack may be read as well */
-  uint8_t *to = data->data + data->length;
-  for (int64_t i = 0; i < count; i++) {
-    size_t start = (size_t)ends[indices[i]], bytes = (size_t)ends[indices[i] + 1] - start;
-    tn_copy_short(to, from + start, bytes, from_bytes - start);
-    to += bytes;
-  }
+  copy_entries(d, indices, count, data->data + data->length);
   data->length = (size_t)length;
   return TN_OK;
 }

@@ -14,6 +14,7 @@ typedef struct tn_parquet_dictionary { /* all zero is valid and empty */
   bool loaded;
   tn_parquet_bytes values; /* fixed width: the entries; byte arrays: their bytes */
   tn_parquet_bytes ends;   /* byte arrays: count + 1 int32, the first is 0 */
+  bool is_short;           /* byte arrays: no entry is longer than 16 bytes */
 } tn_parquet_dictionary;
 
 TN_NODISCARD tn_status tn_parquet_dictionary_load(tn_parquet_dictionary *dictionary,

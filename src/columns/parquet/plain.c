@@ -9,17 +9,19 @@ static tn_status bytes_end_early(int64_t done, int64_t count, tn_error *err) {
 tn_status tn_parquet_plain_bytes(const uint8_t **in, const uint8_t *end, int64_t count,
                                  int32_t *ends, tn_parquet_bytes *data, tn_error *err) {
   const uint8_t *p = *in;
-  /* What the page has left bounds what its values can take, so the loop needs no other check. */
-  TN_TRY(tn_parquet_bytes_reserve(data, (size_t)(end - p), err));
-  uint8_t *to = data->data;
-  size_t length = data->length;
+  size_t length = data->length, room = data->capacity;
   for (int64_t i = 0; i < count; i++) {
-    size_t room = (size_t)(end - p), bytes;
-    if (room < 4) return bytes_end_early(i, count, err);
+    size_t left = (size_t)(end - p), bytes;
+    if (left < 4) return bytes_end_early(i, count, err);
     bytes = tn_load_u32(p);
-    p += 4, room -= 4;
-    if (bytes > room) return bytes_end_early(i, count, err);
-    tn_copy_short(to + length, p, bytes, room);
+    p += 4, left -= 4;
+    if (bytes > left) return bytes_end_early(i, count, err);
+    if (length + bytes + TN_PARQUET_SLACK > room) {
+      data->length = length;
+      TN_TRY(tn_parquet_bytes_reserve(data, bytes, err));
+      room = data->capacity;
+    }
+    tn_copy_short(data->data + length, p, bytes, left);
     p += bytes;
     length += bytes;
     if (length > INT32_MAX) return TN_FULL;
