@@ -33,8 +33,16 @@ static int32_t forced_encoding(tn_parquet_encode encode) { /* -1: chosen by tria
 
 tn_status tn_parquet_column_writer_init(column_writer *w, const tn_parquet_write_leaf *leaf,
                                         const tn_parquet_write_options *options,
-                                        tn_parquet_encode encode, tn_error *err) {
+                                        const tn_parquet_column_options *special, tn_error *err) {
+  tn_parquet_encode encode = special ? special->encoding : TN_PARQUET_ENCODE_AUTO;
   *w = (column_writer){.leaf = leaf, .options = options, .encode = encode, .last_encoding = -1};
+  if (special && special->bloom) {
+    w->bloom_probability = special->bloom_probability ? special->bloom_probability : 0.01;
+    if (leaf->store.physical == TN_PARQUET_BOOLEAN) {
+      return tn_fail(err, TN_ERR_ARGUMENT, "column \"%s\": booleans have no Bloom filter",
+                     leaf->name);
+    }
+  }
   w->packing = (tn_parquet_packing){(int32_t)options->codec, options->level, options->no_crc};
   w->slice_rows = SLICE_ROWS;
   bool possible = encode == TN_PARQUET_ENCODE_AUTO ||
@@ -75,6 +83,7 @@ void tn_parquet_column_writer_clear(column_writer *w) {
   tn_parquet_bytes_clear(&w->body);
   tn_parquet_bytes_clear(&w->room);
   tn_parquet_bytes_clear(&w->gathered);
+  tn_parquet_bytes_clear(&w->hashes);
   tn_parquet_bytes_clear(&w->places);
   tn_parquet_bytes_clear(&w->replay);
 }
@@ -93,7 +102,7 @@ void tn_parquet_column_writer_start(column_writer *w) {
   drop_pages(w);
   tn_parquet_interner_reset(&w->interner);
   tn_parquet_waiting_reset(&w->waiting);
-  w->indices.length = 0;
+  w->indices.length = w->hashes.length = 0;
   w->rows = w->values = w->nulls = w->plain_bytes = w->byte_array_bytes = 0;
   w->encodings = 0;
   w->has_dictionary = w->overflowed = false;
@@ -128,6 +137,7 @@ static tn_status add_page(column_writer *w, int32_t type, int32_t encoding,
                  err));
   tn_parquet_new_page *page = &w->pages[w->page_count++];
   *page = (tn_parquet_new_page){.rows = run->rows, .nulls = run->entries - run->values};
+  page->number = w->page_count - 1 - w->has_dictionary;
   page->header = (tn_parquet_page_header){.type = type,
                                           .encoding = encoding,
                                           .values = (int32_t)run->entries,
@@ -277,13 +287,58 @@ static tn_status see_indices(column_writer *w, const uint32_t *indices, int64_t 
   return TN_OK;
 }
 
+/* ---- the Bloom filter ------------------------------------------------------------------------ */
+
+static tn_status add_hashes(column_writer *w, const tn_parquet_slice *s, tn_error *err) {
+  if (w->bloom_probability == 0) return TN_OK;
+  size_t width = (size_t)w->leaf->store.width, bytes = (size_t)s->count * sizeof(uint64_t);
+  TN_TRY(tn_parquet_bytes_reserve(&w->hashes, bytes, err));
+  uint64_t *to = (uint64_t *)(void *)(w->hashes.data + w->hashes.length);
+  for (int64_t i = 0; i < s->count; i++) {
+    to[i] = s->bytes ? tn_parquet_bloom_hash(s->bytes[i].data, s->bytes[i].length)
+                     : tn_parquet_bloom_hash(s->fixed + (size_t)i * width, width);
+  }
+  w->hashes.length += bytes;
+  return TN_OK;
+}
+
+static tn_status add_dictionary_hashes(column_writer *w, tn_error *err) {
+  for (uint32_t i = 0; w->bloom_probability > 0 && i < w->interner.count; i++) {
+    tn_str value;
+    tn_parquet_slice one = {.count = 1};
+    if (w->interner.width) {
+      one.fixed = w->interner.values.data + (size_t)i * (size_t)w->interner.width;
+    } else {
+      value = tn_parquet_interner_str(&w->interner, i);
+      one.bytes = &value;
+    }
+    TN_TRY(add_hashes(w, &one, err));
+  }
+  return TN_OK;
+}
+
+/* Made for all values as if they were distinct, then folded to what is needed. */
+tn_status tn_parquet_column_writer_bloom(column_writer *w, tn_parquet_bloom *out, tn_error *err) {
+  int64_t count = (int64_t)(w->hashes.length / sizeof(uint64_t));
+  const uint64_t *hashes = (const uint64_t *)(const void *)w->hashes.data;
+  *out = (tn_parquet_bloom){0};
+  if (count == 0) return TN_OK;
+  TN_TRY(tn_parquet_bloom_init(out, tn_parquet_bloom_bytes(count, w->bloom_probability), err));
+  for (int64_t i = 0; i < count; i++) tn_parquet_bloom_insert(out, hashes[i]);
+  tn_parquet_bloom_fold(out, w->bloom_probability);
+  return TN_OK;
+}
+
+/* ---- dictionary pages, continued ------------------------------------------------------------- */
+
 static tn_status put_dictionary(column_writer *w, tn_error *err) {
   tn_parquet_level_run run = {.entries = w->interner.count, .values = w->interner.count};
   w->body.length = 0;
   TN_TRY(
       tn_parquet_bytes_append(&w->body, w->interner.values.data, w->interner.values.length, err));
+  TN_TRY(add_page(w, TN_PARQUET_PAGE_DICTIONARY, TN_PARQUET_PLAIN, &run, 0, 0, err));
   w->has_dictionary = true;
-  return add_page(w, TN_PARQUET_PAGE_DICTIONARY, TN_PARQUET_PLAIN, &run, 0, 0, err);
+  return TN_OK;
 }
 
 static tn_status put_indices(column_writer *w, int64_t entry, const tn_parquet_level_run *run,
@@ -310,6 +365,7 @@ static tn_status flush_dictionary(column_writer *w, tn_error *err) {
   if (w->options->page_rows || entries_max > INT32_MAX / 2) entries_max = INT32_MAX / 2;
   w->in_dictionary = false;
   TN_TRY(put_dictionary(w, err));
+  TN_TRY(add_dictionary_hashes(w, err));
   for (int64_t entry = 0; entry < w->waiting.entries;) {
     tn_parquet_level_run run =
         tn_parquet_waiting_cut(&w->waiting, w->leaf, entry, rows_max, entries_max);
@@ -333,6 +389,7 @@ static tn_status add_values(column_writer *w, const tn_parquet_slice *s,
     TN_TRY(flush_values(w, packer, err));
   }
   tn_parquet_stats_see(&w->page_stats, s);
+  TN_TRY(add_hashes(w, s, err));
   TN_TRY(tn_parquet_waiting_add_values(waiting, s, err));
   TN_TRY(tn_parquet_waiting_add_levels(waiting, w->leaf, run, err));
   int64_t bytes = (int64_t)waiting->data.length + waiting->entries / 8;

@@ -11,6 +11,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #ifndef TN_COLUMNS_PARQUET_COLUMN_WRITER_H
 #define TN_COLUMNS_PARQUET_COLUMN_WRITER_H
+#include "columns/parquet/bloom.h"
 #include "columns/parquet/interner.h"
 #include "columns/parquet/page_write.h"
 #include "columns/parquet/shred.h"
@@ -21,6 +22,7 @@ typedef struct tn_parquet_column_writer { /* all zero is valid for clear */
   const tn_parquet_write_options *options; /* with every default filled in; borrowed */
   tn_parquet_encode encode;
   tn_parquet_packing packing;
+  double bloom_probability; /* 0: no filter */
 
   /* of the row group */
   int64_t rows;               /* added */
@@ -48,14 +50,17 @@ typedef struct tn_parquet_column_writer { /* all zero is valid for clear */
   tn_parquet_bytes body;                 /* of the page being made */
   tn_parquet_bytes gathered;             /* the slice being added */
   tn_parquet_bytes room, places, replay; /* scratch */
+  tn_parquet_bytes hashes;               /* uint64 a value of the row group, for the filter */
   size_t page_capacity;
 } tn_parquet_column_writer;
 
-/* `options` with defaults filled in; both are borrowed. */
+/* `options` with defaults filled in; special NULL: nothing is said about this column.  All are
+ * borrowed. */
 TN_NODISCARD tn_status tn_parquet_column_writer_init(tn_parquet_column_writer *w,
                                                      const tn_parquet_write_leaf *leaf,
                                                      const tn_parquet_write_options *options,
-                                                     tn_parquet_encode encode, tn_error *err);
+                                                     const tn_parquet_column_options *special,
+                                                     tn_error *err);
 void tn_parquet_column_writer_clear(tn_parquet_column_writer *w);
 void tn_parquet_column_writer_start(tn_parquet_column_writer *w); /* a new row group */
 /* Rows [from, from + count) of the leaf's top-level array.  `packer` serves to try encodings out.
@@ -67,6 +72,10 @@ TN_NODISCARD tn_status tn_parquet_column_writer_add(tn_parquet_column_writer *w,
 /* Closes the last page. */
 TN_NODISCARD tn_status tn_parquet_column_writer_finish(tn_parquet_column_writer *w,
                                                        tn_parquet_packer *packer, tn_error *err);
+/* The finished row group's Bloom filter; without blocks where none is wanted or there is no value.
+ */
+TN_NODISCARD tn_status tn_parquet_column_writer_bloom(tn_parquet_column_writer *w,
+                                                      tn_parquet_bloom *out, tn_error *err);
 /* Memory in use by what the row group has so far. */
 int64_t tn_parquet_column_writer_bytes(const tn_parquet_column_writer *w);
 

@@ -11,6 +11,7 @@ void tn_parquet_page_clear(tn_parquet_new_page *page) {
 void tn_parquet_packer_clear(tn_parquet_packer *packer) {
   tn_parquet_codecs_clear(&packer->codecs);
   tn_parquet_bytes_clear(&packer->room);
+  tn_parquet_bytes_clear(&packer->sealed);
 }
 
 /* The body as stored, in `room`.  V2 leaves levels as they are, and values that do not shrink. */
@@ -37,17 +38,45 @@ static tn_status compress(tn_parquet_new_page *page, const tn_parquet_packing *h
   return tn_parquet_bytes_append(room, body->data + levels, values, err);
 }
 
-static tn_status assemble(tn_parquet_new_page *page, const tn_parquet_bytes *stored,
-                          tn_error *err) {
+tn_status tn_parquet_seal(const tn_parquet_packing *how, int module, int64_t page,
+                          const void *bytes, size_t count, tn_parquet_bytes *out, tn_error *err) {
+  tn_parquet_cipher cipher = {0};
+  tn_status status = tn_parquet_cipher_start(&cipher, how->crypt, how->group, how->column, err);
+  if (status == TN_OK) {
+    status = tn_parquet_encrypt(&cipher, module, page, bytes, count, out, err);
+  }
+  tn_parquet_cipher_clear(&cipher);
+  return status;
+}
+
+static tn_status seal_page(const tn_parquet_new_page *page, const tn_parquet_packing *how,
+                           tn_parquet_packer *packer, tn_error *err) {
+  bool dictionary = page->header.type == TN_PARQUET_PAGE_DICTIONARY;
+  packer->sealed.length = 0;
+  return tn_parquet_seal(
+      how, dictionary ? TN_PARQUET_MODULE_DICTIONARY_PAGE : TN_PARQUET_MODULE_DATA_PAGE,
+      page->number, packer->room.data, packer->room.length, &packer->sealed, err);
+}
+
+static tn_status put_header(tn_parquet_new_page *page, const tn_parquet_packing *how,
+                            const tn_strbuf *text, tn_error *err) {
+  bool dictionary = page->header.type == TN_PARQUET_PAGE_DICTIONARY;
+  if (!how->crypt) return tn_parquet_bytes_append(&page->stored, text->data, text->length, err);
+  return tn_parquet_seal(
+      how, dictionary ? TN_PARQUET_MODULE_DICTIONARY_HEADER : TN_PARQUET_MODULE_DATA_HEADER,
+      page->number, text->data, text->length, &page->stored, err);
+}
+
+static tn_status assemble(tn_parquet_new_page *page, const tn_parquet_packing *how,
+                          const tn_parquet_bytes *stored, tn_error *err) {
   tn_strbuf text = {0};
   tn_parquet_page_header_write(&page->header, &text);
+  size_t bytes = text.length + stored->length + (how->crypt ? TN_PARQUET_MODULE_EXTRA : 0);
   tn_status status = tn_strbuf_check(&text, err);
-  page->header_bytes = text.length;
   page->stored.length = 0;
-  if (status == TN_OK) {
-    status = tn_parquet_bytes_reserve(&page->stored, text.length + stored->length, err);
-  }
-  if (status == TN_OK) status = tn_parquet_bytes_append(&page->stored, text.data, text.length, err);
+  if (status == TN_OK) status = tn_parquet_bytes_reserve(&page->stored, bytes, err);
+  if (status == TN_OK) status = put_header(page, how, &text, err);
+  page->header_bytes = page->stored.length;
   if (status == TN_OK) {
     status = tn_parquet_bytes_append(&page->stored, stored->data, stored->length, err);
   }
@@ -60,9 +89,13 @@ tn_status tn_parquet_page_pack(tn_parquet_new_page *page, const tn_parquet_packi
   tn_parquet_page_header *h = &page->header;
   const tn_parquet_bytes *stored = &packer->room;
   TN_TRY(compress(page, how, packer, err));
-  if (page->body.length > INT32_MAX || stored->length > INT32_MAX) {
+  if (page->body.length > INT32_MAX || stored->length > INT32_MAX - TN_PARQUET_MODULE_EXTRA) {
     return tn_fail(err, TN_ERR_LIMIT, "a page of %zu bytes, limit %d", page->body.length,
-                   INT32_MAX);
+                   INT32_MAX - TN_PARQUET_MODULE_EXTRA);
+  }
+  if (how->crypt) {
+    TN_TRY(seal_page(page, how, packer, err));
+    stored = &packer->sealed;
   }
   h->uncompressed_bytes = (int32_t)page->body.length;
   h->compressed_bytes = (int32_t)stored->length;
@@ -70,5 +103,5 @@ tn_status tn_parquet_page_pack(tn_parquet_new_page *page, const tn_parquet_packi
   if (h->has_crc) {
     h->crc = libdeflate_crc32(0, stored->length ? stored->data : NULL, stored->length);
   }
-  return assemble(page, stored, err);
+  return assemble(page, how, stored, err);
 }

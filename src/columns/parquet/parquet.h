@@ -105,6 +105,8 @@ typedef enum tn_parquet_profile {
 typedef struct tn_parquet_column_options {
   const char *path; /* a column, or all below a struct, list or map: "a", "a.list.element" */
   tn_parquet_encode encoding;
+  bool bloom;               /* a Bloom filter for every row group */
+  double bloom_probability; /* of a false positive; default 0.01 */
 } tn_parquet_column_options;
 
 typedef struct tn_parquet_sort_key { /* a promise of the caller's; it is not checked */
@@ -138,6 +140,7 @@ typedef struct tn_parquet_write_options { /* zero: the default, but codec 0 is "
   int32_t sort_key_count;
   const tn_parquet_key_value *metadata; /* beside that of the schema */
   int32_t metadata_count;
+  const tn_parquet_encryption *encryption; /* NULL: none */
   struct tn_pool *pool;          /* encodes columns and compresses pages; NULL: this thread */
   const char *created_by_suffix; /* appended to "tenon version x.y" */
 } tn_parquet_write_options;

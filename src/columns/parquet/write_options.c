@@ -33,6 +33,11 @@ static tn_status check_names(const tn_parquet_write_options *o, tn_error *err) {
   for (int32_t i = 0; i < o->column_count; i++) {
     const tn_parquet_column_options *c = &o->columns[i];
     if (!c->path) return tn_fail(err, TN_ERR_ARGUMENT, "column options %d have no path", i);
+    if (c->bloom_probability < 0 || c->bloom_probability >= 1) {
+      return tn_fail(err, TN_ERR_ARGUMENT,
+                     "column \"%s\": false positives at %g; 0 to 1 is possible", c->path,
+                     c->bloom_probability);
+    }
     if (c->encoding < 0 || c->encoding >= TN_PARQUET_ENCODE_COUNT) {
       return tn_fail(err, TN_ERR_ARGUMENT, "column \"%s\": encoding number %d is unknown", c->path,
                      (int)c->encoding);

@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/thread.h"
+#include "columns/parquet/arrow_schema_write.h"
+#include "columns/parquet/bloom.h"
 #include "columns/parquet/chunk_meta.h"
 #include "columns/parquet/column_writer.h"
+#include "columns/parquet/crypt.h"
 #include "columns/parquet/parquet.h"
 #include "columns/parquet/write_options.h"
 #include "columns/schema.h"
@@ -38,8 +41,9 @@ struct tn_parquet_writer {
   size_t job_capacity;
   const ArrowArray *batch; /* of the run in progress ... */
   int64_t from, count;
-  int64_t group_rows; /* in the open row group */
-  int64_t written;    /* bytes of the file so far */
+  int64_t group_rows;      /* in the open row group */
+  int64_t written;         /* bytes of the file so far */
+  tn_parquet_crypt *crypt; /* NULL: nothing is encrypted */
   tn_parquet_footer footer;
   size_t group_capacity;
   struct index_part *indexes; /* one a column chunk */
@@ -68,6 +72,15 @@ static tn_status init_schema(tn_parquet_writer *w, const ArrowSchema *schema, tn
   return tn_parquet_options_check(&w->options, &w->schema, err);
 }
 
+static tn_status init_crypt(tn_parquet_writer *w, tn_error *err) {
+  size_t count = (size_t)w->schema.leaf_count;
+  if (!w->options.encryption) return TN_OK;
+  const char **names = tn_arena_alloc(&w->arena, count + 1, sizeof *names);
+  if (!names) return tn_fail_memory(err, "names of encrypted columns", count);
+  for (size_t i = 0; i < count; i++) names[i] = w->schema.leaves[i].name;
+  return tn_parquet_crypt_new(&w->crypt, w->options.encryption, names, (int64_t)count, err);
+}
+
 static tn_status init_workers(tn_parquet_writer *w, tn_error *err) {
   int32_t threads = tn_pool_threads(w->options.pool);
   w->workers = tn_alloc((size_t)threads, sizeof *w->workers);
@@ -88,9 +101,10 @@ static tn_status start_columns(tn_parquet_writer *w, const ArrowArray *batch, tn
     const tn_parquet_write_leaf *leaf = &w->schema.leaves[i];
     const tn_parquet_column_options *special = tn_parquet_options_for(&w->options, leaf);
     w->order[i] = i;
-    TN_TRY(tn_parquet_column_writer_init(&w->columns[i], leaf, &w->options,
-                                         special ? special->encoding : TN_PARQUET_ENCODE_AUTO,
-                                         err));
+    TN_TRY(tn_parquet_column_writer_init(&w->columns[i], leaf, &w->options, special, err));
+    if (!w->crypt || !tn_parquet_crypt_has(w->crypt, i)) continue;
+    w->columns[i].packing.crypt = w->crypt;
+    w->columns[i].packing.column = i;
   }
   return TN_OK;
 }
@@ -115,6 +129,10 @@ static tn_status put(tn_parquet_writer *w, const void *bytes, size_t count, tn_e
   return TN_OK;
 }
 
+static const char *magic_of(const tn_parquet_writer *w) {
+  return w->crypt ? tn_parquet_crypt_magic(w->crypt) : "PAR1";
+}
+
 tn_status tn_parquet_writer_new(tn_parquet_writer **out, tn_sink *sink, const ArrowSchema *schema,
                                 const tn_parquet_write_options *options, tn_error *err) {
   if (!schema->format || strcmp(schema->format, "+s") != 0) {
@@ -129,7 +147,8 @@ tn_status tn_parquet_writer_new(tn_parquet_writer **out, tn_sink *sink, const Ar
   if (status == TN_OK) status = init_schema(w, schema, err);
   if (status == TN_OK) status = init_workers(w, err);
   if (status == TN_OK) status = init_created_by(w, err);
-  if (status == TN_OK) status = put(w, "PAR1", 4, err);
+  if (status == TN_OK) status = init_crypt(w, err);
+  if (status == TN_OK) status = put(w, magic_of(w), 4, err);
   if (status != TN_OK) {
     tn_parquet_writer_free(w);
     return status;
@@ -144,6 +163,7 @@ void tn_parquet_writer_free(tn_parquet_writer *w) {
     tn_parquet_column_writer_clear(&w->columns[i]);
   }
   for (int32_t i = 0; i < w->worker_count; i++) tn_parquet_packer_clear(&w->workers[i].packer);
+  tn_parquet_crypt_free(w->crypt);
   tn_schema_clear(&w->schema_copy);
   tn_arena_clear(&w->arena);
   tn_free(w->workers);
@@ -238,6 +258,42 @@ static tn_status pack_pages(tn_parquet_writer *w, tn_error *err) {
 
 /* ---- row groups ------------------------------------------------------------------------------ */
 
+/* A module in its place of the file: as it is, or encrypted. */
+static tn_status put_module(tn_parquet_writer *w, const tn_parquet_packing *how, int module,
+                            tn_str bytes, tn_error *err) {
+  if (!how->crypt) return put(w, bytes.data, bytes.length, err);
+  tn_parquet_bytes sealed = {0};
+  tn_status status = tn_parquet_seal(how, module, 0, bytes.data, bytes.length, &sealed, err);
+  if (status == TN_OK) status = put(w, sealed.data, sealed.length, err);
+  tn_parquet_bytes_clear(&sealed);
+  return status;
+}
+
+static tn_status write_bloom(tn_parquet_writer *w, tn_parquet_column_writer *column,
+                             tn_parquet_chunk_meta *chunk, tn_error *err) {
+  tn_parquet_bloom bloom = {0};
+  tn_strbuf header = {0};
+  int64_t start = w->written;
+  tn_status status = tn_parquet_column_writer_bloom(column, &bloom, err);
+  if (status == TN_OK && bloom.blocks > 0) {
+    tn_str bits = {(const char *)bloom.bits, (size_t)bloom.blocks * TN_PARQUET_BLOOM_BLOCK};
+    tn_parquet_bloom_header_write(&bloom, &header);
+    status = tn_strbuf_check(&header, err);
+    if (status == TN_OK) {
+      status = put_module(w, &column->packing, TN_PARQUET_MODULE_BLOOM_HEADER,
+                          tn_strbuf_view(&header), err);
+    }
+    if (status == TN_OK) {
+      status = put_module(w, &column->packing, TN_PARQUET_MODULE_BLOOM_BITS, bits, err);
+    }
+    chunk->bloom_offset = start;
+    chunk->bloom_bytes = (int32_t)(w->written - start);
+  }
+  tn_strbuf_clear(&header);
+  tn_parquet_bloom_clear(&bloom);
+  return status;
+}
+
 static tn_status add_index(tn_parquet_writer *w, const tn_parquet_column_writer *column,
                            tn_error *err) {
   TN_TRY(tn_grow((void **)&w->indexes, &w->index_capacity, w->index_count + 1, sizeof *w->indexes,
@@ -312,7 +368,11 @@ static tn_status flush_group(tn_parquet_writer *w, tn_error *err) {
                               (long long)footer->group_count, w->schema.leaves[i].name);
     }
     group->bytes += group->chunks[i].uncompressed_bytes;
+  }
+  for (int64_t i = 0; i < leaves; i++) {
+    TN_TRY(write_bloom(w, &w->columns[i], &group->chunks[i], err));
     tn_parquet_column_writer_start(&w->columns[i]);
+    w->columns[i].packing.group = footer->group_count + 1;
   }
   sort_leaves(w, group->chunks);
   footer->group_count++;
@@ -392,34 +452,52 @@ static tn_status write_indexes(tn_parquet_writer *w, tn_error *err) {
           &w->footer.groups[(int64_t)i / leaves].chunks[(int64_t)i % leaves];
       tn_str bytes = part == 0 ? w->indexes[i].column : w->indexes[i].offset;
       if (bytes.length == 0) continue;
-      if (bytes.length > INT32_MAX) {
+      if (bytes.length > INT32_MAX - TN_PARQUET_MODULE_EXTRA) {
         return tn_fail(err, TN_ERR_LIMIT, "a page index of %zu bytes, limit %d", bytes.length,
                        INT32_MAX);
       }
+      int64_t start = w->written;
+      tn_parquet_packing how = w->columns[(int64_t)i % leaves].packing;
+      how.group = (int64_t)i / leaves;
+      TN_TRY(put_module(w, &how,
+                        part == 0 ? TN_PARQUET_MODULE_COLUMN_INDEX : TN_PARQUET_MODULE_OFFSET_INDEX,
+                        bytes, err));
       if (part == 0) {
-        chunk->column_index_offset = w->written;
-        chunk->column_index_bytes = (int32_t)bytes.length;
+        chunk->column_index_offset = start;
+        chunk->column_index_bytes = (int32_t)(w->written - start);
       } else {
-        chunk->offset_index_offset = w->written;
-        chunk->offset_index_bytes = (int32_t)bytes.length;
+        chunk->offset_index_offset = start;
+        chunk->offset_index_bytes = (int32_t)(w->written - start);
       }
-      TN_TRY(put(w, bytes.data, bytes.length, err));
     }
   }
   return TN_OK;
+}
+
+static tn_status add_arrow_schema(tn_parquet_writer *w, tn_error *err) {
+  tn_strbuf text = {0};
+  tn_status status = tn_parquet_arrow_schema_write(&w->schema_copy, &text, err);
+  if (status == TN_OK) {
+    tn_str value = {tn_arena_strndup(&w->arena, text.data, text.length), text.length};
+    if (!value.data) status = tn_fail_memory(err, "the Arrow schema", text.length);
+    w->footer.pairs[w->footer.pair_count++] =
+        (tn_parquet_pair){TN_STR(TN_PARQUET_ARROW_SCHEMA_KEY), value, true};
+  }
+  tn_strbuf_clear(&text);
+  return status;
 }
 
 static tn_status set_metadata(tn_parquet_writer *w, tn_error *err) {
   const char *own = w->schema_copy.metadata;
   int32_t own_count = 0;
   if (own) memcpy(&own_count, own, sizeof own_count);
-  size_t count = (size_t)own_count + (size_t)w->options.metadata_count, n = 0;
-  if (count == 0) return TN_OK;
+  size_t count = (size_t)own_count + (size_t)w->options.metadata_count + 1, n = 0;
   w->footer.pairs = tn_arena_alloc(&w->arena, count, sizeof *w->footer.pairs);
   if (!w->footer.pairs) return tn_fail_memory(err, "key-value metadata", count);
   int64_t at = 4;
   for (int32_t i = 0; i < own_count; i++) {
     tn_str key = tn_metadata_next(own, &at), value = tn_metadata_next(own, &at);
+    if (tn_str_is(key, TN_PARQUET_ARROW_SCHEMA_KEY)) continue; /* of the file this came from */
     w->footer.pairs[n++] = (tn_parquet_pair){key, value, true};
   }
   for (int32_t i = 0; i < w->options.metadata_count; i++) {
@@ -428,20 +506,25 @@ static tn_status set_metadata(tn_parquet_writer *w, tn_error *err) {
         (tn_parquet_pair){tn_str_of(pair->key), tn_str_of(pair->value), pair->value != NULL};
   }
   w->footer.pair_count = (uint32_t)n;
-  return TN_OK;
+  return w->options.no_arrow_schema ? TN_OK : add_arrow_schema(w, err);
 }
 
 static tn_status write_footer(tn_parquet_writer *w, tn_error *err) {
   tn_strbuf text = {0};
-  tn_parquet_footer_write(&w->footer, &text);
-  tn_status status = tn_strbuf_check(&text, err);
+  tn_status status = TN_OK;
+  if (w->crypt) {
+    status = tn_parquet_crypt_footer(w->crypt, &w->footer, &w->arena, &text, err);
+  } else {
+    tn_parquet_footer_write(&w->footer, &text);
+  }
+  if (status == TN_OK) status = tn_strbuf_check(&text, err);
   uint32_t length = (uint32_t)text.length;
   if (status == TN_OK && text.length > INT32_MAX) {
     status = tn_fail(err, TN_ERR_LIMIT, "a footer of %zu bytes, limit %d", text.length, INT32_MAX);
   }
   if (status == TN_OK) status = put(w, text.data, text.length, err);
   if (status == TN_OK) status = put(w, &length, sizeof length, err);
-  if (status == TN_OK) status = put(w, "PAR1", 4, err);
+  if (status == TN_OK) status = put(w, magic_of(w), 4, err);
   tn_strbuf_clear(&text);
   return status;
 }
