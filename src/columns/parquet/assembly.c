@@ -216,12 +216,12 @@ static tn_status finish(const tn_parquet_node *node, shape *s, int64_t slots, Ar
                           .buffer_count = 1,
                           .children = children,
                           .child_count = node->child_count};
-  if (node->nullable && s->nulls) TN_TRY(tn_parquet_bytes_wrap(&s->valid, &buffers[0], err));
   if (list && node->layout == TN_LAYOUT_FIXED_LIST) {
-    TN_TRY(fit_fixed_list(node, s, slots, &children[0], err));
+    TN_TRY(fit_fixed_list(node, s, slots, &children[0], err)); /* looks at `valid` */
   } else if (list) {
     TN_TRY(list_buffers(node, s, slots, buffers, &parts.buffer_count, err));
   }
+  if (node->nullable && s->nulls) TN_TRY(tn_parquet_bytes_wrap(&s->valid, &buffers[0], err));
   return tn_array_make(out, &parts, err);
 }
 

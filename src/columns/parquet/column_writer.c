@@ -198,19 +198,24 @@ static tn_status try_encoding(column_writer *w, int32_t encoding, int64_t count,
   return TN_OK;
 }
 
-/* In order of preference at equal size.  BYTE_STREAM_SPLIT of integers and fixed-size binary, which
- * not every reader knows, is only for those who ask for it. */
-static int32_t candidates_of(int32_t physical, int32_t out[3]) {
-  int32_t n = 0;
+static bool comes_from_dictionary(const tn_parquet_write_leaf *leaf) {
+  return leaf->step_count > 0 && leaf->steps[leaf->step_count - 1].dictionary;
+}
+
+/* In order of preference at equal size.  Text that was a dictionary stays PLAIN: pyarrow, which the
+ * Arrow schema tells to make a dictionary of it, cannot do that from the delta encodings.
+ * BYTE_STREAM_SPLIT of integers and fixed-size binary, which not every reader knows, is only for
+ * those who ask for it. */
+static int32_t candidates_of(const tn_parquet_write_leaf *leaf, int32_t out[3]) {
+  int32_t n = 0, physical = leaf->store.physical;
   out[n++] = TN_PARQUET_PLAIN;
-  if (physical >= 0) return n;
   if (physical == TN_PARQUET_INT32 || physical == TN_PARQUET_INT64) {
     out[n++] = TN_PARQUET_DELTA_BINARY_PACKED;
   } else if (physical == TN_PARQUET_FLOAT || physical == TN_PARQUET_DOUBLE) {
     out[n++] = TN_PARQUET_BYTE_STREAM_SPLIT;
   } else if (physical == TN_PARQUET_BOOLEAN) {
     out[n++] = TN_PARQUET_RLE;
-  } else if (physical == TN_PARQUET_BYTE_ARRAY) {
+  } else if (physical == TN_PARQUET_BYTE_ARRAY && !comes_from_dictionary(leaf)) {
     out[n++] = TN_PARQUET_DELTA_LENGTH_BYTE_ARRAY;
     out[n++] = TN_PARQUET_DELTA_BYTE_ARRAY;
   }
@@ -218,7 +223,7 @@ static int32_t candidates_of(int32_t physical, int32_t out[3]) {
 }
 
 static tn_status choose_encoding(column_writer *w, tn_parquet_packer *packer, tn_error *err) {
-  int32_t candidates[3], count = candidates_of(w->leaf->store.physical, candidates);
+  int32_t candidates[3], count = candidates_of(w->leaf, candidates);
   int64_t sample = sample_count(w);
   size_t best = SIZE_MAX;
   w->encoding = TN_PARQUET_PLAIN;

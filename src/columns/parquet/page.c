@@ -236,39 +236,3 @@ tn_status tn_parquet_pages_body(tn_parquet_pages *p, tn_parquet_page *page, tn_e
   p->at += page->header.compressed_bytes;
   return in_page(page, load(p, body, page, err), err);
 }
-
-/* ---- writing --------------------------------------------------------------------------------- */
-
-static tn_status insert(tn_parquet_bytes *chunk, size_t at, const tn_strbuf *header,
-                        tn_error *err) {
-  TN_TRY(tn_strbuf_check(header, err));
-  TN_TRY(tn_parquet_bytes_reserve(chunk, header->length, err));
-  memmove(chunk->data + at + header->length, chunk->data + at, chunk->length - at);
-  memcpy(chunk->data + at, header->data, header->length);
-  chunk->length += header->length;
-  return TN_OK;
-}
-
-/* The header needs the compressed size, so the body is compressed into place and moved up a little.
- */
-tn_status tn_parquet_page_write(tn_parquet_bytes *chunk, tn_parquet_codecs *codecs, int32_t codec,
-                                int32_t level, tn_parquet_page_header *header,
-                                const tn_parquet_bytes *body, int64_t *uncompressed,
-                                tn_error *err) {
-  size_t start = chunk->length;
-  TN_TRY(tn_parquet_compress(codecs, codec, level, body->data, body->length, chunk, err));
-  size_t stored = chunk->length - start;
-  if (body->length > INT32_MAX || stored > INT32_MAX) {
-    return tn_fail(err, TN_ERR_LIMIT, "a page of %zu bytes, limit %d", body->length, INT32_MAX);
-  }
-  header->uncompressed_bytes = (int32_t)body->length;
-  header->compressed_bytes = (int32_t)stored;
-  header->crc = libdeflate_crc32(0, stored ? chunk->data + start : NULL, stored);
-  header->has_crc = true;
-  tn_strbuf text = {0};
-  tn_parquet_page_header_write(header, &text);
-  tn_status status = insert(chunk, start, &text, err);
-  *uncompressed = (int64_t)(text.length + body->length);
-  tn_strbuf_clear(&text);
-  return status;
-}

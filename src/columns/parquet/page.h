@@ -58,12 +58,4 @@ void tn_parquet_pages_pass(tn_parquet_pages *pages, const tn_parquet_page *page)
 /* Bits that a level of at most `max` takes. */
 int32_t tn_parquet_level_width(uint8_t max);
 
-/* Compresses `body` and appends header and page to `chunk`.  The header's sizes and CRC are filled
- * in; *uncompressed is its size with the header. */
-TN_NODISCARD tn_status tn_parquet_page_write(tn_parquet_bytes *chunk, tn_parquet_codecs *codecs,
-                                             int32_t codec, int32_t level,
-                                             tn_parquet_page_header *header,
-                                             const tn_parquet_bytes *body, int64_t *uncompressed,
-                                             tn_error *err);
-
 #endif
