@@ -23,13 +23,14 @@ static int32_t base64_digit(uint8_t c) {
   return c == '+' ? 62 : c == '/' ? 63 : -1;
 }
 
-static bool decode_base64(tn_str text, tn_parquet_bytes *out) {
+/* TN_END: not base64. */
+static tn_status decode_base64(tn_str text, tn_parquet_bytes *out, tn_error *err) {
   uint32_t word = 0, digits = 0;
-  if (text.length > SCHEMA_BYTES_MAX) return false;
-  if (tn_parquet_bytes_reserve(out, text.length, NULL) != TN_OK) return false;
+  if (text.length > SCHEMA_BYTES_MAX) return TN_END;
+  TN_TRY(tn_parquet_bytes_reserve(out, text.length, err));
   for (size_t i = 0; i < text.length && text.data[i] != '='; i++) {
     int32_t digit = base64_digit((uint8_t)text.data[i]);
-    if (digit < 0) return false;
+    if (digit < 0) return TN_END;
     word = word << 6 | (uint32_t)digit;
     if (++digits % 4 == 0) {
       for (int shift = 16; shift >= 0; shift -= 8)
@@ -42,22 +43,25 @@ static bool decode_base64(tn_str text, tn_parquet_bytes *out) {
     out->data[out->length++] = (uint8_t)(word >> 10);
     out->data[out->length++] = (uint8_t)(word >> 2);
   }
-  return true;
+  return TN_OK;
 }
 
-/* An encapsulated IPC message of a schema; anything else: false. */
-static bool parse_message(const tn_parquet_bytes *message, tn_ipc_schema *out) {
+/* An encapsulated IPC message of a schema; anything else: TN_END. */
+static tn_status parse_message(const tn_parquet_bytes *message, tn_ipc_schema *out, tn_error *err) {
   const uint8_t *data = message->data;
   size_t bytes = message->length;
-  if (bytes < 8) return false;
+  if (bytes < 8) return TN_END;
   if (tn_load_u32(data) == UINT32_MAX) data += 4, bytes -= 4; /* not before Arrow 0.15 */
   size_t length = tn_load_u32(data);
-  if (length > bytes - 4) return false;
+  if (length > bytes - 4) return TN_END;
   tn_flat_view view = {.data = data + 4, .bytes = length};
   tn_flat_table root = tn_flat_root(&view);
-  if (tn_flat_int(&root, TN_IPC_MESSAGE_HEADER_TYPE, 1, 0) != TN_IPC_HEADER_SCHEMA) return false;
+  if (tn_flat_int(&root, TN_IPC_MESSAGE_HEADER_TYPE, 1, 0) != TN_IPC_HEADER_SCHEMA) return TN_END;
   tn_flat_table schema = tn_flat_get_table(&root, TN_IPC_MESSAGE_HEADER);
-  return !view.bad && tn_ipc_schema_read(out, &schema, NULL) == TN_OK && !view.bad;
+  if (view.bad) return TN_END;
+  tn_status status = tn_ipc_schema_read(out, &schema, err);
+  if (status == TN_ERR_MEMORY) return status;
+  return status == TN_OK && !view.bad ? TN_OK : TN_END;
 }
 
 static const tn_parquet_pair *find_pair(const tn_parquet_footer *footer, const char *key) {
@@ -76,14 +80,17 @@ static bool fits(const tn_parquet_tree *tree, const ArrowSchema *kept) {
   return true;
 }
 
-static bool read_kept(const tn_parquet_tree *tree, const tn_parquet_footer *footer,
-                      tn_ipc_schema *out) {
+/* TN_END: there is none that is of use. */
+static tn_status read_kept(const tn_parquet_tree *tree, const tn_parquet_footer *footer,
+                           tn_ipc_schema *out, tn_error *err) {
   const tn_parquet_pair *pair = find_pair(footer, SCHEMA_KEY);
   tn_parquet_bytes message = {0};
-  bool good = pair && pair->has_value && decode_base64(pair->value, &message) &&
-              parse_message(&message, out) && fits(tree, &out->schema);
+  if (!pair || !pair->has_value) return TN_END;
+  tn_status status = decode_base64(pair->value, &message, err);
+  if (status == TN_OK) status = parse_message(&message, out, err);
+  if (status == TN_OK && !fits(tree, &out->schema)) status = TN_END;
   tn_parquet_bytes_clear(&message);
-  return good;
+  return status;
 }
 
 /* ---- choosing types after it ----------------------------------------------------------------- */
@@ -309,9 +316,9 @@ static tn_status describe_leaf(tn_parquet_leaf *leaf, const char *name, tn_arena
 tn_status tn_parquet_arrow_schema(tn_parquet_tree *tree, const tn_parquet_footer *footer,
                                   tn_arena *arena, ArrowSchema *out, tn_error *err) {
   tn_ipc_schema kept = {0};
-  tn_status status = TN_OK;
-  bool has_kept = read_kept(tree, footer, &kept);
-  const ArrowSchema *origin = has_kept ? &kept.schema : NULL;
+  tn_status status = read_kept(tree, footer, &kept, err);
+  const ArrowSchema *origin = status == TN_OK ? &kept.schema : NULL;
+  if (status == TN_END) status = TN_OK;
   for (int64_t i = 0; origin && i < tree->root.child_count && status == TN_OK; i++) {
     status = choose(tree, &tree->root.children[i], arena, origin->children[i], err);
   }

@@ -1,4 +1,4 @@
-/* page.h - the pages of one column chunk, in order, and the writing of one.
+/* page.h - the pages of one column chunk, in order.
  *
  *     header (Thrift) | V1: compressed(repetition levels, definition levels, values)
  *                     | V2: repetition levels, definition levels, compressed(values)
