@@ -66,6 +66,8 @@ static void add_report(tn_scan_report *total, const tn_scan_report *r) {
   total->rows_selected += r->rows_selected;
   total->bytes_file += r->bytes_file > 0 ? r->bytes_file : r->bytes_read;
   total->bytes_read += r->bytes_read;
+  total->rows_skipped += r->rows_skipped;
+  total->values_nulled += r->values_nulled;
   total->prune.groups += r->prune.groups;
   total->prune.groups_by_statistics += r->prune.groups_by_statistics;
   total->prune.groups_by_bloom += r->prune.groups_by_bloom;
@@ -146,6 +148,8 @@ static void report_json(scan *s) {
                  {"bytes_file", t->bytes_file},
                  {"bytes_read", t->bytes_read},
                  {"bytes_never_read", t->bytes_file - t->bytes_read},
+                 {"rows_skipped", t->rows_skipped},
+                 {"values_nulled", t->values_nulled},
                  {"row_groups", p->groups},
                  {"row_groups_by_statistics", p->groups_by_statistics},
                  {"row_groups_by_bloom", p->groups_by_bloom},
@@ -194,6 +198,9 @@ static void report_people(const scan *s) {
   else
     add_reason(&line, p->groups_by_index, "row groups left out by the page index",
                p->bytes_by_index);
+  if (t->rows_skipped || t->values_nulled)
+    tn_strbuf_addf(&line, "  bad rows left out: %lld, bad values made null: %lld\n",
+                   (long long)t->rows_skipped, (long long)t->values_nulled);
   if (other > 0 && p->groups > 0) {
     tn_strbuf_add(&line, "  columns that nobody asked for and the footer, ");
     tn_strbuf_add_bytes_human(&line, (double)other);

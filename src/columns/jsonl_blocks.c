@@ -61,6 +61,13 @@ static bool is_space(uint8_t c) {
   return c == ' ' || c == '\n' || c == '\r' || c == '\t';
 }
 
+/* Whether enough is there to see a byte-order mark and the first character behind white space. */
+static bool can_start(const tn_jsonl_text *text) {
+  size_t at = text->bytes >= 3 && memcmp(text->data, "\xef\xbb\xbf", 3) == 0 ? 3 : 0;
+  while (at < text->bytes && is_space(text->data[at])) at++;
+  return text->bytes >= 3 && at < text->bytes;
+}
+
 /* Byte-order mark, and the first character: '[' begins an array of rows. */
 static tn_status start(tn_jsonl_blocks *b, tn_jsonl_text *text, tn_error *err) {
   const uint8_t *p = text->data;
@@ -128,9 +135,11 @@ tn_status tn_jsonl_blocks_next(tn_jsonl_blocks *b, tn_jsonl_text *out, tn_error 
   size_t scanned = out->bytes, cut = 0;
   for (size_t want = b->block_bytes; cut == 0;) {
     TN_TRY(read_more(b, out, want, err));
-    if (!b->started) TN_TRY(start(b, out, err));
-    cut = find_cut(b, out, scanned);
-    scanned = out->bytes;
+    if (!b->started && (b->exhausted || can_start(out))) TN_TRY(start(b, out, err));
+    if (b->started) {
+      cut = find_cut(b, out, scanned);
+      scanned = out->bytes;
+    }
     if (b->exhausted) break;
     if (cut == 0 && out->bytes > b->record_bytes_max)
       return tn_fail(err, TN_ERR_LIMIT, "%s: a record at byte %lld of more than %zu bytes",

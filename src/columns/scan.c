@@ -9,11 +9,13 @@
 #include "columns/scan_late.h"
 
 struct tn_scan {
-  tn_table table;           /* every format but Parquet */
-  tn_parquet_file *file;    /* Parquet; its source counts the bytes */
-  tn_source *source;        /* of either, borrowed */
+  tn_table_set *set; /* every format but Parquet */
+  tn_table_read_options read;
+  const char *path;
+  ArrowSchema all;          /* every column of the file */
+  tn_parquet_file *file;    /* Parquet */
+  tn_source *source;        /* of it, borrowed: counts the bytes */
   ArrowArrayStream parquet; /* of the rows that pruning left */
-  ArrowArrayStream *stream; /* the one that is read */
   tn_scan_late *late;       /* or this one */
   tn_row_range *ranges;
   tn_expr *where;    /* over the table's columns; NULL: every row */
@@ -88,28 +90,22 @@ static bool names_are_unique(const ArrowSchema *schema) {
 }
 
 /* ---- opening ---- */
-static tn_status open_table(tn_scan *scan, const char *path, const tn_table_read_options *options,
-                            tn_error *err) {
-  tn_table_close(&scan->table);
+static tn_status open_table(tn_scan *scan, tn_error *err) {
+  tn_table_set_close(scan->set);
+  scan->set = NULL;
   tn_schema_clear(&scan->input);
-  TN_TRY(tn_table_open(&scan->table, path, options, err));
-  scan->source = scan->table.source;
-  scan->stream = &scan->table.stream;
-  return tn_stream_schema(&scan->table.stream, &scan->input, err);
+  TN_TRY(tn_table_set_open(&scan->set, &scan->path, 1, &scan->read, err));
+  return tn_table_set_schema(scan->set, &scan->input, err);
 }
 
-/* Again, with only the columns needed.  What was inferred once is declared now. */
-static tn_status reopen_narrow(tn_scan *scan, const char *path, const tn_scan_options *o,
-                               const needed *need, tn_error *err) {
-  tn_table_read_options read = o->read;
-  ArrowSchema all = {0};
-  TN_TRY(tn_schema_copy(&all, &scan->input, err));
-  read.columns = need->names;
-  read.column_count = need->count;
-  if (!read.jsonl.schema && !read.jsonl.sample) read.jsonl.schema = &all;
-  tn_status status = open_table(scan, path, &read, err);
-  tn_schema_clear(&all);
-  return status;
+/* Again, with only the columns needed.  What took a pass over all JSON is declared now. */
+static tn_status reopen_narrow(tn_scan *scan, const needed *need, tn_error *err) {
+  tn_table_read_options *read = &scan->read;
+  read->columns = need->names;
+  read->column_count = need->count;
+  bool inferred = !read->declared && !read->schema && !read->schema_file && !read->jsonl.sample;
+  if (inferred && tn_table_set_format(scan->set) == TN_TABLE_JSONL) read->declared = &scan->all;
+  return open_table(scan, err);
 }
 
 static tn_status new_predicate(tn_scan *scan, const tn_scan_options *o, tn_expr **out,
@@ -147,28 +143,21 @@ static bool every_column(const tn_scan_options *o) {
   return !o->no_columns && (!o->select || o->select_count == 0);
 }
 
-static tn_status open_text(tn_scan *scan, const char *path, const tn_scan_options *o,
-                           tn_error *err) {
-  tn_expr *where = NULL;
-  ArrowSchema all = {0};
+static tn_status open_text(tn_scan *scan, const tn_scan_options *o, tn_error *err) {
   needed need = {0};
-  TN_TRY(open_table(scan, path, &o->read, err));
-  TN_TRY(tn_schema_copy(&all, &scan->input, err));
-  tn_status status = new_predicate(scan, o, &where, err);
-  bool every = every_column(o);
-  if (status == TN_OK && !every) status = need_columns(scan, o, &all, where, &need, err);
-  bool narrow = !every && need.count < all.n_children && need.count > 0 &&
-                scan->source->size_bytes >= 0 && names_are_unique(&all);
-  if (status == TN_OK && narrow) {
-    tn_expr_free(where);
-    where = NULL;
-    status = reopen_narrow(scan, path, o, &need, err);
-    if (status == TN_OK) status = new_predicate(scan, o, &where, err);
+  TN_TRY(open_table(scan, err));
+  TN_TRY(tn_schema_copy(&scan->all, &scan->input, err));
+  TN_TRY(new_predicate(scan, o, &scan->where, err));
+  if (every_column(o)) return choose_all(scan, err);
+  TN_TRY(need_columns(scan, o, &scan->all, scan->where, &need, err));
+  if (need.count < scan->all.n_children && tn_table_set_bytes(scan->set) >= 0 &&
+      names_are_unique(&scan->all)) {
+    tn_expr_free(scan->where);
+    scan->where = NULL;
+    TN_TRY(reopen_narrow(scan, &need, err));
+    TN_TRY(new_predicate(scan, o, &scan->where, err));
   }
-  scan->where = where;
-  if (status == TN_OK) status = every ? choose_all(scan, err) : choose_output(scan, &need, err);
-  tn_schema_clear(&all);
-  return status;
+  return choose_output(scan, &need, err);
 }
 
 /* ---- Parquet ---- */
@@ -232,31 +221,27 @@ static tn_status open_pruned(tn_scan *scan, const tn_scan_options *o, const need
   }
   if (where && !scan->nothing && !o->no_pruning) TN_TRY(open_late(scan, o, where, &read, err));
   TN_TRY(tn_parquet_scan(scan->file, &read, &scan->parquet, err));
-  scan->stream = &scan->parquet;
   tn_schema_clear(&scan->input);
   return tn_stream_schema(&scan->parquet, &scan->input, err);
 }
 
-static tn_status open_parquet(tn_scan *scan, const char *path, const tn_scan_options *o,
-                              tn_error *err) {
+static tn_status open_parquet(tn_scan *scan, const tn_scan_options *o, tn_error *err) {
   tn_expr *where = NULL;
-  ArrowSchema all = {0};
   needed need = {0};
-  TN_TRY(tn_source_open_file(&scan->source, path, err));
-  TN_TRY(o->read.parquet.keys
-             ? tn_parquet_open_keys(&scan->file, scan->source, o->read.parquet.keys, err)
-             : tn_parquet_open(&scan->file, scan->source, err));
+  const tn_parquet_keys *keys = o->read.parquet.keys;
+  TN_TRY(tn_source_open_file(&scan->source, scan->path, err));
+  TN_TRY(keys ? tn_parquet_open_keys(&scan->file, scan->source, keys, err)
+              : tn_parquet_open(&scan->file, scan->source, err));
   TN_TRY(tn_parquet_schema(scan->file, &scan->input, err));
-  TN_TRY(tn_schema_copy(&all, &scan->input, err));
-  tn_status status = new_predicate(scan, o, &where, err);
+  TN_TRY(tn_schema_copy(&scan->all, &scan->input, err));
+  TN_TRY(new_predicate(scan, o, &where, err));
   bool every = every_column(o);
-  if (status == TN_OK && !every) status = need_columns(scan, o, &all, where, &need, err);
+  tn_status status = every ? TN_OK : need_columns(scan, o, &scan->all, where, &need, err);
   if (status == TN_OK) status = open_pruned(scan, o, &need, where, err);
   tn_expr_free(where);
-  if (status == TN_OK) status = new_predicate(scan, o, &scan->where, err);
-  if (status == TN_OK) status = every ? choose_all(scan, err) : choose_output(scan, &need, err);
-  tn_schema_clear(&all);
-  return status;
+  TN_TRY(status);
+  TN_TRY(new_predicate(scan, o, &scan->where, err));
+  return every ? choose_all(scan, err) : choose_output(scan, &need, err);
 }
 
 tn_status tn_scan_open(tn_scan **out, const char *path, const tn_scan_options *options,
@@ -267,10 +252,18 @@ tn_status tn_scan_open(tn_scan **out, const char *path, const tn_scan_options *o
   tn_scan *scan = tn_alloc(1, sizeof *scan);
   if (!scan) return tn_fail_memory(err, "a scan", sizeof *scan);
   scan->left = options->has_limit ? options->limit : INT64_MAX;
+  scan->read = options->read;
+  scan->read.columns = NULL;
+  scan->read.column_count = 0;
+  scan->path = tn_arena_strndup(&scan->arena, path, strlen(path));
+  if (!scan->path) {
+    tn_scan_close(scan);
+    return tn_fail_memory(err, "a path", strlen(path));
+  }
   bool parquet;
   tn_status status = is_parquet(path, options, &parquet, err);
   if (status == TN_OK)
-    status = parquet ? open_parquet(scan, path, options, err) : open_text(scan, path, options, err);
+    status = parquet ? open_parquet(scan, options, err) : open_text(scan, options, err);
   if (status != TN_OK) {
     tn_scan_close(scan);
     return status;
@@ -281,12 +274,13 @@ tn_status tn_scan_open(tn_scan **out, const char *path, const tn_scan_options *o
 
 void tn_scan_close(tn_scan *scan) {
   if (!scan) return;
-  tn_table_close(&scan->table);
+  tn_table_set_close(scan->set);
   tn_scan_late_close(scan->late);
   tn_stream_clear(&scan->parquet);
   tn_parquet_close(scan->file);
   tn_free(scan->ranges);
   tn_expr_free(scan->where);
+  tn_schema_clear(&scan->all);
   tn_schema_clear(&scan->input);
   tn_schema_clear(&scan->schema);
   tn_arena_clear(&scan->arena);
@@ -357,7 +351,8 @@ static tn_status read_batch(tn_scan *scan, ArrowArray *batch, const int64_t **ro
     scan->report.rows_seen += seen;
     return status;
   }
-  TN_TRY(tn_stream_next(scan->stream, batch, err));
+  TN_TRY(scan->set ? tn_table_set_next(scan->set, batch, err)
+                   : tn_stream_next(&scan->parquet, batch, err));
   scan->report.rows_seen += batch->length;
   *count = batch->length;
   return scan->where ? tn_expr_select(scan->where, batch, rows, count, err) : TN_OK;
@@ -388,8 +383,11 @@ tn_status tn_scan_next(tn_scan *scan, ArrowArray *out, tn_error *err) {
 
 void tn_scan_report_now(const tn_scan *scan, tn_scan_report *out) {
   *out = scan->report;
-  out->bytes_file = scan->source->size_bytes;
-  out->bytes_read = scan->source->bytes_read;
+  out->bytes_file = scan->set ? tn_table_set_bytes(scan->set) : scan->source->size_bytes;
+  out->bytes_read = scan->set ? tn_table_set_bytes_read(scan->set) : scan->source->bytes_read;
+  const tn_bad_rows *bad = scan->set ? tn_table_set_bad(scan->set) : NULL;
+  out->rows_skipped = bad ? bad->skipped : 0;
+  out->values_nulled = bad ? bad->nulled : 0;
 }
 
 /* ---- as a stream ---- */

@@ -13,7 +13,7 @@
 #define TN_COLUMNS_SCAN_H
 #include "columns/expr.h"
 #include "columns/prune.h"
-#include "columns/table.h"
+#include "columns/table_set.h"
 
 typedef struct tn_scan_options { /* zero: the default, every row and column */
   const char *where;             /* expr.h; NULL: every row */
@@ -23,14 +23,15 @@ typedef struct tn_scan_options { /* zero: the default, every row and column */
   int64_t limit;   /* rows at most, where has_limit */
   bool no_columns; /* batches of no column: only their lengths count; select is not used */
   bool no_pruning; /* Parquet: read every page, for tests and comparisons */
-  tn_table_read_options read; /* its projection is set from the above */
+  tn_table_read_options read; /* its projection is set from the above; its texts outlive the scan */
 } tn_scan_options;
 
 typedef struct tn_scan_report {
   int64_t rows_seen;     /* that the predicate was evaluated for */
   int64_t rows_selected; /* handed out */
   int64_t bytes_file, bytes_read;
-  tn_prune_report prune; /* Parquet with a predicate; else all zero */
+  int64_t rows_skipped, values_nulled; /* bad ones, with on_error */
+  tn_prune_report prune;               /* Parquet with a predicate; else all zero */
 } tn_scan_report;
 
 typedef struct tn_scan tn_scan;

@@ -103,12 +103,16 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   check(whole.status == blocks.status);
   if (whole.status == TN_OK) {
     check(same_text(&whole, &blocks) && whole.skipped == blocks.skipped);
+  }
+  /* What the rest column holds comes back as a struct, with a null for each key it lacks. */
+  if (whole.status == TN_OK && !o.rest_column) {
     tn_jsonl_options again = {.no_dates = o.no_dates};
     outcome back =
         read_jsonl((const uint8_t *)whole.text.data, whole.text.length, again, TN_ON_ERROR_FAIL);
     check(back.status == TN_OK && same_text(&whole, &back));
     tn_strbuf_clear(&back.text);
-  } else {
+  }
+  if (whole.status != TN_OK) {
     check(whole.err.status == whole.status && whole.err.text[0]);
   }
   tn_jsonl_fault plain = {0}, best = {0};

@@ -127,6 +127,84 @@ static void every_format_gives_the_same_rows(void **state) {
   gives(&(tn_scan_options){.no_columns = true, .where = "name in ('n1', 'n2')"}, "", 286);
 }
 
+/* Ten row groups; `pad` is wide enough for the predicate's columns to be read first. */
+static char groups_path[64];
+
+static void make_groups(void) {
+  char path[64];
+  tn_table in;
+  ArrowSchema schema;
+  tn_table_writer *out;
+  tn_strbuf text = {0};
+  snprintf(path, sizeof path, "%s/groups.csv", folder);
+  snprintf(groups_path, sizeof groups_path, "%s/groups.parquet", folder);
+  tn_strbuf_add(&text, "id,k,word,pad\n");
+  for (int i = 0; i < 1000; i++) {
+    char k[20] = "";
+    if (i % 13) snprintf(k, sizeof k, "%d", i % 10);
+    tn_strbuf_addf(&text, "%d,%s,w%03d,\"%d of a long text that does not repeat: %d\"\n", i, k,
+                   i / 7, i * 7919, i * i);
+  }
+  write_text(path, text.data);
+  tn_strbuf_clear(&text);
+  OK(tn_table_open(&in, path, &(tn_table_read_options){.batch_rows = 100}, &problem));
+  OK(tn_stream_schema(&in.stream, &schema, &problem));
+  tn_table_write_options o = {.parquet.row_group_rows = 100};
+  OK(tn_table_writer_new(&out, groups_path, &schema, &o, &problem));
+  ArrowArray batch;
+  while (tn_stream_next(&in.stream, &batch, &problem) == TN_OK) {
+    OK(tn_table_writer_batch(out, &batch, &problem));
+    tn_array_clear(&batch);
+  }
+  OK(tn_table_writer_finish(out, &problem));
+  tn_table_writer_free(out);
+  tn_schema_clear(&schema);
+  tn_table_close(&in);
+}
+
+static void pruning_changes_nothing(void **state) {
+  static const char *const predicates[] = {"id between 250 and 260",
+                                           "id < 100 or id >= 950",
+                                           "k is null and id > 500",
+                                           "word = 'w050'",
+                                           "word in ('w001', 'w142')",
+                                           "word like 'w10%'",
+                                           "not (id > 30)",
+                                           "k = 3",
+                                           "k = 3 and word >= 'w12'",
+                                           "id % 100 = 7",
+                                           "word > 'x'",
+                                           "id <> 5 and id < 10",
+                                           "k not in (1, 2, 3)",
+                                           "k is not null",
+                                           "id < 5 or word = 'w142' or k = 9",
+                                           "not (k = 1 or id < 990)"};
+  int64_t left_out = 0;
+  make_groups();
+  for (size_t i = 0; i < sizeof predicates / sizeof *predicates; i++) {
+    for (int64_t limit = -1; limit < 20; limit += 15) {
+      tn_scan_options o = {.where = predicates[i], .has_limit = limit >= 0, .limit = limit};
+      answer pruned = scan(groups_path, &o);
+      o.no_pruning = true;
+      answer whole = scan(groups_path, &o);
+      if (pruned.status != TN_OK) print_error("%s: %s\n", predicates[i], pruned.err.text);
+      assert_int_equal(pruned.status, TN_OK);
+      assert_string_equal(pruned.text.data ? pruned.text.data : "",
+                          whole.text.data ? whole.text.data : "");
+      assert_int_equal(pruned.report.rows_selected, whole.report.rows_selected);
+      left_out += pruned.report.prune.groups_by_statistics;
+      tn_strbuf_clear(&pruned.text);
+      tn_strbuf_clear(&whole.text);
+    }
+  }
+  assert_true(left_out > 50);
+  answer one = scan(groups_path, &(tn_scan_options){.where = "id = 250"});
+  assert_int_equal(one.report.prune.groups, 10);
+  assert_int_equal(one.report.prune.groups_by_statistics, 9);
+  assert_int_equal(one.report.rows_seen, 100);
+  tn_strbuf_clear(&one.text);
+}
+
 static void mistakes_are_named(void **state) {
   answer a = scan(csv_path, &(tn_scan_options){.where = "pricee > 1"});
   assert_int_equal(a.status, TN_ERR_ARGUMENT);
@@ -152,14 +230,26 @@ static tn_status scan_again(void *context, tn_error *err) {
   return status;
 }
 
+/* Pruned, and the predicate's column first. */
+static tn_status scan_again_wide(void *context, tn_error *err) {
+  tn_scan *s;
+  answer a = {0};
+  TN_TRY(tn_scan_open(&s, context, &(tn_scan_options){.where = "k = 3 and id > 700"}, err));
+  tn_status status = read_all(s, &a, err);
+  tn_scan_close(s);
+  tn_strbuf_clear(&a.text);
+  return status;
+}
+
 static void every_allocation_may_fail(void **state) {
   assert_true(fail_each_allocation(scan_again, parquet_path) > 20);
+  assert_true(fail_each_allocation(scan_again_wide, groups_path) > 100);
   assert_true(fail_each_allocation(scan_again, jsonl_path) > 20);
 }
 
 int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(every_format_gives_the_same_rows),
-                                     cmocka_unit_test(mistakes_are_named),
-                                     cmocka_unit_test(every_allocation_may_fail)};
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(every_format_gives_the_same_rows), cmocka_unit_test(pruning_changes_nothing),
+      cmocka_unit_test(mistakes_are_named), cmocka_unit_test(every_allocation_may_fail)};
   return cmocka_run_group_tests(tests, set_up, tear_down);
 }
