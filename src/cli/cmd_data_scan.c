@@ -137,6 +137,11 @@ static tn_status scan_all(scan *s, tn_error *err) {
 }
 
 /* ---- the report ---- */
+/* Some bytes may have been read twice: the predicate's columns. */
+static int64_t never_read(const tn_scan_report *t) {
+  return t->bytes_read < t->bytes_file ? t->bytes_file - t->bytes_read : 0;
+}
+
 static void report_json(scan *s) {
   const tn_scan_report *t = &s->total;
   const tn_prune_report *p = &t->prune;
@@ -147,7 +152,7 @@ static void report_json(scan *s) {
                  {"rows_evaluated", t->rows_seen},
                  {"bytes_file", t->bytes_file},
                  {"bytes_read", t->bytes_read},
-                 {"bytes_never_read", t->bytes_file - t->bytes_read},
+                 {"bytes_never_read", never_read(t)},
                  {"rows_skipped", t->rows_skipped},
                  {"values_nulled", t->values_nulled},
                  {"row_groups", p->groups},
@@ -175,7 +180,7 @@ static void add_reason(tn_strbuf *out, int64_t count, const char *what, int64_t 
 static void report_people(const scan *s) {
   const tn_scan_report *t = &s->total;
   const tn_prune_report *p = &t->prune;
-  int64_t never = t->bytes_file - t->bytes_read, other = p->bytes ? t->bytes_file - p->bytes : 0;
+  int64_t never = never_read(t), other = p->bytes ? t->bytes_file - p->bytes : 0;
   tn_strbuf line = {0};
   tn_strbuf_add_count_human(&line, t->rows_selected);
   tn_strbuf_add(&line, " rows; read ");

@@ -23,7 +23,7 @@ typedef struct slot { /* one block on its way */
 } slot;
 
 typedef struct jsonl_reader {
-  tn_source *source;
+  tn_source *source, *counted; /* plain text; what it is read from, when it is compressed */
   tn_pool *pool;
   tn_bad_rows *bad;
   const tn_jsonl_engine *engine;
@@ -211,7 +211,7 @@ static tn_status infer(jsonl_reader *r, const tn_jsonl_options *o, tn_error *err
   }
   TN_TRY(status);
   r->settings.closed = !twice && !r->sample_is_all;
-  r->source->bytes_read = 0; /* progress counts the pass that makes batches */
+  r->counted->bytes_read = r->source->bytes_read = 0; /* progress counts the pass of batches */
   return tn_jsonl_shape_schema(r->shape, &r->all, err);
 }
 
@@ -449,6 +449,7 @@ tn_status tn_jsonl_read(ArrowArrayStream *out, tn_source *source, const tn_jsonl
     tn_source_close(source);
     return tn_fail_memory(err, "JSONL reader", sizeof *r);
   }
+  r->counted = source;
   tn_status status = tn_inflate_open(&r->source, source, err);
   if (status == TN_OK) status = open_reader(r, options, err);
   if (status == TN_OK) return tn_stream_new(out, &ops, r, err);
