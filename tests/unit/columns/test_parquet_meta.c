@@ -5,6 +5,7 @@
 #include <math.h>
 
 #include "columns/parquet/bounds.h"
+#include "columns/parquet/geo.h"
 
 /* ---- footers --------------------------------------------------------------------------------- */
 
@@ -44,12 +45,12 @@ static tn_parquet_sizes sizes = {.byte_array_bytes = 77,
                                  .definitions = histogram,
                                  .repetition_count = 2,
                                  .definition_count = 3};
-static int32_t geo_types[] = {1, 1003, 3006};
+static int32_t geo_codes[] = {1, 1003, 3006};
 static tn_parquet_geo geo = {.has_box = true,
                              .has_m = true,
                              .min = {170, -5, 0, 0.25},
                              .max = {-170, 5, 0, 0.5},
-                             .types = geo_types,
+                             .types = geo_codes,
                              .type_count = 3};
 static tn_parquet_encoding_stats encoding_stats[] = {
     {TN_PARQUET_PAGE_DICTIONARY, TN_PARQUET_PLAIN, 1},
@@ -159,7 +160,7 @@ static void check_chunk(const tn_parquet_chunk_meta *c) {
   assert_true(c->geo->has_box && c->geo->has_m && !c->geo->has_z);
   assert_memory_equal(c->geo->min, geo.min, sizeof geo.min);
   assert_memory_equal(c->geo->max, geo.max, sizeof geo.max);
-  assert_memory_equal(c->geo->types, geo_types, sizeof geo_types);
+  assert_memory_equal(c->geo->types, geo_codes, sizeof geo_codes);
 }
 
 static void check_elements(const tn_parquet_footer *f) {
@@ -398,6 +399,59 @@ static void comparisons(void **state) {
   assert_false(tn_parquet_bound_number(decimal, BYTES("\xff\x7f\0\0\0\0\0\0\0"), &n));
 }
 
+/* ---- geospatial types ------------------------------------------------------------------------ */
+
+static void geo_both_ways(const char *crs, int32_t edges, const char *json) {
+  static const tn_parquet_pair file_pairs[] = {{{"k", 1}, {"{\"name\":\"x\"}", 12}, true}};
+  tn_parquet_logical back, logical = {.kind = TN_PARQUET_LOGICAL_GEOMETRY, .crs = tn_str_of(crs)};
+  tn_strbuf text = {0};
+  tn_arena arena = {0};
+  if (edges >= 0) logical.kind = TN_PARQUET_LOGICAL_GEOGRAPHY, logical.edges = edges;
+  tn_parquet_geo_metadata(&logical, file_pairs, 1, &text);
+  assert_string_equal(text.data, json);
+  OK(tn_parquet_geo_logical(&back, tn_strbuf_view(&text), &arena, &problem));
+  assert_int_equal(back.kind, logical.kind);
+  assert_int_equal(back.edges, logical.edges);
+  /* A reference into the file's metadata comes back as what it refers to. */
+  if (strcmp(crs, "projjson:k") == 0) crs = "{\"name\":\"x\"}";
+  assert_true(tn_str_is(back.crs, crs));
+  tn_arena_clear(&arena);
+  tn_strbuf_clear(&text);
+}
+
+static void geo_types(void **state) {
+  geo_both_ways("", -1, "{\"crs\":\"OGC:CRS84\",\"crs_type\":\"authority_code\"}");
+  geo_both_ways("srid:5070", -1, "{\"crs\":\"5070\",\"crs_type\":\"srid\"}");
+  geo_both_ways("a \"b\"", -1, "{\"crs\":\"a \\\"b\\\"\"}");
+  geo_both_ways("{\"name\":[1]}", TN_PARQUET_KARNEY,
+                "{\"crs\":{\"name\":[1]},\"edges\":\"karney\"}");
+  geo_both_ways("projjson:k", TN_PARQUET_SPHERICAL,
+                "{\"crs\":{\"name\":\"x\"},\"crs_type\":\"projjson\",\"edges\":\"spherical\"}");
+  geo_both_ways("projjson:other", -1, "{\"crs\":\"projjson:other\"}");
+  tn_parquet_logical logical;
+  tn_arena arena = {0};
+  OK(tn_parquet_geo_logical(&logical, (tn_str){0}, &arena, &problem));
+  assert_true(tn_str_is(logical.crs, "srid:0"));
+  OK(tn_parquet_geo_logical(&logical,
+                            TN_STR("{\"crs\":{\"id\":{\"authority\":\"OGC\",\"code\":\"CRS84\"}}}"),
+                            &arena, &problem));
+  assert_true(tn_str_is(logical.crs, ""));
+  assert_int_equal(tn_parquet_geo_logical(&logical, TN_STR("{"), &arena, &problem), TN_ERR_DATA);
+  CONTAINS(problem.text, "geoarrow.wkb metadata");
+  assert_int_equal(
+      tn_parquet_geo_logical(&logical, TN_STR("{\"edges\":\"bent\"}"), &arena, &problem),
+      TN_ERR_DATA);
+  tn_arena_clear(&arena);
+}
+
+static void geo_statistics(void **state) {
+  tn_strbuf text = {0};
+  tn_parquet_geo_text(&geo, &text);
+  assert_string_equal(text.data,
+                      "x 170 to -170, y -5 to 5, m 0.25 to 0.5; Point, Polygon Z, MultiPolygon ZM");
+  tn_strbuf_clear(&text);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(footer_round_trip),
@@ -408,6 +462,8 @@ int main(void) {
       cmocka_unit_test(bounds_by_order),
       cmocka_unit_test(bounds_of_deprecated_fields),
       cmocka_unit_test(bounds_and_nan),
+      cmocka_unit_test(geo_types),
+      cmocka_unit_test(geo_statistics),
       cmocka_unit_test(bounds_of_pages),
       cmocka_unit_test(comparisons),
   };
