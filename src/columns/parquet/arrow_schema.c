@@ -5,6 +5,7 @@
 #include "columns/ipc_format.h"
 #include "columns/ipc_schema.h"
 #include "columns/parquet/bytes.h"
+#include "columns/parquet/geo.h"
 #include "columns/parquet/schema.h"
 
 #define SCHEMA_KEY    "ARROW:schema"
@@ -234,10 +235,26 @@ static tn_status add_extension(ArrowSchema *out, const char *name, tn_str argume
   return tn_schema_add_metadata(out, TN_STR(EXTENSION_KEY), tn_str_of(name), err);
 }
 
+static tn_status add_geo_extension(const tn_parquet_leaf *leaf, const tn_parquet_footer *footer,
+                                   ArrowSchema *out, tn_error *err) {
+  tn_strbuf argument = {0};
+  tn_parquet_geo_metadata(&leaf->element->logical, footer->pairs, footer->pair_count, &argument);
+  tn_status status = tn_strbuf_check(&argument, err);
+  if (status == TN_OK) {
+    status = add_extension(out, TN_GEOARROW_WKB, tn_strbuf_view(&argument), err);
+  }
+  tn_strbuf_clear(&argument);
+  return status;
+}
+
 /* Logical types that Arrow knows as extension types. */
-static tn_status add_logical_extension(const tn_parquet_leaf *leaf, ArrowSchema *out,
-                                       tn_error *err) {
+static tn_status add_logical_extension(const tn_parquet_leaf *leaf, const tn_parquet_footer *footer,
+                                       ArrowSchema *out, tn_error *err) {
   const tn_parquet_logical *l = &leaf->element->logical;
+  bool geo = l->kind == TN_PARQUET_LOGICAL_GEOMETRY || l->kind == TN_PARQUET_LOGICAL_GEOGRAPHY;
+  if (geo && leaf->form == TN_PARQUET_FORM_BYTES && !leaf->dictionary) {
+    return add_geo_extension(leaf, footer, out, err);
+  }
   if (l->kind == TN_PARQUET_LOGICAL_UUID && leaf->type.size == 16) {
     return add_extension(out, "arrow.uuid", TN_STR(""), err);
   }
@@ -247,8 +264,9 @@ static tn_status add_logical_extension(const tn_parquet_leaf *leaf, ArrowSchema 
   return TN_OK;
 }
 
-static tn_status add_metadata(const tn_parquet_tree *tree, const tn_parquet_node *node,
-                              const ArrowSchema *kept, ArrowSchema *out, tn_error *err) {
+static tn_status add_metadata(const tn_parquet_tree *tree, const tn_parquet_footer *footer,
+                              const tn_parquet_node *node, const ArrowSchema *kept,
+                              ArrowSchema *out, tn_error *err) {
   const tn_parquet_element *e = node->element;
   if (kept) {
     bool same = strcmp(kept->format, out->format) == 0 && !kept->dictionary == !out->dictionary;
@@ -260,11 +278,12 @@ static tn_status add_metadata(const tn_parquet_tree *tree, const tn_parquet_node
     TN_TRY(tn_schema_add_metadata(out, TN_STR(FIELD_ID_KEY), tn_str_of(id), err));
   }
   if (node->kind != TN_PARQUET_NODE_LEAF) return TN_OK;
-  return add_logical_extension(&tree->leaves[node->leaf], out, err);
+  return add_logical_extension(&tree->leaves[node->leaf], footer, out, err);
 }
 
-static tn_status make(const tn_parquet_tree *tree, tn_parquet_node *node, const ArrowSchema *kept,
-                      ArrowSchema *out, tn_error *err) {
+static tn_status make(const tn_parquet_tree *tree, const tn_parquet_footer *footer,
+                      tn_parquet_node *node, const ArrowSchema *kept, ArrowSchema *out,
+                      tn_error *err) {
   char format[TN_TYPE_FORMAT_BYTES];
   const tn_parquet_leaf *leaf = &tree->leaves[node->leaf];
   node_format(tree, node, format, sizeof format);
@@ -278,11 +297,12 @@ static tn_status make(const tn_parquet_tree *tree, tn_parquet_node *node, const 
   if (kept && !is_same_kind(node, kept)) kept = NULL;
   if (kept && node->kind == TN_PARQUET_NODE_MAP)
     out->flags |= kept->flags & ARROW_FLAG_MAP_KEYS_SORTED;
-  TN_TRY(add_metadata(tree, node, kept, out, err));
+  TN_TRY(add_metadata(tree, footer, node, kept, out, err));
   if (node->child_count == 0) return TN_OK;
   TN_TRY(tn_schema_add_children(out, node->child_count, err));
   for (int64_t i = 0; i < node->child_count; i++) {
-    TN_TRY(make(tree, &node->children[i], kept ? kept->children[i] : NULL, out->children[i], err));
+    const ArrowSchema *child = kept ? kept->children[i] : NULL;
+    TN_TRY(make(tree, footer, &node->children[i], child, out->children[i], err));
   }
   return TN_OK;
 }
@@ -322,7 +342,7 @@ tn_status tn_parquet_arrow_schema(tn_parquet_tree *tree, const tn_parquet_footer
   for (int64_t i = 0; origin && i < tree->root.child_count && status == TN_OK; i++) {
     status = choose(tree, &tree->root.children[i], arena, origin->children[i], err);
   }
-  if (status == TN_OK) status = make(tree, &tree->root, origin, out, err);
+  if (status == TN_OK) status = make(tree, footer, &tree->root, origin, out, err);
   if (status == TN_OK) status = add_file_metadata(footer, out, err);
   for (int64_t i = 0; i < tree->leaf_count && status == TN_OK; i++) {
     status = describe_leaf(&tree->leaves[i], tree->leaves[i].name, arena, err);

@@ -4,6 +4,7 @@
 #include "columns/gather.h"
 #include "columns/parquet/bits.h"
 #include "columns/parquet/level_masks.h"
+#include "columns/parquet/variant.h"
 
 /* What a node's levels say about its slots. */
 typedef struct shape {
@@ -237,6 +238,16 @@ static tn_status make_nested(const tn_parquet_node *node, tn_parquet_part *parts
   return status;
 }
 
+/* A shredded Variant as one piece. */
+static tn_status unshred(const tn_parquet_node *node, int64_t slots, ArrowArray *array,
+                         tn_error *err) {
+  ArrowArray whole = {0};
+  TN_TRY(tn_variant_plan_run(node->unshred, array, 0, slots, &whole, err));
+  tn_array_clear(array);
+  *array = whole;
+  return TN_OK;
+}
+
 tn_status tn_parquet_assemble(const tn_parquet_node *node, tn_parquet_part *parts, int64_t slots,
                               ArrowArray *out, tn_error *err) {
   if (node->kind == TN_PARQUET_NODE_LEAF) {
@@ -247,6 +258,10 @@ tn_status tn_parquet_assemble(const tn_parquet_node *node, tn_parquet_part *part
   shape s = {0};
   if (!children) return tn_fail_memory(err, "a nested array", count * sizeof *children);
   tn_status status = make_nested(node, parts, slots, children, &s, out, err);
+  if (status == TN_OK && node->unshred) {
+    status = unshred(node, slots, out, err);
+    if (status != TN_OK) tn_array_clear(out);
+  }
   shape_clear(&s);
   for (size_t i = 0; i < count; i++) tn_array_clear(&children[i]);
   tn_free(children);

@@ -3,6 +3,7 @@
 
 #include "columns/parquet/codec.h"
 #include "columns/parquet/bytes.h"
+#include "columns/parquet/projection.h"
 
 enum { FOOTER_BYTES_MAX = 256 << 20, ARENA_BYTES_MIN = 16 << 20, ARENA_GROWTH_MAX = 96 };
 
@@ -175,5 +176,12 @@ int64_t tn_parquet_group_rows(const tn_parquet_file *file, int64_t group) {
 }
 
 tn_status tn_parquet_schema(const tn_parquet_file *file, ArrowSchema *out, tn_error *err) {
-  return tn_schema_copy(out, &file->schema, err);
+  tn_parquet_projection all;
+  tn_arena arena = {0};
+  tn_status status = tn_parquet_projection_new(&all, file, NULL, 0, false, &arena, err);
+  if (status == TN_OK) status = tn_schema_copy(out, &all.schema, err);
+  if (status != TN_OK) status = tn_error_context(err, status, "%s", file->source->name);
+  tn_parquet_projection_clear(&all);
+  tn_arena_clear(&arena);
+  return status;
 }

@@ -163,9 +163,10 @@ typedef struct tn_row_range {
 typedef struct tn_parquet_read_options { /* zero: the default */
   const char *const *columns;            /* projection in this order; NULL: all */
   int32_t column_count;
-  int64_t batch_rows;          /* at most; default 65,536 */
-  int64_t page_bytes_max;      /* an uncompressed page beyond this is TN_ERR_LIMIT; default 1 GiB */
-  bool skip_crc;               /* default: verify */
+  int64_t batch_rows;     /* at most; default 65,536 */
+  int64_t page_bytes_max; /* an uncompressed page beyond this is TN_ERR_LIMIT; default 1 GiB */
+  bool skip_crc;          /* default: verify */
+  bool variant_json;      /* VARIANT columns as text; default: binary, put together if shredded */
   const tn_parquet_keys *keys; /* tn_parquet_read alone: of an encrypted file */
   /* Only these rows of the file: ascending, apart; pages outside are not read where the file has an
    * offset index, and not decoded where it has none.  NULL: all. */

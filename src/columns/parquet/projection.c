@@ -3,6 +3,7 @@
 
 #include <stdio.h>
 
+#include "columns/parquet/variant.h"
 #include "columns/schema.h"
 
 typedef struct choice { /* one column of the result */
@@ -104,6 +105,9 @@ static tn_status prune(chooser *c, const tn_parquet_node *node, bool whole, tn_p
     TN_TRY(prune(c, &node->children[i], whole, &out->children[out->child_count++], err));
   }
   out->leaf_count = c->leaf_count - out->leaf;
+  out->variant = node->kind == TN_PARQUET_NODE_STRUCT &&
+                 node->element->logical.kind == TN_PARQUET_LOGICAL_VARIANT &&
+                 out->leaf_count == node->leaf_count;
   return TN_OK;
 }
 
@@ -127,35 +131,90 @@ static tn_status build(chooser *c, tn_parquet_node *root, tn_error *err) {
   return TN_OK;
 }
 
-static tn_status copy_schema(tn_parquet_node *node, ArrowSchema *out, tn_error *err) {
+typedef struct schema_copy {
+  bool variant_json;
+  tn_arena *arena;
+  tn_error *err;
+} schema_copy;
+
+/* The extension of what comes out counts, all else is the stored column's. */
+static tn_status copy_metadata(ArrowSchema *out, const char *metadata, tn_error *err) {
+  int64_t at = 4, bytes = tn_metadata_bytes(metadata);
+  while (metadata && at < bytes) {
+    tn_str key = tn_metadata_next(metadata, &at), value = tn_metadata_next(metadata, &at);
+    if (tn_str_starts(key, TN_STR("ARROW:extension:"))) continue;
+    TN_TRY(tn_schema_add_metadata(out, key, value, err));
+  }
+  return TN_OK;
+}
+
+static tn_status plan_variant(const schema_copy *c, tn_parquet_node *node, tn_field **stored) {
+  TN_TRY(tn_field_tree(stored, c->arena, node->schema, c->err));
+  TN_TRY(tn_variant_plan_new(&node->unshred, *stored, c->variant_json, c->err));
+  return TN_OK;
+}
+
+static tn_status copy_schema(const schema_copy *c, tn_parquet_node *node, ArrowSchema *out);
+
+/* A Variant that is stored as it is wanted stays as it is. */
+static tn_status variant_schema(const schema_copy *c, tn_parquet_node *node, ArrowSchema *out) {
+  tn_field *stored = NULL;
   const ArrowSchema *from = node->schema;
-  TN_TRY(tn_schema_init(out, from->format, from->name, from->flags, err));
+  tn_status status = plan_variant(c, node, &stored);
+  if (status != TN_OK) return tn_error_context(c->err, status, "column \"%s\"", node->name);
+  if (c->variant_json || tn_variant_plan_is_shredded(node->unshred)) {
+    TN_TRY(tn_variant_schema(out, stored, c->variant_json, c->err));
+    node->schema = out;
+    return copy_metadata(out, from->metadata, c->err);
+  }
+  tn_variant_plan_free(node->unshred);
+  node->unshred = NULL;
+  node->variant = false;
+  TN_TRY(copy_schema(c, node, out));
+  if (tn_schema_metadata(out, "ARROW:extension:name").data) return TN_OK;
+  TN_TRY(tn_schema_add_metadata(out, TN_STR("ARROW:extension:metadata"), TN_STR(""), c->err));
+  return tn_schema_add_metadata(out, TN_STR("ARROW:extension:name"),
+                                TN_STR("arrow.parquet.variant"), c->err);
+}
+
+static tn_status copy_schema(const schema_copy *c, tn_parquet_node *node, ArrowSchema *out) {
+  const ArrowSchema *from = node->schema;
+  if (node->variant) return variant_schema(c, node, out);
+  TN_TRY(tn_schema_init(out, from->format, from->name, from->flags, c->err));
   node->schema = out;
-  if (from->metadata) TN_TRY(tn_schema_set_metadata(out, from->metadata, err));
+  if (from->metadata) TN_TRY(tn_schema_set_metadata(out, from->metadata, c->err));
   if (from->dictionary) {
-    TN_TRY(tn_schema_add_dictionary(out, err));
-    TN_TRY(tn_schema_copy(out->dictionary, from->dictionary, err));
+    TN_TRY(tn_schema_add_dictionary(out, c->err));
+    TN_TRY(tn_schema_copy(out->dictionary, from->dictionary, c->err));
   }
   if (node->child_count == 0) return TN_OK;
-  TN_TRY(tn_schema_add_children(out, node->child_count, err));
+  TN_TRY(tn_schema_add_children(out, node->child_count, c->err));
   for (int64_t i = 0; i < node->child_count; i++) {
-    TN_TRY(copy_schema(&node->children[i], out->children[i], err));
+    TN_TRY(copy_schema(c, &node->children[i], out->children[i]));
   }
   return TN_OK;
 }
 
 tn_status tn_parquet_projection_new(tn_parquet_projection *out, const tn_parquet_file *file,
-                                    const char *const *names, int32_t count, tn_arena *arena,
-                                    tn_error *err) {
+                                    const char *const *names, int32_t count, bool variant_json,
+                                    tn_arena *arena, tn_error *err) {
   chooser c = {.file = file, .arena = arena};
   *out = (tn_parquet_projection){0};
   TN_TRY(choose(&c, names, count, err));
   TN_TRY(build(&c, &out->root, err));
   out->leaves = c.leaves;
   out->leaf_count = c.leaf_count;
-  return copy_schema(&out->root, &out->schema, err);
+  schema_copy copy = {variant_json, arena, err};
+  return copy_schema(&copy, &out->root, &out->schema);
+}
+
+static void free_plans(tn_parquet_node *node) {
+  tn_variant_plan_free(node->unshred);
+  node->unshred = NULL;
+  for (int64_t i = 0; node->children && i < node->child_count; i++) free_plans(&node->children[i]);
 }
 
 void tn_parquet_projection_clear(tn_parquet_projection *projection) {
+  free_plans(&projection->root);
   tn_schema_clear(&projection->schema);
 }

@@ -2,7 +2,8 @@
  *
  * A name is a column of the file or a dotted path into one, in Parquet's names ("a.list.element.b")
  * or a beginning of such a path; what is wanted of a struct or list keeps its shape and loses its
- * other fields.  A map keeps key and value together.
+ * other fields.  A map keeps key and value together.  A VARIANT that is wanted as a whole becomes
+ * what it was before it was shredded, or text in JSON.
  *
  *     a: struct<x, y>, b   "b", "a.y"  -->  b, a: struct<y> */
 /* SPDX-License-Identifier: Apache-2.0 */
@@ -22,7 +23,7 @@ typedef struct tn_parquet_projection {
 TN_NODISCARD tn_status tn_parquet_projection_new(tn_parquet_projection *out,
                                                  const tn_parquet_file *file,
                                                  const char *const *names, int32_t count,
-                                                 tn_arena *arena, tn_error *err);
+                                                 bool variant_json, tn_arena *arena, tn_error *err);
 void tn_parquet_projection_clear(tn_parquet_projection *projection);
 
 #endif

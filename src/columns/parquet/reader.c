@@ -473,8 +473,8 @@ static tn_status init_lane(parquet_scan *s, scan_lane *lane, tn_error *err) {
 
 static tn_status init_scan(parquet_scan *s, tn_error *err) {
   const tn_parquet_read_options *o = &s->options;
-  TN_TRY(tn_parquet_projection_new(&s->projection, s->file, o->columns, o->column_count, &s->arena,
-                                   err));
+  TN_TRY(tn_parquet_projection_new(&s->projection, s->file, o->columns, o->column_count,
+                                   o->variant_json, &s->arena, err));
   s->columns = s->projection.leaf_count;
   TN_TRY(take_ranges(s, err));
   TN_TRY(order_columns(s, err));

@@ -72,6 +72,9 @@ struct tn_parquet_node {
   int64_t child_count;
   tn_parquet_node *children;
   const ArrowSchema *schema; /* this field in the file's Arrow schema */
+  /* In a projection, of a VARIANT that is there with all its leaves: */
+  bool variant;                    /* it is not taken for a mere struct */
+  struct tn_variant_plan *unshred; /* its array is put together by this; NULL: it is as stored */
 };
 
 typedef struct tn_parquet_tree {
