@@ -1,73 +1,120 @@
-/* fuzz_parquet.c - any bytes as a Parquet file: opened, described, every column read by itself. */
+/* fuzz_parquet.c - any bytes as a Parquet file: opened, with keys and without, described, its
+ * indexes and filters read, every column read by itself. */
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <stdlib.h>
 
-#include "base/map.h"
-#include "columns/parquet/parquet.h"
+#include "columns/parquet/bloom.h"
+#include "columns/parquet/bounds.h"
+#include "columns/parquet/file.h"
 #include "columns/validate.h"
 #include "columns/value.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-/* Touches every value, so that a sanitizer sees what a consumer would see. */
-static uint64_t touch(const ArrowArray *column, const tn_field *field) {
-  tn_error err = {0};
-  tn_strbuf text = {0};
-  if (tn_array_validate(field, column, false, &err) != TN_OK) abort();
-  uint64_t sum = 0;
-  for (int64_t i = 0; i < column->length; i++) {
-    tn_strbuf_reset(&text);
-    tn_value_text(field, column, i, &text);
-    if (text.length) sum += tn_hash_bytes(text.data, text.length, 0);
-  }
-  tn_strbuf_clear(&text);
-  return sum;
-}
+enum { ROWS_SHOWN = 300, COLUMNS_MAX = 64, GROUPS_MAX = 8 };
 
 static volatile uint64_t sink;
 
+/* Shows values, so that a sanitizer sees what a consumer would see. */
+static void touch(const ArrowArray *array, const tn_field *field) {
+  tn_error err = {0};
+  if (tn_array_validate(field, array, false, &err) != TN_OK) abort();
+  for (int64_t i = 0; i < array->length && i < ROWS_SHOWN; i++) {
+    tn_strbuf text = {0};
+    tn_value_text(field, array, i, &text);
+    sink += text.length;
+    tn_strbuf_clear(&text);
+  }
+}
+
+static void read_batches(ArrowArrayStream *stream) {
+  tn_arena arena = {0};
+  ArrowSchema schema = {0};
+  ArrowArray batch;
+  tn_field *field;
+  int64_t batches = 0;
+  if (tn_stream_schema(stream, &schema, NULL) == TN_OK &&
+      tn_field_tree(&field, &arena, &schema, NULL) == TN_OK) {
+    /* Runs of one value make billions of rows out of nothing: look at some. */
+    while (batches++ < 20 && tn_stream_next(stream, &batch, NULL) == TN_OK) {
+      touch(&batch, field);
+      tn_array_clear(&batch);
+    }
+  }
+  tn_schema_clear(&schema);
+  tn_arena_clear(&arena);
+}
+
 static void read_column(tn_parquet_file *file, const char *name, bool skip_crc) {
   ArrowArrayStream stream;
-  ArrowSchema schema;
-  ArrowArray batch;
-  tn_arena arena = {0};
-  tn_field *fields;
-  int64_t batches = 0;
+  tn_row_range range = {tn_parquet_rows(file) / 3, tn_parquet_rows(file) / 4};
   tn_parquet_read_options options = {.columns = &name,
                                      .column_count = 1,
                                      .batch_rows = 1000,
                                      .page_bytes_max = 1 << 22,
+                                     .variant_json = skip_crc,
                                      .skip_crc = skip_crc};
-  if (tn_parquet_scan(file, &options, &stream, NULL) != TN_OK) return;
-  if (tn_stream_schema(&stream, &schema, NULL) == TN_OK) {
-    if (tn_field_tree(&fields, &arena, &schema, NULL) != TN_OK) abort();
-    /* Runs of one value make billions of rows out of nothing: look at some. */
-    while (batches++ < 20 && tn_stream_next(&stream, &batch, NULL) == TN_OK) {
-      sink += touch(batch.children[0], &fields->children[0]);
-      tn_array_clear(&batch);
-    }
-    tn_schema_clear(&schema);
+  for (int ranges = 0; ranges < 2; ranges++) {
+    if (ranges) options.ranges = &range, options.range_count = 1;
+    if (tn_parquet_scan(file, &options, &stream, NULL) != TN_OK) continue;
+    read_batches(&stream);
+    tn_stream_clear(&stream);
   }
-  tn_arena_clear(&arena);
-  tn_stream_clear(&stream);
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
-  tn_source *source;
-  tn_parquet_file *file;
+/* What pruning asks. */
+static void read_indexes(tn_parquet_file *file, int64_t group, int64_t column) {
+  tn_arena arena = {.limit_bytes = 64 << 20};
+  tn_parquet_offset_index offsets;
+  tn_parquet_column_index values;
+  tn_parquet_bounds bounds;
+  tn_parquet_bloom bloom;
+  tn_parquet_number number;
+  const tn_parquet_element *element = file->leaves[column].element;
+  uint8_t order = tn_parquet_column_order(&file->footer, column);
+  tn_parquet_bounds_of_chunk(file, group, column, &bounds);
+  if (bounds.has_min && tn_parquet_bound_number(bounds.compare, bounds.min, &number)) sink++;
+  if (tn_parquet_offset_index_read(&offsets, file, group, column, &arena, NULL) == TN_OK) {
+    sink += offsets.page_count;
+  }
+  if (tn_parquet_column_index_read(&values, file, group, column, &arena, NULL) == TN_OK) {
+    for (uint32_t i = 0; i < values.page_count; i++) {
+      tn_parquet_bounds_of_page(element, order, &values, i, &bounds);
+      if (bounds.has_max && tn_parquet_bound_number(bounds.compare, bounds.max, &number)) sink++;
+    }
+  }
+  if (tn_parquet_bloom_read(&bloom, file, group, column, NULL) == TN_OK) {
+    for (uint64_t i = 0; i < 64; i++) sink += tn_parquet_bloom_probe(&bloom, i << 58 | i);
+    tn_parquet_bloom_clear(&bloom);
+  }
+  tn_arena_clear(&arena);
+}
+
+static void read_file(tn_parquet_file *file) {
   tn_parquet_column_info column;
   tn_parquet_chunk_info chunk;
-  if (tn_source_open_memory(&source, "fuzz", data, size, NULL) != TN_OK) return 0;
-  if (tn_parquet_open(&file, source, NULL) != TN_OK) return 0;
-  for (int64_t c = 0; c < tn_parquet_columns(file) && c < 64; c++) {
+  for (int64_t c = 0; c < tn_parquet_columns(file) && c < COLUMNS_MAX; c++) {
     tn_parquet_column(file, c, &column);
-    for (int64_t g = 0; g < tn_parquet_row_groups(file) && g < 8; g++) {
+    for (int64_t g = 0; g < tn_parquet_row_groups(file) && g < GROUPS_MAX; g++) {
       tn_parquet_chunk(file, g, c, &chunk);
       sink += strlen(chunk.min) + strlen(chunk.max) + strlen(chunk.encodings);
+      read_indexes(file, g, c);
     }
     read_column(file, column.name, true); /* or the CRC would guard everything behind it */
     read_column(file, column.name, false);
   }
-  tn_parquet_close(file);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
+  static const tn_parquet_keys keys = {.footer = {"0123456789abcdef", 16}};
+  for (int keyed = 0; keyed < 2; keyed++) {
+    tn_source *source;
+    tn_parquet_file *file;
+    if (tn_source_open_memory(&source, "fuzz", data, size, NULL) != TN_OK) return 0;
+    if (tn_parquet_open_keys(&file, source, keyed ? &keys : NULL, NULL) != TN_OK) continue;
+    bool encrypted = file->crypt != NULL;
+    if (encrypted == keyed) read_file(file);
+    tn_parquet_close(file);
+  }
   return 0;
 }
