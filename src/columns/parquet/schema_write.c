@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "columns/parquet/schema_write.h"
 
+#include "columns/parquet/geo.h"
 #include "columns/parquet/parquet.h"
 #include "columns/schema.h"
 
@@ -247,11 +248,26 @@ static tn_status join_path(schema_walk *w, const char **out, tn_error *err) {
   return status;
 }
 
+/* Well-known binary has no order, so no smallest and largest value either. */
+static tn_status mark_geo(schema_walk *w, const tn_field *outer, const tn_field *values,
+                          tn_parquet_element *e, tn_parquet_store *store) {
+  tn_str extension = tn_schema_metadata(outer->schema, "ARROW:extension:name");
+  bool binary = tn_type_is_bytes(values->type.id) && !tn_type_is_text(values->type.id);
+  if (!tn_str_is(extension, TN_GEOARROW_WKB) || !binary) return TN_OK;
+  if (e->physical != TN_PARQUET_BYTE_ARRAY) return TN_OK;
+  tn_str metadata = tn_schema_metadata(outer->schema, "ARROW:extension:metadata");
+  store->order = TN_PARQUET_BY_NOTHING;
+  tn_status status = tn_parquet_geo_logical(&e->logical, metadata, w->arena, w->err);
+  if (status == TN_OK) return TN_OK;
+  return tn_error_context(w->err, status, "field \"%s\"", outer->name);
+}
+
 static tn_status add_leaf(schema_walk *w, const tn_field *outer, const tn_field *values,
                           tn_parquet_element *e, bool optional) {
   tn_parquet_write_leaf *leaf = &w->out->leaves[w->out->leaf_count++];
   TN_TRY(join_path(w, &leaf->name, w->err));
   TN_TRY(flat((flat_node){e, &leaf->store}, outer, values, w->err));
+  TN_TRY(mark_geo(w, outer, values, e, &leaf->store));
   size_t steps = (size_t)w->step_count, parts = (size_t)w->path_count;
   leaf->path = tn_arena_alloc(w->arena, parts, sizeof *leaf->path);
   leaf->steps = tn_arena_alloc(w->arena, steps + 1, sizeof *leaf->steps);
@@ -272,12 +288,37 @@ static tn_status add_leaf(schema_walk *w, const tn_field *outer, const tn_field 
 
 static tn_status add_node(schema_walk *w, const tn_field *f, const char *name, bool required);
 
+static bool is_binary_named(const tn_field *f, const char *name) {
+  return strcmp(f->name, name) == 0 && tn_type_is_bytes(f->type.id) && !f->dictionary &&
+         !tn_type_is_text(f->type.id) && f->type.id != TN_TYPE_FIXED_BINARY;
+}
+
+/* A struct of this extension is a VARIANT, which is written as it is, never shredded. */
+static tn_status mark_variant(schema_walk *w, const tn_field *f, const tn_field *s,
+                              tn_parquet_element *e) {
+  tn_str extension = tn_schema_metadata(f->schema, "ARROW:extension:name");
+  if (!tn_str_is(extension, "arrow.parquet.variant")) return TN_OK;
+  bool forwards = s->child_count == 2 && is_binary_named(&s->children[0], "metadata") &&
+                  is_binary_named(&s->children[1], "value");
+  bool backwards = s->child_count == 2 && is_binary_named(&s->children[1], "metadata") &&
+                   is_binary_named(&s->children[0], "value");
+  if (!forwards && !backwards) {
+    return tn_fail(w->err, TN_ERR_UNSUPPORTED,
+                   "field \"%s\": a Variant is written as struct<metadata: binary, value: binary>",
+                   f->name);
+  }
+  e->logical.kind = TN_PARQUET_LOGICAL_VARIANT;
+  e->logical.version = 1;
+  return TN_OK;
+}
+
 static tn_status add_struct(schema_walk *w, const tn_field *f, const tn_field *s,
                             tn_parquet_element *e, bool optional) {
   if (s->child_count == 0) {
     return tn_fail(w->err, TN_ERR_UNSUPPORTED,
                    "field \"%s\": a struct without fields has no place in Parquet", f->name);
   }
+  TN_TRY(mark_variant(w, f, s, e));
   e->children = (int32_t)s->child_count;
   push_step(w, s, optional);
   w->def = (uint8_t)(w->def + optional);
