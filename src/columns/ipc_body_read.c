@@ -72,6 +72,7 @@ static tn_status open_batch(tn_ipc_batch_reader *r, const tn_flat_table *batch,
     return bad_batch(r, "its columns or buffers do not match the schema", err);
   r->at = (tn_ipc_cursor){0};
   r->depth = 0;
+  r->listed_bytes = 0;
   r->bytes_left = r->bytes_max;
   return TN_OK;
 }
@@ -85,6 +86,14 @@ static void step_over(tn_ipc_batch_reader *r, const tn_ipc_node *n) {
 }
 
 /* ---- buffers ---- */
+/* Where a buffer is copied, in whatever way, a hundred thousand buffers that are all the same bytes
+ * would cost a hundred thousand times those.  Views of them cost nothing. */
+static bool overlaps(tn_ipc_batch_reader *r, int64_t bytes) {
+  if (r->message->body && !r->schema->big_endian && r->codec < 0) return false;
+  r->listed_bytes += bytes; /* no overflow: each is at most the body */
+  return r->listed_bytes > r->message->body_bytes;
+}
+
 static tn_status next_buffer(tn_ipc_batch_reader *r, tn_ipc_bytes *out, tn_error *err) {
   uint32_t i = r->at.buffer++;
   int64_t offset = tn_flat_item_int(&r->buffers, i, TN_IPC_PAIR_BYTES, 0, 8);
@@ -94,6 +103,7 @@ static tn_status next_buffer(tn_ipc_batch_reader *r, tn_ipc_bytes *out, tn_error
   if (bytes == 0) return TN_OK;
   if (offset < 0 || bytes < 0 || offset > body || bytes > body - offset)
     return bad_column(r, "a buffer lies outside the batch's body", err);
+  if (overlaps(r, bytes)) return bad_column(r, "a buffer overlaps another", err);
   TN_TRY(tn_ipc_message_range(r->message, offset, bytes, &out->owner, &out->data, err));
   out->bytes = bytes;
   if (r->codec < 0) return TN_OK;
@@ -112,7 +122,13 @@ static tn_status next_values(tn_ipc_batch_reader *r, int64_t want, tn_ipc_words 
   }
   if (out->bytes < want) return bad_column(r, "a buffer is too short for the rows", err);
   if (r->schema->big_endian) TN_TRY(tn_ipc_swap_bytes(out, words, err));
-  return tn_ipc_align_bytes(out, words, err);
+  const tn_buffer *before = out->owner;
+  TN_TRY(tn_ipc_align_bytes(out, words, err));
+  if (out->owner == before) return TN_OK;
+  r->listed_bytes += out->bytes;
+  return r->listed_bytes <= 2 * r->message->body_bytes
+             ? TN_OK
+             : bad_column(r, "a buffer overlaps another", err);
 }
 
 static tn_ipc_words words_of(const tn_type *t) {

@@ -28,7 +28,8 @@ typedef struct tn_ipc_batch_reader {
 
   /* private */
   int64_t bytes_left, rows;
-  int32_t codec; /* -1: none */
+  int64_t listed_bytes; /* of the buffers so far that had to be copied */
+  int32_t codec;        /* -1: none */
   tn_flat_vector nodes, buffers, views;
   tn_ipc_cursor at;
   const char *path[TN_FIELD_DEPTH_MAX + 2]; /* names of the fields above */

@@ -407,6 +407,55 @@ static void big_endian_values_are_swapped(void **state) {
   check_big_endian("tin", TN_IPC_WORDS_4_4_8, 16);
 }
 
+/* A few bytes of body that all buffers share would grow with every copy. */
+static void shared_bytes_are_refused_where_they_are_copied(void **state) {
+  static const int64_t values[8] = {1, 2, 3, 4, 5, 6, 7, 8};
+  const void *buffers[] = {NULL, values};
+  ArrowArray column = {.length = 8, .n_buffers = 2, .buffers = buffers};
+  ArrowArray *columns[] = {&column, &column, &column};
+  ArrowArray batch = {.length = 8, .n_children = 3, .children = columns};
+  static const char *const names[] = {"a", "b", "c"};
+  ArrowSchema schema;
+  tn_strbuf bytes = {0};
+  tn_sink *sink;
+  tn_ipc_writer *w;
+  tn_ipc_write_options options = {.stream = true};
+  OK(tn_schema_init(&schema, "+s", "", 0, &problem));
+  OK(tn_schema_add_children(&schema, 3, &problem));
+  for (int i = 0; i < 3; i++)
+    OK(tn_schema_init(schema.children[i], "l", names[i], ARROW_FLAG_NULLABLE, &problem));
+  OK(tn_sink_open_memory(&sink, "t.arrow", &bytes, &problem));
+  OK(tn_ipc_writer_open(&w, sink, &schema, &options, &problem));
+  size_t at = bytes.length;
+  OK(tn_ipc_writer_batch(w, &batch, &problem));
+  OK(tn_ipc_writer_finish(w, &problem));
+  tn_flat_view view = {(const uint8_t *)bytes.data + at + 8, bytes.length - at - 8, false};
+  tn_flat_table message = tn_flat_root(&view);
+  tn_flat_table header = tn_flat_get_table(&message, TN_IPC_MESSAGE_HEADER);
+  tn_flat_vector places = tn_flat_get_vector(&header, TN_IPC_BATCH_BUFFERS, TN_IPC_PAIR_BYTES);
+  const int64_t all[2] = {0, 3 * 64};
+  for (uint32_t i = 1; i < places.count; i += 2)
+    memcpy(bytes.data + at + 8 + places.at + i * TN_IPC_PAIR_BYTES, all, sizeof all);
+  tn_error err = {0};
+  OK(read_bytes(bytes.data, bytes.length, &problem)); /* as views */
+  view = (tn_flat_view){(const uint8_t *)bytes.data + 8, at - 8, false};
+  message = tn_flat_root(&view);
+  header = tn_flat_get_table(&message, TN_IPC_MESSAGE_HEADER);
+  bytes.data[8 + header.at + 4] = 1; /* big-endian: to be swapped */
+  assert_int_equal(read_bytes(bytes.data, bytes.length, &err), TN_ERR_DATA);
+  CONTAINS(err.text, "column \"b\": a buffer overlaps another");
+  bytes.data[8 + header.at + 4] = 0;
+  char *odd = malloc(bytes.length + 1); /* badly placed: to be moved */
+  memcpy(odd + 1, bytes.data, bytes.length);
+  assert_int_equal(read_bytes(odd + 1, bytes.length, &err), TN_ERR_DATA);
+  CONTAINS(err.text, "overlaps");
+  free(odd);
+  tn_ipc_writer_free(w);
+  tn_sink_close(sink);
+  tn_strbuf_clear(&bytes);
+  tn_schema_clear(&schema);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(every_byte_may_be_wrong),
@@ -417,6 +466,7 @@ int main(void) {
       cmocka_unit_test(misplaced_buffers_are_copied),
       cmocka_unit_test(batches_come_from_any_thread),
       cmocka_unit_test(big_endian_values_are_swapped),
+      cmocka_unit_test(shared_bytes_are_refused_where_they_are_copied),
   };
   return cmocka_run_group_tests_name("ipc hostile", tests, NULL, NULL);
 }
