@@ -91,7 +91,7 @@ static void print_totals(const ArrowSchema *schema, const total *totals, int64_t
   tn_json_writer w = {.out = &text};
   tn_json_begin_object(&w);
   tn_json_key(&w, "rows"), tn_json_i64(&w, rows);
-  tn_json_key(&w, "bytes_read"), tn_json_i64(&w, in->source->bytes_read);
+  tn_json_key(&w, "bytes_read"), tn_json_i64(&w, tn_table_bytes_read(in));
   tn_json_key(&w, "wall"), tn_json_f64(&w, (double)(tn_time_us() - start_us) / 1e6);
   tn_json_key(&w, "cpu");
   tn_json_f64(&w, (double)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) +

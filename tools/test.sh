@@ -33,8 +33,18 @@ lint() { if make -s lint; then echo "1 passed, 0 failed"; else echo "0 passed, 1
 [ "$mode" != release ] || count "lint" lint
 count "unit tests ($mode)" make -s MODE="$mode" unit
 count "fuzz corpora ($mode)" make -s MODE="$mode" corpora
+conformance() {
+  local rc=0
+  .venv/bin/python tests/conformance/run.py "$TENON_TESTDATA" | tee "$log.cases" || rc=$?
+  tail -1 "$log.cases" | sed -E 's/.*"passed": ([0-9]+), "failed": ([0-9]+), "skipped": ([0-9]+), "kinds.*/\1 passed, \2 failed, \3 skipped/'
+  rm -f "$log.cases"
+  return "$rc"
+}
+
 case "$mode" in
-  release) count "end to end, with real peers" .venv/bin/python -m pytest -q tests/peers ;;
+  release)
+    count "conformance: files that others made" conformance
+    count "end to end, with real peers" .venv/bin/python -m pytest -q tests/peers ;;
   *) count "end to end ($mode)" .venv/bin/python -m pytest -q tests/peers -m "not slow" ;;
 esac
 

@@ -47,7 +47,7 @@ static tn_status measure_read(const char *path, const char *column, measure *m, 
   int64_t start_us = tn_time_us();
   tn_status status = tn_table_open(&in, path, &options, err);
   if (status == TN_OK) status = read_all(&in, &m->rows, err);
-  if (status == TN_OK) m->bytes_read = in.source->bytes_read;
+  if (status == TN_OK) m->bytes_read = tn_table_bytes_read(&in);
   tn_table_close(&in);
   m->seconds[round] = (double)(tn_time_us() - start_us) / 1e6;
   return status;

@@ -60,7 +60,7 @@ typedef struct scanned {
 } scanned;
 
 static tn_status scan(tn_table *in, scanned *s, tn_progress *progress, tn_error *err) {
-  tn_progress_begin(progress, "scan", "B", in->source->size_bytes);
+  tn_progress_begin(progress, "scan", "B", tn_table_bytes(in));
   for (;;) {
     ArrowArray batch = {0};
     tn_status status = tn_stream_next(&in->stream, &batch, err);
@@ -71,7 +71,7 @@ static tn_status scan(tn_table *in, scanned *s, tn_progress *progress, tn_error 
       for (int64_t r = 0; r < batch.length; r++)
         s->nulls[c] += tn_value_is_null(&s->root->children[c], batch.children[c], r);
     tn_array_clear(&batch);
-    TN_TRY(tn_progress_at(progress, in->source->bytes_read, err));
+    TN_TRY(tn_progress_at(progress, tn_table_bytes_read(in), err));
   }
   tn_progress_end(progress);
   return TN_OK;
@@ -88,7 +88,7 @@ static void json_scanned(const tn_table *in, const scanned *s, const ArrowSchema
   tn_cli_json_begin(&j);
   tn_json_begin_object(&j.w);
   tn_json_key(&j.w, "format"), tn_json_cstr(&j.w, tn_table_format_name(in->format));
-  tn_json_key(&j.w, "bytes"), tn_json_i64(&j.w, in->source->size_bytes);
+  tn_json_key(&j.w, "bytes"), tn_json_i64(&j.w, tn_table_bytes(in));
   tn_json_key(&j.w, "rows"), tn_json_i64(&j.w, s->rows);
   if (has_dialect(in)) tn_json_key(&j.w, "dialect"), tn_csv_dialect_json(dialect, &j.w);
   tn_json_key(&j.w, "columns"), tn_json_begin_array(&j.w);
@@ -106,7 +106,7 @@ static void print_scanned(const char *path, const tn_table *in, const scanned *s
   tn_strbuf_addf(&text, "%s: %s, ", path, tn_table_format_name(in->format));
   tn_strbuf_add_count_human(&text, s->rows);
   tn_strbuf_addf(&text, " rows, %lld columns, ", (long long)s->root->child_count);
-  tn_strbuf_add_bytes_human(&text, (double)in->source->size_bytes);
+  tn_strbuf_add_bytes_human(&text, (double)tn_table_bytes(in));
   if (has_dialect(in)) tn_strbuf_add(&text, "\n  "), tn_csv_dialect_text(dialect, &text);
   if (!text.failed) printf("%s\n", text.data);
   tn_strbuf_clear(&text);

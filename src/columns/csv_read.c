@@ -80,7 +80,25 @@ static tn_status take_all(csv_stream *s, int32_t room, tn_error *err) {
   return TN_OK;
 }
 
+/* Taken by position, files with headers must agree on them: a swapped column would go unseen. */
+static tn_status check_names(const csv_stream *s, tn_error *err) {
+  const tn_csv_reader *first = s->readers[0];
+  if (s->options.union_by_name || first->dialect.header_rows == 0) return TN_OK;
+  for (int32_t k = 1; k < s->count; k++) {
+    const tn_csv_reader *r = s->readers[k];
+    for (int32_t c = 0; c < r->dialect.columns && c < first->dialect.columns; c++)
+      if (r->dialect.header_rows > 0 && strcmp(r->names[c], first->names[c]) != 0)
+        return tn_fail(
+            err, TN_ERR_DATA,
+            "%s: column %d is \"%.60s\", in %s it is \"%.60s\"; union_by_name would go by "
+            "the names",
+            r->input.source->name, c + 1, r->names[c], first->input.source->name, first->names[c]);
+  }
+  return TN_OK;
+}
+
 static tn_status choose_columns(csv_stream *s, tn_error *err) {
+  TN_TRY(check_names(s, err));
   bool all = !s->options.columns || s->options.column_count == 0;
   int64_t room = all ? 0 : s->options.column_count;
   for (int32_t k = 0; all && k < s->count; k++) room += s->readers[k]->dialect.columns;

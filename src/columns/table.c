@@ -89,8 +89,10 @@ tn_status tn_table_format_chosen(const char *path, const char *name, tn_table_fo
 }
 
 /* ---- reading ---- */
-static tn_status open_csv(ArrowArrayStream *out, tn_source *source, tn_table_format format,
-                          const tn_table_read_options *options, tn_pool *pool, tn_error *err) {
+/* One file, or several as one. */
+static tn_status open_csv(ArrowArrayStream *out, tn_source *const *sources, int32_t count,
+                          tn_table_format format, const tn_table_read_options *options,
+                          tn_pool *pool, tn_error *err) {
   tn_csv_options csv = options->csv;
   csv.columns = options->columns;
   csv.column_count = options->column_count;
@@ -99,7 +101,8 @@ static tn_status open_csv(ArrowArrayStream *out, tn_source *source, tn_table_for
   csv.schema = options->declared;
   csv.bad_rows = options->bad;
   csv.pool = pool;
-  return tn_csv_read(out, source, &csv, err);
+  return count == 1 ? tn_csv_read(out, sources[0], &csv, err)
+                    : tn_csv_read_many(out, sources, count, &csv, err);
 }
 
 static tn_status open_parquet(ArrowArrayStream *out, tn_source *source,
@@ -155,7 +158,7 @@ static tn_status open_format(tn_table *out, tn_source *source, const tn_table_re
     case TN_TABLE_JSONL:
       return open_jsonl(&out->stream, source, options, pool, err);
     default:
-      return open_csv(&out->stream, source, out->format, options, pool, err);
+      return open_csv(&out->stream, &source, 1, out->format, options, pool, err);
   }
 }
 
@@ -187,11 +190,54 @@ tn_status tn_table_open(tn_table *out, const char *path, const tn_table_read_opt
   return status;
 }
 
+static void close_sources(tn_source **sources, int64_t count) {
+  for (int64_t i = 0; i < count; i++) tn_source_close(sources[i]);
+}
+
+tn_status tn_table_open_csv_files(tn_table *out, const char *const *paths, int32_t count,
+                                  const tn_table_read_options *options, tn_error *err) {
+  *out = (tn_table){0};
+  TN_TRY(tn_table_format_chosen(paths[0], options->format, &out->format, err));
+  out->sources = tn_alloc((size_t)count, sizeof *out->sources);
+  if (!out->sources) return tn_fail_memory(err, "CSV files", (size_t)count * sizeof *out->sources);
+  tn_status status = TN_OK;
+  for (int32_t i = 0; i < count && status == TN_OK; i++) {
+    status = tn_source_open_file(&out->sources[i], paths[i], err);
+    if (status == TN_OK) out->source_count++;
+  }
+  if (status == TN_OK) status = choose_pool(options->pool, options->threads, &out->pool, err);
+  if (status == TN_OK) {
+    status = open_csv(&out->stream, out->sources, count, out->format, options,
+                      options->pool ? options->pool : out->pool, err);
+    if (status != TN_OK) out->source_count = 0; /* taken over */
+  } else {
+    close_sources(out->sources, out->source_count);
+    out->source_count = 0;
+  }
+  if (status != TN_OK) tn_table_close(out);
+  return status;
+}
+
+int64_t tn_table_bytes(const tn_table *table) {
+  int64_t bytes = table->source ? table->source->size_bytes : 0;
+  for (int64_t i = 0; i < table->source_count && bytes >= 0; i++) {
+    int64_t size = table->sources[i]->size_bytes;
+    bytes = size < 0 ? -1 : bytes + size;
+  }
+  return bytes;
+}
+
+int64_t tn_table_bytes_read(const tn_table *table) {
+  int64_t bytes = table->source ? table->source->bytes_read : 0;
+  for (int64_t i = 0; i < table->source_count; i++) bytes += table->sources[i]->bytes_read;
+  return bytes;
+}
+
 void tn_table_close(tn_table *table) {
   tn_stream_clear(&table->stream);
   tn_pool_free(table->pool);
-  table->pool = NULL;
-  table->source = NULL;
+  tn_free(table->sources);
+  *table = (tn_table){0};
 }
 
 /* ---- writing ---- */

@@ -58,13 +58,21 @@ typedef struct tn_table_read_options { /* zero: the default */
 typedef struct tn_table {
   ArrowArrayStream stream;
   tn_table_format format;
-  tn_source *source; /* borrowed from the stream: size_bytes and bytes_read tell how far it is */
-  tn_pool *pool;     /* private: its own, when options gave none */
+  tn_source *source;   /* borrowed from the stream: size_bytes and bytes_read tell how far it is */
+  tn_pool *pool;       /* private: its own, when options gave none */
+  tn_source **sources; /* private: of several CSV files, borrowed; then `source` is NULL */
+  int64_t source_count;
 } tn_table;
 
 TN_NODISCARD tn_status tn_table_open(tn_table *out, const char *path,
                                      const tn_table_read_options *options, tn_error *err);
+/* Several CSV files as one table: columns and types are what all of them need. */
+TN_NODISCARD tn_status tn_table_open_csv_files(tn_table *out, const char *const *paths,
+                                               int32_t count, const tn_table_read_options *options,
+                                               tn_error *err);
 void tn_table_close(tn_table *table);
+int64_t tn_table_bytes(const tn_table *table);      /* of its files; -1: not known */
+int64_t tn_table_bytes_read(const tn_table *table); /* so far */
 
 typedef struct tn_table_write_options { /* zero: the default; parquet: zstd level 1 */
   const char *format;                   /* as for reading */

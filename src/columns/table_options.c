@@ -42,6 +42,8 @@ static const tn_table_option read_options[] = {
      TN_TABLE_INT32, READ(csv.skip_lines), 0},
     {"table", "N", "CSV: which of several tables in the file (default 1)", TN_TABLE_INT32,
      READ(csv.table), 0},
+    {"union_by_name", NULL, "CSV, several files: by name, what a file lacks is null", TN_TABLE_FLAG,
+     READ(csv.union_by_name), 0},
     {"exact_dialect", NULL, "CSV: detect nothing; defaults are , \" lf utf-8 and a header",
      TN_TABLE_FLAG, READ(csv.exact_dialect), 0},
     {"all_text", NULL, "CSV: columns that are not declared are text", TN_TABLE_FLAG,

@@ -4,10 +4,13 @@
 #include "columns/schema.h"
 #include "columns/schema_text.h"
 
+enum { CSV_FILES_MAX = 1 << 20 };
+
 struct tn_table_set {
   const char *const *paths;
   int64_t count, at; /* at: of the file that is open, or to be opened next */
   tn_table_read_options options;
+  tn_table_format format;
   tn_table table;
   bool open;
   ArrowSchema declared; /* by the user, or what the survey of text files found */
@@ -17,8 +20,8 @@ struct tn_table_set {
   tn_sink *errors;
 };
 
-static bool is_text(tn_table_format format) {
-  return format == TN_TABLE_CSV || format == TN_TABLE_TSV || format == TN_TABLE_JSONL;
+static bool is_csv(tn_table_format format) {
+  return format == TN_TABLE_CSV || format == TN_TABLE_TSV;
 }
 
 /* ---- options that are texts ---- */
@@ -144,33 +147,26 @@ static tn_status same_types(const tn_table_set *set, ArrowSchema *have, const Ar
 static tn_status survey_file(tn_table_set *set, int64_t file, ArrowSchema *all, tn_error *err) {
   tn_table table = {0};
   ArrowSchema schema = {0};
-  tn_table_format format;
   tn_table_read_options options = set->options;
-  TN_TRY(tn_table_format_chosen(set->paths[file], options.format, &format, err));
-  if (is_text(format)) options.columns = NULL, options.column_count = 0; /* all are declared */
+  bool jsonl = set->format == TN_TABLE_JSONL;
+  if (jsonl) options.columns = NULL, options.column_count = 0; /* all are declared */
   TN_TRY(tn_table_open(&table, set->paths[file], &options, err));
-  bool declared = set->declared.release != NULL && is_text(format);
-  int64_t size = table.source->size_bytes;
+  int64_t size = tn_table_bytes(&table);
   set->bytes = size < 0 || set->bytes < 0 ? -1 : set->bytes + size;
   tn_status status = tn_stream_schema(&table.stream, &schema, err);
-  bool text = is_text(format), jsonl = format == TN_TABLE_JSONL;
   tn_table_close(&table);
   if (status == TN_OK && !all->release) {
     *all = schema;
     return TN_OK;
   }
-  if (status == TN_OK && !declared) {
-    if (text && !jsonl) status = same_names(set, all, &schema, file, err);
-    if (status == TN_OK)
-      status = text ? join_schemas(set, all, &schema, file, err)
-                    : same_types(set, all, &schema, file, err);
-  }
+  if (status == TN_OK)
+    status = jsonl ? join_schemas(set, all, &schema, file, err)
+                   : same_types(set, all, &schema, file, err);
   tn_schema_clear(&schema);
   return status;
 }
 
 static tn_status survey(tn_table_set *set, tn_error *err) {
-  tn_table_format format;
   ArrowSchema all = {0};
   for (int64_t file = 0; file < set->count; file++) {
     tn_status status = survey_file(set, file, &all, err);
@@ -179,29 +175,49 @@ static tn_status survey(tn_table_set *set, tn_error *err) {
       return status;
     }
   }
-  tn_status status = tn_table_format_chosen(set->paths[0], set->options.format, &format, err);
-  if (status == TN_OK && is_text(format) && !set->declared.release) {
-    set->declared = all;
-    set->options.declared = &set->declared;
-  } else if (is_text(format)) {
+  if (set->format != TN_TABLE_JSONL) {
+    set->schema = all;
+  } else if (set->declared.release) {
     tn_schema_clear(&all);
   } else {
-    set->schema = all;
+    set->declared = all;
+    set->options.declared = &set->declared;
   }
-  return status;
+  return TN_OK;
 }
 
-/* ---- file after file ---- */
+static tn_status one_format(tn_table_set *set, tn_error *err) {
+  TN_TRY(tn_table_format_chosen(set->paths[0], set->options.format, &set->format, err));
+  for (int64_t file = 1; file < set->count; file++) {
+    tn_table_format format;
+    TN_TRY(tn_table_format_chosen(set->paths[file], set->options.format, &format, err));
+    if (format != set->format)
+      return tn_fail(err, TN_ERR_ARGUMENT, "%s is %s, %s is %s: one table is of one format",
+                     set->paths[0], tn_table_format_name(set->format), set->paths[file],
+                     tn_table_format_name(format));
+  }
+  return TN_OK;
+}
+
+/* ---- file after file; CSV files all at once ---- */
 static tn_status open_next(tn_table_set *set, tn_error *err) {
-  TN_TRY(tn_table_open(&set->table, set->paths[set->at], &set->options, err));
+  if (is_csv(set->format)) {
+    if (set->count > CSV_FILES_MAX)
+      return tn_fail(err, TN_ERR_LIMIT, "%lld CSV files as one table, limit %d",
+                     (long long)set->count, CSV_FILES_MAX);
+    TN_TRY(
+        tn_table_open_csv_files(&set->table, set->paths, (int32_t)set->count, &set->options, err));
+  } else {
+    TN_TRY(tn_table_open(&set->table, set->paths[set->at], &set->options, err));
+  }
   set->open = true;
-  if (set->count == 1) set->bytes = set->table.source->size_bytes;
+  if (set->count == 1 || is_csv(set->format)) set->bytes = tn_table_bytes(&set->table);
   return TN_OK;
 }
 
 static void close_current(tn_table_set *set) {
   if (!set->open) return;
-  set->bytes_before += set->table.source->bytes_read;
+  set->bytes_before += tn_table_bytes_read(&set->table);
   tn_table_close(&set->table);
   set->open = false;
 }
@@ -215,9 +231,10 @@ tn_status tn_table_set_open(tn_table_set **out, const char *const *paths, int64_
   set->paths = paths;
   set->count = count;
   if (options) set->options = *options;
-  tn_status status = declare_schema(set, err);
+  tn_status status = one_format(set, err);
+  if (status == TN_OK) status = declare_schema(set, err);
   if (status == TN_OK && set->declared.release) set->options.declared = &set->declared;
-  if (status == TN_OK && count > 1) status = survey(set, err);
+  if (status == TN_OK && count > 1 && !is_csv(set->format)) status = survey(set, err);
   if (status == TN_OK) status = open_errors(set, err);
   if (status == TN_OK) set->options.bad = &set->bad;
   if (status == TN_OK) status = open_next(set, err);
@@ -250,7 +267,7 @@ tn_status tn_table_set_next(tn_table_set *set, ArrowArray *out, tn_error *err) {
     tn_status status = tn_stream_next(&set->table.stream, out, err);
     if (status != TN_END) return status;
     close_current(set);
-    set->at++;
+    set->at = is_csv(set->format) ? set->count : set->at + 1;
   }
   if (set->errors) {
     TN_TRY(tn_sink_commit(set->errors, err));
@@ -265,11 +282,11 @@ int64_t tn_table_set_bytes(const tn_table_set *set) {
 }
 
 int64_t tn_table_set_bytes_read(const tn_table_set *set) {
-  return set->bytes_before + (set->open ? set->table.source->bytes_read : 0);
+  return set->bytes_before + (set->open ? tn_table_bytes_read(&set->table) : 0);
 }
 
 tn_table_format tn_table_set_format(const tn_table_set *set) {
-  return set->table.format;
+  return set->format;
 }
 
 const tn_bad_rows *tn_table_set_bad(const tn_table_set *set) {

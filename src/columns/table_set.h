@@ -1,9 +1,9 @@
 /* table_set.h - several files as one table, one after the other.
  *
- * With more than one file, each one's schema is looked at first.  Text formats: types are inferred
- * over all files (int64 here and double there is double; what has nothing in common is text), CSV
- * files have the same columns in the same order, of JSON lines any file may lack some.  Parquet and
- * Arrow files have the same columns and types.  What differs is an error that names both files.
+ * With more than one file, CSV files are read by csv.h as one: types hold the values of all of
+ * them.  JSON lines: each file's types are found first; int64 here and double there is double, what
+ * has nothing in common is text, any file may lack keys.  Parquet and Arrow files have the same
+ * columns and types; what differs is an error that names both files.  One table is of one format.
  *
  * A declared schema, and what becomes of bad rows, are options by text (table_options.h); the set
  * keeps what they need: the schema, the error file.
@@ -27,9 +27,9 @@ TN_NODISCARD tn_status tn_table_set_schema(tn_table_set *set, ArrowSchema *out, 
 /* TN_END behind the last batch of the last file; the error file is committed then. */
 TN_NODISCARD tn_status tn_table_set_next(tn_table_set *set, ArrowArray *out, tn_error *err);
 
-int64_t tn_table_set_bytes(const tn_table_set *set);          /* of all files; -1: not known */
-int64_t tn_table_set_bytes_read(const tn_table_set *set);     /* so far, of the files as they are */
-tn_table_format tn_table_set_format(const tn_table_set *set); /* of the file that is open */
+int64_t tn_table_set_bytes(const tn_table_set *set);      /* of all files; -1: not known */
+int64_t tn_table_set_bytes_read(const tn_table_set *set); /* so far, of the files as they are */
+tn_table_format tn_table_set_format(const tn_table_set *set);
 const tn_bad_rows *tn_table_set_bad(const tn_table_set *set); /* counts so far */
 
 #endif

@@ -91,6 +91,32 @@ def test_types_over_many_text_files(tenon, tmp_path):
     assert got.to_pydict() == {"id": [1, 2, 3], "x": [1, 1.5, None], "d": ["2024-01-01", "no date", None]}
 
 
+def test_a_wider_type_far_behind_the_sample(tenon, tmp_path):
+    """The sample says int64; the file is read again with the types of all rows, and nothing is lost."""
+    with open(tmp_path / "in.csv", "w") as out:
+        out.write("a,b\n")
+        for row in range(1_200_000):
+            out.write(f"{row},{row % 10}\n")
+        out.write("x,1.5\n")
+    done = tenon("data", "convert", tmp_path / "in.csv", tmp_path / "out.parquet")
+    got = pq.read_table(tmp_path / "out.parquet")
+    assert got.num_rows == 1_200_001 and [str(f.type) for f in got.schema] == ["string", "double"], done.stderr
+    assert got.slice(1_199_999).to_pydict() == {"a": ["1199999", "x"], "b": [9, 1.5]}
+
+
+def test_bad_rows_to_a_file(tenon, tmp_path):
+    (tmp_path / "in.csv").write_text("a,b\n1,2\nx,3\n4\n5,6\n")
+    words = ["data", "convert", tmp_path / "in.csv", tmp_path / "out.parquet", "--schema", "a: int64, b: int64"]
+    assert "line 3" in tenon.fails(*words)
+    done = tenon.json(*words, "--on-error", "skip", "--errors", tmp_path / "bad.jsonl")
+    assert (done["rows"], done["rows_skipped"]) == (2, 2)
+    assert pq.read_table(tmp_path / "out.parquet").to_pydict() == {"a": [1, 5], "b": [2, 6]}
+    bad = [json.loads(line) for line in (tmp_path / "bad.jsonl").read_text().splitlines()]
+    assert [row["line"] for row in bad] == [3, 4] and bad[0]["column"] == "a" and bad[1]["row"] == "4"
+    done = tenon.json(*words, "--on-error", "null")
+    assert (done["rows"], done["rows_skipped"], done["values_nulled"]) == (3, 1, 1)
+
+
 def test_partition_by_rows_and_by_value(tenon, tmp_path):
     table = small_table()
     pq.write_table(table, tmp_path / "in.parquet", store_schema=False)
