@@ -116,7 +116,7 @@ $(B)/bench/%: $(B)/obj/bench/%.o $(call archives,$(LINK_ORDER))
 
 # Columns against DuckDB and pyarrow (bench/bench_columns.py says what is measured): BENCH_FLAGS=--quick
 .PHONY: bench-columns
-bench-columns: $(PROGRAM) $(patsubst %,$(B)/bench/%,make_table scan_table)
+bench-columns: $(PROGRAM) $(patsubst %,$(B)/bench/%,make_table scan_table random_rows)
 	$(Q)tools/setup.sh test
 	$(Q).venv/bin/python bench/bench_columns.py $(BENCH_FLAGS)
 

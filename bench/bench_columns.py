@@ -202,7 +202,7 @@ def main():
     about.add_argument("--bytes", type=int, default=0)
     about.add_argument("--threads", type=int, nargs="*", default=[1, 2])
     about.add_argument("--tasks", nargs="*", default=["csv_parquet", "csv_scan", "parquet_scan",
-                                                      "one_column"])
+                                                      "one_column", "jsonl_scan", "random_rows"])
     o = about.parse_args()
     size = o.bytes or (10**8 if o.quick else 10**9)
     rounds = o.rounds or (1 if o.quick else 3)

@@ -130,6 +130,12 @@ TN_API int64_t tn_columns_parquet_rows(const tn_columns_parquet *file);
 TN_API tn_status tn_columns_parquet_scan(tn_columns_parquet *file, struct ArrowArrayStream *out,
                                          tn_error *err);
 
+/* The rows of these numbers, which ascend.  Where the file has an offset index, only the pages that
+ * hold them are read: with the training profile one small page a column. */
+TN_API tn_status tn_columns_parquet_take(tn_columns_parquet *file, const int64_t *rows,
+                                         int64_t count, struct ArrowArrayStream *out,
+                                         tn_error *err);
+
 /* For Python: room for one Arrow C struct (zeroed, NULL when out of memory), the destructor of the
  * PyCapsule that holds it, and drop where no capsule came of it. */
 TN_API void *tn_capsule_new(void);

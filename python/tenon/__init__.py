@@ -78,6 +78,14 @@ def write(path, stream, **options):
          _options(options))
 
 
+class _Rows(_Streams):
+    def __init__(self, file, rows):
+        self._of, self._numbers = file, (ctypes.c_int64 * len(rows))(*rows)
+
+    def _fill(self, address):
+        call("tn_columns_parquet_take", self._of._file, self._numbers, len(self._numbers), address)
+
+
 class ParquetFile(_Streams):
     """A Parquet file held open: its footer is parsed once."""
 
@@ -91,6 +99,10 @@ class ParquetFile(_Streams):
 
     def _fill(self, address):
         call("tn_columns_parquet_scan", self._file, address)
+
+    def take(self, rows):
+        """The rows of these numbers, which ascend; with a page index only their pages are read."""
+        return _Rows(self, rows)
 
     def __del__(self):
         if getattr(self, "_file", None):

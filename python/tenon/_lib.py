@@ -58,6 +58,7 @@ _declare("tn_columns_parquet_open", ctypes.c_int, _P, _TEXT, _P, _P)
 _declare("tn_columns_parquet_close", None, _P)
 _declare("tn_columns_parquet_rows", _I64, _P)
 _declare("tn_columns_parquet_scan", ctypes.c_int, _P, _P, _P)
+_declare("tn_columns_parquet_take", ctypes.c_int, _P, _P, _I64, _P, _P)
 
 
 def call(name, *arguments):

@@ -6,6 +6,7 @@
 #include "columns/arrow_device.h"
 #include "columns/import.h"
 #include "columns/table_options.h"
+#include "columns/table_parquet.h"
 #include "columns/table_set.h"
 
 /* ---- options ---- */
@@ -142,9 +143,14 @@ tn_status tn_columns_parquet_open(tn_columns_parquet **out, const char *path,
   p->refs = 1;
   tn_table_read_options read = {0};
   tn_source *source = NULL;
+  tn_parquet_keys keys = {0};
   tn_status status = read_options(&read, &p->arena, options, err);
+  if (status == TN_OK && read.key_file)
+    status = tn_table_parquet_keys(&keys, &p->arena, read.key_file, err);
   if (status == TN_OK) status = tn_source_open_file(&source, path, err);
-  if (status == TN_OK) status = tn_parquet_open(&p->file, source, err);
+  if (status == TN_OK)
+    status = read.key_file ? tn_parquet_open_keys(&p->file, source, &keys, err)
+                           : tn_parquet_open(&p->file, source, err);
   if (status != TN_OK) {
     parquet_drop(p);
     return status;
@@ -168,6 +174,7 @@ int64_t tn_columns_parquet_rows(const tn_columns_parquet *file) {
 typedef struct parquet_stream {
   ArrowArrayStream stream;
   tn_columns_parquet *owner;
+  tn_row_range *ranges;
 } parquet_stream;
 
 static tn_status parquet_schema(void *reader, ArrowSchema *out, tn_error *err) {
@@ -182,18 +189,53 @@ static void parquet_free(void *reader) {
   parquet_stream *s = reader;
   tn_stream_clear(&s->stream);
   parquet_drop(s->owner);
+  tn_free(s->ranges);
   tn_free(s);
 }
 
-tn_status tn_columns_parquet_scan(tn_columns_parquet *file, ArrowArrayStream *out, tn_error *err) {
+/* Takes over `ranges`. */
+static tn_status open_scan(tn_columns_parquet *file, tn_row_range *ranges, int64_t range_count,
+                           ArrowArrayStream *out, tn_error *err) {
   static const tn_reader_ops ops = {parquet_schema, parquet_next, parquet_free};
-  *out = (ArrowArrayStream){0};
   parquet_stream *s = tn_alloc(1, sizeof *s);
-  if (!s) return tn_fail_memory(err, "Parquet stream", sizeof *s);
+  if (!s) {
+    tn_free(ranges);
+    return tn_fail_memory(err, "Parquet stream", sizeof *s);
+  }
   s->owner = file;
+  s->ranges = ranges;
   __atomic_add_fetch(&file->refs, 1, __ATOMIC_RELAXED);
-  tn_status status = tn_parquet_scan(file->file, &file->read, &s->stream, err);
+  tn_parquet_read_options read = file->read;
+  read.ranges = ranges;
+  read.range_count = range_count;
+  tn_status status = tn_parquet_scan(file->file, &read, &s->stream, err);
   if (status == TN_OK) return tn_stream_new(out, &ops, s, err);
   parquet_free(s);
   return status;
+}
+
+tn_status tn_columns_parquet_scan(tn_columns_parquet *file, ArrowArrayStream *out, tn_error *err) {
+  *out = (ArrowArrayStream){0};
+  return open_scan(file, NULL, 0, out, err);
+}
+
+tn_status tn_columns_parquet_take(tn_columns_parquet *file, const int64_t *rows, int64_t count,
+                                  ArrowArrayStream *out, tn_error *err) {
+  *out = (ArrowArrayStream){0};
+  int64_t last = -1, in_file = tn_parquet_rows(file->file), range = -1;
+  tn_row_range *ranges = tn_alloc(count > 0 ? (size_t)count : 1, sizeof *ranges);
+  if (!ranges) return tn_fail_memory(err, "row ranges", (size_t)count * sizeof *ranges);
+  for (int64_t i = 0; i < count; i++) {
+    if (rows[i] <= last || rows[i] >= in_file) {
+      tn_status status =
+          tn_fail(err, TN_ERR_ARGUMENT, "row %lld is asked for behind row %lld; the file has %lld",
+                  (long long)rows[i], (long long)last, (long long)in_file);
+      tn_free(ranges);
+      return status;
+    }
+    if (range < 0 || rows[i] != last + 1) ranges[++range] = (tn_row_range){rows[i], 0};
+    ranges[range].rows++;
+    last = rows[i];
+  }
+  return open_scan(file, ranges, range + 1, out, err);
 }

@@ -130,6 +130,50 @@ static void test_stream_outlives_file(void **state) {
   fail_each_allocation(scan_after_close, NULL);
 }
 
+static tn_status take_rows(void *context, tn_error *err) {
+  static const int64_t rows[] = {1, 2, 7};
+  tn_columns_parquet *file;
+  ArrowArrayStream stream = {0};
+  int64_t count = 0, sum = 0;
+  TN_TRY(tn_columns_parquet_open(&file, place("h.parquet"), NULL, err));
+  tn_status status = tn_columns_parquet_take(file, rows, 3, &stream, err);
+  while (status == TN_OK) {
+    ArrowArray batch = {0};
+    status = tn_stream_next(&stream, &batch, err);
+    if (status != TN_OK) break;
+    const int64_t *ids = batch.children[0]->buffers[1];
+    for (int64_t i = 0; i < batch.length; i++) sum += ids[batch.children[0]->offset + i];
+    count += batch.length;
+    tn_array_clear(&batch);
+  }
+  if (status == TN_END) {
+    assert_int_equal(count, 3);
+    assert_int_equal(sum, 10 + 20 + 70);
+    status = TN_OK;
+  }
+  tn_stream_clear(&stream);
+  tn_columns_parquet_close(file);
+  return status;
+}
+
+static void test_take_rows(void **state) {
+  const char *const options[] = {"profile", "training", "page_rows", "2", NULL};
+  const char *const threads[] = {"threads", "1", NULL};
+  write_text(place("h.csv"), "id\n0\n10\n20\n30\n40\n50\n60\n70\n80\n");
+  ArrowArrayStream stream;
+  OK(tn_columns_open(&stream, place("h.csv"), threads, &problem));
+  OK(tn_columns_write(place("h.parquet"), &stream, options, &problem));
+  OK(take_rows(NULL, &problem));
+  fail_each_allocation(take_rows, NULL);
+  tn_columns_parquet *file;
+  OK(tn_columns_parquet_open(&file, place("h.parquet"), NULL, &problem));
+  const int64_t wrong[][2] = {{3, 3}, {4, 3}, {0, 9}, {-1, 0}};
+  for (size_t i = 0; i < 4; i++)
+    assert_int_equal(tn_columns_parquet_take(file, wrong[i], 2, &stream, &problem),
+                     TN_ERR_ARGUMENT);
+  tn_columns_parquet_close(file);
+}
+
 static void test_wrong_words(void **state) {
   ArrowArrayStream stream;
   const char *const unknown[] = {"colour", "red", NULL};
@@ -160,7 +204,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_options_by_name), cmocka_unit_test(test_every_format),
       cmocka_unit_test(test_device_streams),  cmocka_unit_test(test_stream_outlives_file),
-      cmocka_unit_test(test_wrong_words),
+      cmocka_unit_test(test_take_rows),       cmocka_unit_test(test_wrong_words),
   };
   return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }
