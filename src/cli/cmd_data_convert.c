@@ -195,6 +195,7 @@ static const char *hint(const tn_error *err) {
 static tn_status gather_inputs(convert *c, char **words, int32_t count, tn_error *err) {
   bool any = c->read.format != NULL;
   for (int32_t i = 0; i < count; i++) TN_TRY(data_paths_add(&c->inputs, words[i], any, err));
+  c->read.hive = c->read.hive || c->inputs.hive;
   if (data_paths_hold(&c->inputs, c->out))
     return tn_fail(err, TN_ERR_ARGUMENT, "%s is an input: the output wants a name of its own",
                    c->out);

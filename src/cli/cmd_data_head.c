@@ -68,6 +68,7 @@ int tn_cmd_data_head(int argc, char **argv) {
     read.pool = tn_cli_pool(read.threads);
     for (int32_t i = 0; i < words && status == TN_OK; i++)
       status = data_paths_add(&paths, argv[1 + i], read.format != NULL, &err);
+    read.hive = read.hive || paths.hive;
     if (status == TN_OK) status = head(&paths, &read, rows, json ? &j.w : NULL, &err);
     if (json && status == TN_OK) {
       tn_json_end_object(&j.w);

@@ -75,6 +75,8 @@ tn_status data_paths_add(data_paths *p, const char *word, bool any, tn_error *er
     TN_TRY(add_folder(p, word, any, 0, err));
     if (p->count == before)
       return tn_fail(err, TN_ERR_NOT_FOUND, "%s: a folder without a table in it", word);
+    const char *below = p->items[before] + strlen(word), *mark = strchr(below, '=');
+    p->hive = p->hive || (mark && strchr(mark, '/'));
   } else if (pattern) {
     TN_TRY(add_matches(p, word, err));
     if (p->count == before) return tn_fail(err, TN_ERR_NOT_FOUND, "%s: nothing matches", word);

@@ -13,6 +13,7 @@ typedef struct data_paths { /* all zero is empty */
   char **items;
   size_t capacity;
   int64_t count;
+  bool hive; /* a folder was given, and in it are folders like country=DE */
 } data_paths;
 
 /* TN_ERR_NOT_FOUND names a word that nothing matches, or a folder without a table.  `any`: files of

@@ -41,6 +41,7 @@ typedef struct tn_table_read_options { /* zero: the default */
   const char *const *columns;          /* projection; NULL: all */
   int32_t column_count;
   int64_t batch_rows;
+  bool hive;                        /* columns of the path too (hive.h); for table_set.h */
   const char *schema, *schema_file; /* declared types as text (schema_text.h); for table_set.h */
   const char *on_error, *errors;    /* "fail", "skip", "null"; error file; for table_set.h */
   int64_t errors_max;               /* bad rows; 0: no limit */

@@ -12,6 +12,8 @@ static const tn_table_option read_options[] = {
     {"batch_rows", "N", "rows of a batch at most (default 65,536)", TN_TABLE_INT, READ(batch_rows),
      0},
     {"threads", "N", "threads that parse (default: all CPUs)", TN_TABLE_INT32, READ(threads), 0},
+    {"hive", NULL, "columns too that are in the path, folder/country=DE/", TN_TABLE_FLAG,
+     READ(hive), 0},
     {"schema", "TEXT", "CSV, JSON: types, 'id: int64, price: decimal(10, 2)' (default: inferred)",
      TN_TABLE_TEXT, READ(schema), 0},
     {"schema_file", "FILE", "the same from a file", TN_TABLE_TEXT, READ(schema_file), 0},

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "columns/table_set.h"
 
+#include "columns/hive.h"
 #include "columns/schema.h"
 #include "columns/schema_text.h"
 
@@ -18,10 +19,19 @@ struct tn_table_set {
   int64_t bytes, bytes_before;
   tn_bad_rows bad;
   tn_sink *errors;
+  tn_hive hive;
+  int64_t *pick; /* of the columns of file and path, those that were asked for; NULL: all */
+  int64_t pick_count;
+  tn_arena arena;
 };
 
 static bool is_csv(tn_table_format format) {
   return format == TN_TABLE_CSV || format == TN_TABLE_TSV;
+}
+
+/* CSV files are read as one by csv.h, but one by one when each has columns of its path. */
+static bool all_at_once(const tn_table_set *set) {
+  return is_csv(set->format) && set->hive.count == 0;
 }
 
 /* ---- options that are texts ---- */
@@ -199,9 +209,93 @@ static tn_status one_format(tn_table_set *set, tn_error *err) {
   return TN_OK;
 }
 
+/* ---- columns of the path ---- */
+/* Divides what is asked for into columns of the files and of the path. */
+static tn_status divide_columns(tn_table_set *set, tn_error *err) {
+  tn_table_read_options *o = &set->options;
+  int64_t files = 0;
+  const char **names = tn_arena_alloc(&set->arena, (size_t)o->column_count + 1, sizeof *names);
+  set->pick = tn_arena_alloc(&set->arena, (size_t)o->column_count + 1, sizeof *set->pick);
+  if (!names || !set->pick) return tn_fail_memory(err, "columns", (size_t)o->column_count * 16);
+  set->pick_count = o->column_count;
+  for (int32_t i = 0; i < o->column_count; i++)
+    if (tn_hive_find(&set->hive, o->columns[i]) < 0) names[files++] = o->columns[i];
+  for (int64_t i = 0, file = 0; i < o->column_count; i++) {
+    int32_t in_path = tn_hive_find(&set->hive, o->columns[i]);
+    set->pick[i] = in_path < 0 ? file++ : files + in_path;
+  }
+  if (files == 0) return tn_fail(err, TN_ERR_UNSUPPORTED, "only columns of the path are asked for");
+  o->columns = names;
+  o->column_count = (int32_t)files;
+  return TN_OK;
+}
+
+static tn_status open_hive(tn_table_set *set, tn_error *err) {
+  if (!set->options.hive) return TN_OK;
+  TN_TRY(tn_hive_open(&set->hive, set->paths, set->count, err));
+  if (set->hive.count == 0 || !set->options.columns) return TN_OK;
+  return divide_columns(set, err);
+}
+
+static tn_status pick_schema(const tn_table_set *set, ArrowSchema *schema, tn_error *err) {
+  ArrowSchema picked = {0};
+  tn_status status = tn_schema_init(&picked, "+s", "", 0, err);
+  if (status == TN_OK) status = tn_schema_set_metadata(&picked, schema->metadata, err);
+  if (status == TN_OK) status = tn_schema_add_children(&picked, set->pick_count, err);
+  for (int64_t c = 0; c < set->pick_count && status == TN_OK; c++)
+    status = tn_schema_copy(picked.children[c], schema->children[set->pick[c]], err);
+  tn_schema_clear(schema);
+  if (status == TN_OK)
+    *schema = picked;
+  else
+    tn_schema_clear(&picked);
+  return status;
+}
+
+static tn_status pick_columns(const tn_table_set *set, ArrowArray *batch, tn_error *err) {
+  ArrowArray *columns = tn_alloc((size_t)set->pick_count + 1, sizeof *columns);
+  tn_status status = columns ? TN_OK : tn_fail_memory(err, "columns", sizeof *columns);
+  for (int64_t c = 0; c < set->pick_count && status == TN_OK; c++) {
+    columns[c] = *batch->children[set->pick[c]];
+    batch->children[set->pick[c]]->release = NULL;
+  }
+  int64_t rows = batch->length;
+  tn_array_clear(batch);
+  if (status == TN_OK) status = tn_batch_new(batch, columns, set->pick_count, rows, err);
+  for (int64_t c = 0; columns && c < set->pick_count; c++) tn_array_clear(&columns[c]);
+  tn_free(columns);
+  return status;
+}
+
+static tn_status finish_schema(const tn_table_set *set, ArrowSchema *schema, tn_error *err) {
+  if (set->hive.count == 0) return TN_OK;
+  TN_TRY(tn_hive_add_schema(&set->hive, schema, err));
+  return set->pick ? pick_schema(set, schema, err) : TN_OK;
+}
+
+static tn_status finish_batch(const tn_table_set *set, ArrowArray *batch, tn_error *err) {
+  if (set->hive.count == 0) return TN_OK;
+  TN_TRY(tn_hive_add_batch(&set->hive, set->at, batch, err));
+  return set->pick ? pick_columns(set, batch, err) : TN_OK;
+}
+
+/* CSV files one by one want the types of all of them first. */
+static tn_status declare_csv(tn_table_set *set, tn_error *err) {
+  tn_table all = {0};
+  tn_table_read_options options = set->options;
+  options.columns = NULL, options.column_count = 0;
+  TN_TRY(tn_table_open_csv_files(&all, set->paths, (int32_t)set->count, &options, err));
+  tn_schema_clear(&set->declared);
+  set->bytes = tn_table_bytes(&all);
+  tn_status status = tn_stream_schema(&all.stream, &set->declared, err);
+  set->options.declared = &set->declared;
+  tn_table_close(&all);
+  return status;
+}
+
 /* ---- file after file; CSV files all at once ---- */
 static tn_status open_next(tn_table_set *set, tn_error *err) {
-  if (is_csv(set->format)) {
+  if (all_at_once(set)) {
     if (set->count > CSV_FILES_MAX)
       return tn_fail(err, TN_ERR_LIMIT, "%lld CSV files as one table, limit %d",
                      (long long)set->count, CSV_FILES_MAX);
@@ -211,7 +305,7 @@ static tn_status open_next(tn_table_set *set, tn_error *err) {
     TN_TRY(tn_table_open(&set->table, set->paths[set->at], &set->options, err));
   }
   set->open = true;
-  if (set->count == 1 || is_csv(set->format)) set->bytes = tn_table_bytes(&set->table);
+  if (set->count == 1 || all_at_once(set)) set->bytes = tn_table_bytes(&set->table);
   return TN_OK;
 }
 
@@ -234,7 +328,9 @@ tn_status tn_table_set_open(tn_table_set **out, const char *const *paths, int64_
   tn_status status = one_format(set, err);
   if (status == TN_OK) status = declare_schema(set, err);
   if (status == TN_OK && set->declared.release) set->options.declared = &set->declared;
+  if (status == TN_OK) status = open_hive(set, err);
   if (status == TN_OK && count > 1 && !is_csv(set->format)) status = survey(set, err);
+  if (status == TN_OK && is_csv(set->format) && !all_at_once(set)) status = declare_csv(set, err);
   if (status == TN_OK) status = open_errors(set, err);
   if (status == TN_OK) set->options.bad = &set->bad;
   if (status == TN_OK) status = open_next(set, err);
@@ -252,12 +348,15 @@ void tn_table_set_close(tn_table_set *set) {
   tn_sink_close(set->errors);
   tn_schema_clear(&set->declared);
   tn_schema_clear(&set->schema);
+  tn_hive_clear(&set->hive);
+  tn_arena_clear(&set->arena);
   tn_free(set);
 }
 
 tn_status tn_table_set_schema(tn_table_set *set, ArrowSchema *out, tn_error *err) {
-  if (set->schema.release) return tn_schema_copy(out, &set->schema, err);
-  return tn_stream_schema(&set->table.stream, out, err);
+  tn_status status = set->schema.release ? tn_schema_copy(out, &set->schema, err)
+                                         : tn_stream_schema(&set->table.stream, out, err);
+  return status == TN_OK ? finish_schema(set, out, err) : status;
 }
 
 tn_status tn_table_set_next(tn_table_set *set, ArrowArray *out, tn_error *err) {
@@ -265,9 +364,10 @@ tn_status tn_table_set_next(tn_table_set *set, ArrowArray *out, tn_error *err) {
   while (set->at < set->count) {
     if (!set->open) TN_TRY(open_next(set, err));
     tn_status status = tn_stream_next(&set->table.stream, out, err);
+    if (status == TN_OK) return finish_batch(set, out, err);
     if (status != TN_END) return status;
     close_current(set);
-    set->at = is_csv(set->format) ? set->count : set->at + 1;
+    set->at = all_at_once(set) ? set->count : set->at + 1;
   }
   if (set->errors) {
     TN_TRY(tn_sink_commit(set->errors, err));

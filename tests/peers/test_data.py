@@ -134,6 +134,9 @@ def test_partition_by_rows_and_by_value(tenon, tmp_path):
     assert found["land"].to_pylist() == table["land"].to_pylist()
     assert [str(value).lower() for value in found["ok"].to_pylist()] == \
         [str(value).lower() for value in table["ok"].to_pylist()]
+    tenon("data", "convert", tmp_path / "by", tmp_path / "back.arrow")
+    back = read_any(tmp_path / "back.arrow").sort_by("id").select(["id", "price", "text", "land"])
+    assert not difference(back, table.select(["id", "price", "text", "land"]))
     duck = duckdb.sql(f"select id, land from read_parquet('{tmp_path}/by/**/*.parquet', "
                       "hive_partitioning=true) order by id").fetchall()
     assert [land for _, land in duck] == table["land"].to_pylist()

@@ -185,6 +185,43 @@ static void test_json_lines_join(void **state) {
   tn_strbuf_clear(&text);
 }
 
+static tn_status read_by_value(void *context, tn_error *err) {
+  const char *paths[] = {place("by/land=DE/kind=a%2Fb/part-00000.csv"),
+                         place("by/land=FR/kind=x/part-00000.csv"),
+                         place("by/land=__HIVE_DEFAULT_PARTITION__/kind=x/part-00000.csv")};
+  static const char *const columns[] = {"kind", "id", "land"};
+  tn_table_set *set;
+  ArrowSchema schema = {0};
+  tn_table_read_options read = {.threads = 1, .hive = true};
+  if (context) read.columns = columns, read.column_count = 3;
+  TN_TRY(tn_table_set_open(&set, paths, 3, &read, err));
+  tn_status status = tn_table_set_schema(set, &schema, err);
+  if (status == TN_OK) {
+    assert_int_equal(schema.n_children, 3);
+    assert_string_equal(schema.children[context ? 0 : 2]->name, "kind");
+    assert_string_equal(schema.children[context ? 1 : 0]->name, "id");
+  }
+  for (int64_t file = 0; status == TN_OK; file++) {
+    ArrowArray batch = {0};
+    status = tn_table_set_next(set, &batch, err);
+    if (status != TN_OK) break;
+    const ArrowArray *land = batch.children[context ? 2 : 1];
+    assert_int_equal(tn_array_is_null(land, 0), file == 2);
+    if (file == 0) assert_true(tn_str_is(tn_array_str(batch.children[context ? 0 : 2], 1), "a/b"));
+    tn_array_clear(&batch);
+  }
+  tn_schema_clear(&schema);
+  tn_table_set_close(set);
+  return status == TN_END ? TN_OK : status;
+}
+
+static void test_columns_of_the_path(void **state) {
+  OK(read_by_value(NULL, &problem));
+  OK(read_by_value((void *)1, &problem));
+  fail_each_allocation(read_by_value, NULL);
+  fail_each_allocation(read_by_value, (void *)1);
+}
+
 static void test_files_that_do_not_fit(void **state) {
   write_text("x.csv", "a,b\n1,2\n");
   write_text("y.csv", "a,c\n1,2\n");
@@ -214,9 +251,13 @@ static int remove_folder(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_by_rows),         cmocka_unit_test(test_by_columns),
-      cmocka_unit_test(test_what_cannot_be),  cmocka_unit_test(test_out_of_memory),
-      cmocka_unit_test(test_json_lines_join), cmocka_unit_test(test_files_that_do_not_fit),
+      cmocka_unit_test(test_by_rows),
+      cmocka_unit_test(test_by_columns),
+      cmocka_unit_test(test_what_cannot_be),
+      cmocka_unit_test(test_out_of_memory),
+      cmocka_unit_test(test_json_lines_join),
+      cmocka_unit_test(test_columns_of_the_path),
+      cmocka_unit_test(test_files_that_do_not_fit),
   };
   return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }
