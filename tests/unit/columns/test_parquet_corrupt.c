@@ -121,7 +121,7 @@ static void an_error_says_where(void **state) {
   while (!body[at]) at++;
   bytes.data[at] ^= 1;
   assert_int_equal(read_copy(bytes.data, bytes.length, &rows, &err), TN_ERR_CHECKSUM);
-  assert_non_null(strstr(err.text, "memory: row group 0: column \"bool 0\": page at byte 4: "));
+  assert_non_null(strstr(err.text, "memory: row group 0: column \"b 0\": page at byte 4: "));
   free(body);
   tn_strbuf_clear(&bytes);
 }
