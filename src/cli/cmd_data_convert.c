@@ -130,7 +130,7 @@ static tn_status run(convert *c, tn_error *err) {
   struct stat info;
   bool in_place = strcmp(c->out, "-") == 0 ||
                   (stat(c->out, &info) == 0 && !S_ISREG(info.st_mode) && !S_ISDIR(info.st_mode));
-  if (status != TN_ERR_DATA || !needs_wider || in_place || c->read.csv.infer_rows) return status;
+  if (status != TN_ERR_DATA || !needs_wider || in_place) return status;
   if (!c->quiet && !c->json)
     fprintf(stderr, "%s; once more, with the types of all rows\n", err ? err->text : "");
   c->read.csv.infer_all = true;
