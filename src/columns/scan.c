@@ -206,6 +206,7 @@ static tn_status open_pruned(tn_scan *scan, const tn_scan_options *o, const need
   tn_parquet_read_options read = o->read.parquet;
   int64_t range_count = 0;
   read.batch_rows = o->read.batch_rows;
+  if (!read.pool) read.pool = o->read.pool;
   read.columns = need->count ? need->names : NULL;
   read.column_count = need->count;
   if (where && !o->no_pruning) {

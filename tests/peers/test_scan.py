@@ -2,6 +2,7 @@
 """Predicates judged by DuckDB, and pruning judged by not pruning: the same rows with statistics, page index
 and Bloom filters as without."""
 import datetime
+import decimal
 import json
 import random
 
@@ -37,6 +38,10 @@ def random_table(rng, rows, nan=False):
         "d": column(pa.date32(), lambda row: (EPOCH + datetime.timedelta(days=row // 5)).date()),
         "ts": column(pa.timestamp("us"), lambda row: EPOCH + datetime.timedelta(seconds=row * 61.5)),
         "b": column(pa.bool_(), lambda row: (row // 150) % 2 == 0),
+        "dec": column(pa.decimal128(12, 2), lambda row: decimal.Decimal(row * 25 - 1000) / 100),
+        "big": column(pa.decimal128(30, 4), lambda row: decimal.Decimal(row * 10**20 - 10**22) / 10000),
+        "o": column(pa.struct([("x", pa.int32()), ("l", pa.list_(pa.int64()))]),
+                    lambda row: {"x": None if row % 9 == 0 else row // 4, "l": [row, None]}),
     })
 
 
@@ -47,6 +52,8 @@ def literal(rng, table, name):
         return str(max(0, value + rng.choice([0, 0, 1, -3])) if name == "u" else value + rng.choice([0, 0, 1, -3]))
     if name in ("f", "e"):
         return repr(value)
+    if name in ("dec", "big"):
+        return str(value + rng.choice([0, decimal.Decimal("0.01")]))
     if name == "ts":
         return f"'{value.isoformat(sep=' ')}'"
     return "'" + str(value).replace("'", "''") + "'"
@@ -54,7 +61,7 @@ def literal(rng, table, name):
 
 def condition(rng, table, depth=0):
     kind = rng.randrange(10 if depth < 3 else 7)
-    name = rng.choice([c for c in table.column_names if c != "b"])
+    name = rng.choice([c for c in table.column_names if c not in ("b", "o")])
     if kind <= 2:
         return f"{name} {rng.choice(['=', '<>', '<', '<=', '>', '>='])} {literal(rng, table, name)}"
     if kind == 3:
@@ -65,7 +72,7 @@ def condition(rng, table, depth=0):
         return f"{rng.choice(table.column_names)} is {rng.choice(['', 'not '])}null"
     if kind == 6:
         return rng.choice(["b", "not b", "s like 'apple%'", "s like '%a%1'", "s ilike 'A_%'", "i + k > 500",
-                           "i < k", "f * 2 > e", "t like '00%'", "s not like '%e%'", "d < ts"])
+                           "i < k", "f * 2 > e", "t like '00%'", "s not like '%e%'", "d < ts", "o.x < 100", "o.x is null", "o is null", "dec > f", "big < dec", "o.x in (3, 50, 51)"])
     if kind == 7:
         return f"not ({condition(rng, table, depth + 1)})"
     return f"({condition(rng, table, depth + 1)} {rng.choice(['and', 'or'])} {condition(rng, table, depth + 1)})"
