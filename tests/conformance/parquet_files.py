@@ -12,7 +12,6 @@ What is read is also written by us, to Parquet and to an Arrow file, and pyarrow
 from both.
 """
 import csv
-import fractions
 import pathlib
 import tempfile
 
@@ -78,22 +77,22 @@ def int96_columns(path):
                                     if data.schema.column(c).physical_type == "INT96"]
 
 
-def exact_int96(path, name):
-    """INT96 goes further than 64 bits of any one unit of pyarrow: whole seconds, and what is below them of
-    microseconds that may have wrapped around."""
-    def read(unit):
-        return pq.ParquetFile(path, coerce_int96_timestamp_unit=unit).read([name]).column(0).cast(
-            pa.int64()).to_pylist()
-    return [None if s is None else s + fractions.Fraction((us - s * 10**6) % 2**64, 10**6)
-            for s, us in zip(read("s"), read("us"))]
+# Days and nanoseconds of INT96 are signed: what Spark writes of a year beyond 64 bits of microseconds from
+# Julian day 0 has both negative.  pyarrow takes them for unsigned, and its microseconds wrap around.
+UNSIGNED_DAYS, UNSIGNED_NANOSECONDS = 2**32 * 86400 * 10**6, 2**64 // 1000
 
 
 def int96_differs(path, mine, name):
-    """Microseconds of the file, exactly; what is below them only where 64 bits of nanoseconds reach."""
-    ours, theirs = plain_column(mine[name]), exact_int96(path, name)
-    ours = [None if v is None else fractions.Fraction(int(v * 10**6 // 1), 10**6) for v in ours]
-    return next((f"{name}[{row}]: {a!r} instead of {b!r}"
-                 for row, (a, b) in enumerate(zip(ours, theirs)) if a != b), None)
+    """Microseconds of the file, up to what pyarrow loses; nanoseconds where 64 bits of them reach."""
+    theirs = pq.ParquetFile(path, coerce_int96_timestamp_unit="us").read([name]).column(0).cast(
+        pa.int64()).to_pylist()
+    ours = [None if v is None else int(v * 10**6 // 1) for v in plain_column(mine[name])]
+    lost = [(days + nanoseconds + carry) % 2**64 for days in (0, UNSIGNED_DAYS)
+            for nanoseconds in (0, UNSIGNED_NANOSECONDS) for carry in ((0, 1) if nanoseconds else (0,))]
+    for row, (a, b) in enumerate(zip(ours, theirs)):
+        if (a is None) != (b is None) or a is not None and (b - a) % 2**64 not in lost:
+            return f"{name}[{row}]: {a!r} instead of {b!r} microseconds"
+    return None
 
 
 def agrees(path):
