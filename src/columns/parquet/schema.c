@@ -2,7 +2,8 @@
 /* From the footer's elements, depth first, to nodes and leaves. */
 #include "columns/parquet/schema.h"
 
-enum { DEPTH_MAX = 64, PATH_BYTES_MAX = 4096 };
+/* No Arrow schema is deeper than a tree of this: every level here makes at most one there. */
+enum { DEPTH_MAX = TN_FIELD_DEPTH_MAX - 2, PATH_BYTES_MAX = 4096 };
 
 typedef struct levels { /* at the place of a field */
   uint8_t def, rep, slot_def;
@@ -35,7 +36,7 @@ static tn_status push_name(tree_walk *w, const char *name) {
   if (w->length + part + 2 > sizeof w->path) {
     return tn_fail(w->err, TN_ERR_LIMIT, "a column's path is longer than %d bytes", PATH_BYTES_MAX);
   }
-  if (w->depth > 1) w->path[w->length++] = '.';
+  if (w->length > 0) w->path[w->length++] = '.';
   memcpy(w->path + w->length, name, part);
   w->length += part;
   return TN_OK;
@@ -232,13 +233,12 @@ static tn_status walk_field(tree_walk *w, levels l, bool is_item, tn_parquet_nod
   out->leaf = w->leaf_count;
   if (repeated) { /* comes back for the same element, as an item */
     w->length = length;
-    w->depth--;
     TN_TRY(walk_repeated(w, l, out));
   } else {
     TN_TRY(e->physical >= 0 ? walk_leaf(w, e, l, optional, out) : walk_group(w, e, l, out));
-    w->depth--;
-    w->length = length;
   }
+  w->depth--;
+  w->length = length;
   out->leaf_count = w->leaf_count - out->leaf;
   return TN_OK;
 }

@@ -1,0 +1,228 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Parquet of pyarrow and DuckDB in every codec, encoding, page version and nesting, read by us: the same
+values, and in pyarrow's case the same types."""
+import decimal
+import pathlib
+import random
+import sys
+
+import duckdb
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+sys.path[:0] = [str(ROOT / "python"), str(ROOT / "tests/conformance")]
+
+import tenon as library  # noqa: E402
+from values import difference  # noqa: E402
+
+SEED = 20261126
+CODECS = ["none", "snappy", "gzip", "brotli", "lz4", "zstd"]
+FLAT = [pa.bool_(), pa.int8(), pa.uint16(), pa.int32(), pa.int64(), pa.uint64(), pa.float16(),
+        pa.float32(), pa.float64(), pa.string(), pa.binary(), pa.large_string(), pa.string_view(),
+        pa.binary(5), pa.decimal32(7, 2), pa.decimal64(15, 3), pa.decimal128(30, 4),
+        pa.decimal256(60, 9), pa.date32(), pa.time32("ms"), pa.time64("ns"), pa.timestamp("ms"),
+        pa.timestamp("us", "Europe/Berlin"), pa.timestamp("ns", "+02:30"), pa.duration("s"),
+        pa.null()]
+
+
+def random_value(rng, type_, depth=0):
+    if rng.random() < 0.15:
+        return None
+    if pa.types.is_struct(type_):
+        return {field.name: random_value(rng, field.type, depth + 1) for field in type_}
+    if pa.types.is_map(type_):
+        keys = {random_key(rng, type_.key_type) for _ in range(rng.randrange(4))}
+        return [(key, random_value(rng, type_.item_type, depth + 1)) for key in keys]
+    if pa.types.is_fixed_size_list(type_):
+        return [random_value(rng, type_.value_type, depth + 1) for _ in range(type_.list_size)]
+    if pa.types.is_nested(type_):
+        return [random_value(rng, type_.value_type, depth + 1) for _ in range(rng.randrange(4))]
+    if pa.types.is_null(type_):
+        return None
+    return random_flat(rng, type_)
+
+
+def random_key(rng, type_):
+    return f"k{rng.randrange(50)}" if pa.types.is_string(type_) else rng.randrange(50)
+
+
+def random_flat(rng, type_):
+    if pa.types.is_boolean(type_):
+        return rng.random() < 0.5
+    if pa.types.is_decimal(type_):
+        digits = rng.randrange(10 ** rng.randrange(1, type_.precision + 1))
+        return decimal.Decimal(digits).scaleb(-type_.scale, decimal.Context(prec=80))
+    if pa.types.is_floating(type_):
+        return rng.choice([0.0, -0.0, 1.5, -2.25, 1024.0])
+    if pa.types.is_fixed_size_binary(type_):
+        return rng.randbytes(type_.byte_width)
+    if type_ in (pa.binary(), pa.large_binary()):
+        return rng.randbytes(rng.randrange(20))
+    if type_ in (pa.string(), pa.large_string(), pa.string_view()):
+        return rng.choice(["", "a", "naïve", "exactly12by.", "a longer text than a view holds"])
+    if pa.types.is_temporal(type_):
+        return rng.randrange(80000)
+    bits, unsigned = type_.bit_width, pa.types.is_unsigned_integer(type_)
+    low = 0 if unsigned else -(1 << (bits - 1))
+    return rng.choice([low, low + (1 << bits) - 1, rng.randrange(100)])
+
+
+def random_type(rng, depth=0):
+    kind = rng.randrange(9) if depth < 3 else 0
+    if kind < 3:
+        inner = [t for t in FLAT if t != pa.string_view()]  # pyarrow cannot write those in lists
+        return rng.choice(inner if depth else FLAT)
+    if kind == 3:
+        return pa.struct([(f"f{i}", random_type(rng, depth + 1)) for i in range(rng.randrange(1, 4))])
+    if kind == 4:
+        return pa.map_(rng.choice([pa.string(), pa.int32()]), random_type(rng, depth + 1))
+    if kind == 5:
+        return pa.list_(random_type(rng, depth + 1), 2)
+    if kind == 6:
+        return pa.large_list(random_type(rng, depth + 1))
+    if kind == 7 and depth == 0:
+        return pa.list_view(random_type(rng, 3))
+    return pa.list_(random_type(rng, depth + 1))
+
+
+def array_of(values, type_):
+    return pa.array(values, type_)
+
+
+def read(path, **options):
+    return pa.table(library.open(path, format="parquet", **options))
+
+
+def by_pyarrow(path, written):
+    """What pyarrow reads, or where it cannot read what it wrote itself, what was written."""
+    try:
+        return pq.read_table(path)
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError, OSError):
+        return written
+
+
+def check(path, table, types=True):
+    got = read(path)
+    assert difference(got, table) is None
+    if types:
+        for ours, theirs in zip(got.schema, pq.read_schema(path)):
+            if not pa.types.is_dictionary(theirs.type):  # ours always have int32 indices
+                assert ours.type == theirs.type, ours.name
+                assert ours.nullable == theirs.nullable
+
+
+@pytest.mark.parametrize("number", range(60))
+def test_random_tables_of_pyarrow(tmp_path, number):
+    rng = random.Random(f"{SEED} {number}")
+    rows = rng.choice([0, 1, 30, 400])
+    columns = {}
+    for i in range(rng.randrange(1, 6)):
+        type_ = random_type(rng)
+        columns[f"c{i}"] = array_of([random_value(rng, type_) for _ in range(rows)], type_)
+    table = pa.table(columns)
+    kept = rng.random() < 0.7
+    views = "string_view" in str(table.schema)  # pyarrow cannot cut these
+    pq.write_table(table, tmp_path / "t.parquet", compression=rng.choice(CODECS),
+                   data_page_version=rng.choice(["1.0", "2.0"]), store_schema=kept,
+                   data_page_size=rng.choice([1, 100, 1 << 20]),
+                   write_batch_size=1024 if views else 7,
+                   row_group_size=1000 if views else rng.choice([13, 1000]),
+                   use_dictionary=rng.random() < 0.5,
+                   write_page_checksum=True, write_page_index=rng.random() < 0.5)
+    check(tmp_path / "t.parquet", by_pyarrow(tmp_path / "t.parquet", table))
+
+
+ENCODINGS = {
+    "DELTA_BINARY_PACKED": [pa.int8(), pa.int32(), pa.int64(), pa.uint64(), pa.timestamp("us"),
+                            pa.decimal128(9, 2), pa.decimal128(17, 2)],
+    "BYTE_STREAM_SPLIT": [pa.int8(), pa.int32(), pa.int64(), pa.float16(), pa.float32(),
+                          pa.float64(), pa.binary(7), pa.decimal128(30, 4), pa.decimal256(60, 9)],
+    "DELTA_LENGTH_BYTE_ARRAY": [pa.string(), pa.binary(), pa.string_view()],
+    "DELTA_BYTE_ARRAY": [pa.string(), pa.binary(), pa.binary(7), pa.decimal128(30, 4)],
+    "PLAIN": FLAT[:-1],
+    "RLE": [pa.bool_()],
+}
+
+
+@pytest.mark.parametrize("version", ["1.0", "2.0"])
+@pytest.mark.parametrize("encoding", ENCODINGS)
+def test_encodings(tmp_path, encoding, version):
+    rng = random.Random(f"{SEED} {encoding}")
+    for nulls in (True, False):
+        for type_ in ENCODINGS[encoding]:
+            values = [random_value(rng, type_) if nulls else random_flat(rng, type_)
+                      for _ in range(2000)]
+            table = pa.table({"a": array_of(values, type_),
+                              "l": array_of([values[i:i + i % 4] for i in range(2000)],
+                                            pa.list_(type_))})
+            pq.write_table(table, tmp_path / "t.parquet", use_dictionary=False,
+                           column_encoding={"a": encoding, "l.list.element": encoding},
+                           data_page_version=version, data_page_size=500, write_batch_size=50,
+                           store_decimal_as_integer=pa.types.is_decimal(type_) and type_.precision <= 18)
+            chunk = pq.read_metadata(tmp_path / "t.parquet").row_group(0).column(0)
+            assert encoding in chunk.encodings
+            check(tmp_path / "t.parquet", table)
+
+
+@pytest.mark.parametrize("codec", CODECS)
+def test_codecs(tmp_path, codec):
+    rng = random.Random(f"{SEED} {codec}")
+    table = pa.table({"t": [rng.choice(["same", "other", None, "x" * 5000]) for _ in range(3000)],
+                      "r": [rng.random() for _ in range(3000)]})
+    pq.write_table(table, tmp_path / "t.parquet", compression=codec, use_dictionary=False)
+    check(tmp_path / "t.parquet", table)
+
+
+def test_extension_types_and_metadata(tmp_path):
+    uuid = pa.array([b"0123456789abcdef", None], pa.binary(16))
+    table = pa.table({"u": pa.ExtensionArray.from_storage(pa.uuid(), uuid),
+                      "j": pa.ExtensionArray.from_storage(pa.json_(), pa.array(['{"a":1}', None])),
+                      "d": pa.array(["x", "x"]).dictionary_encode()})
+    table = table.replace_schema_metadata({"who": "us"})
+    for kept in (True, False):
+        pq.write_table(table, tmp_path / "t.parquet", store_schema=kept)
+        got = read(tmp_path / "t.parquet")
+        assert got.schema.metadata == ({b"who": b"us"} if kept else None)
+        assert got.schema.field("u").type == pa.uuid()
+        assert got.schema.field("j").type == pa.json_()
+        assert pa.types.is_dictionary(got.schema.field("d").type) == kept
+        assert difference(got, table) is None
+
+
+def test_field_metadata(tmp_path):
+    schema = pa.schema([pa.field("a", pa.int32(), nullable=False, metadata={"unit": "m"}),
+                        pa.field("b", pa.struct([pa.field("c", pa.string(), metadata={"k": "v"})]))])
+    pq.write_table(pa.table({"a": pa.array([1], pa.int32()), "b": [{"c": "x"}]}, schema=schema),
+                   tmp_path / "t.parquet")
+    got = read(tmp_path / "t.parquet").schema
+    assert got.field("a").metadata == {b"unit": b"m"} and not got.field("a").nullable
+    assert got.field("b").type.field("c").metadata == {b"k": b"v"}
+
+
+def test_projection_into_structs(tmp_path):
+    table = pa.table({"x": [1, 2], "s": [{"a": 1, "b": [{"c": 5, "d": "q"}]}, None]})
+    pq.write_table(table, tmp_path / "t.parquet")
+    got = read(tmp_path / "t.parquet", columns="s.b.list.element.d,x,s.a")
+    assert got.column_names == ["s", "x"]
+    assert got["s"].to_pylist() == [{"a": 1, "b": [{"d": "q"}]}, None]
+
+
+@pytest.mark.parametrize("number", range(20))
+def test_random_tables_of_duckdb(tmp_path, number):
+    rng = random.Random(f"{SEED} duck {number}")
+    rows, columns = rng.choice([1, 100, 5000]), {}
+    plain = [pa.bool_(), pa.int8(), pa.int32(), pa.int64(), pa.float64(), pa.string(), pa.date32(),
+             pa.timestamp("us"), pa.decimal128(30, 4), pa.decimal128(9, 2)]
+    for i in range(4):
+        inner = rng.choice(plain)
+        type_ = rng.choice([inner, pa.list_(inner), pa.struct([("a", inner), ("b", pa.list_(inner))]),
+                            pa.map_(pa.string(), inner), pa.list_(pa.list_(inner))])
+        columns[f"c{i}"] = array_of([random_value(rng, type_) for _ in range(rows)], type_)
+    source = pa.table(columns)  # noqa: F841
+    version = rng.choice(["V1", "V2"])
+    duckdb.sql(f"copy source to '{tmp_path}/t.parquet' (format parquet, row_group_size 2048, "
+               f"codec '{rng.choice(['snappy', 'zstd', 'gzip', 'lz4_raw', 'brotli'])}', "
+               f"parquet_version '{version}')")
+    check(tmp_path / "t.parquet", by_pyarrow(tmp_path / "t.parquet", source))
