@@ -4,7 +4,7 @@
 #include "columns/parquet/bits.h"
 #include "columns/parquet/level_masks.h"
 
-enum { AHEAD = 4096, SLOTS_MAX = INT32_MAX, HINT_BYTES_MAX = 64 << 20 };
+enum { AHEAD = 4096, ENTRIES_MAX = 1 << 28, HINT_BYTES_MAX = 64 << 20 };
 
 bool tn_parquet_leaf_is_flat(const tn_parquet_leaf *leaf) {
   return leaf->max_rep == 0 && leaf->max_def == (leaf->nullable || leaf->is_key ? 1 : 0);
@@ -302,7 +302,7 @@ static tn_status read_entries(tn_parquet_column_reader *r, const uint8_t *defs, 
   tn_parquet_slots *s = &part->slots;
   int64_t slots, values;
   count_entries(r->leaf, defs, n, &slots, &values);
-  if (part->entries > SLOTS_MAX - n) return TN_FULL;
+  if (part->entries > ENTRIES_MAX - n) return TN_FULL;
   TN_TRY(tn_parquet_bytes_append(&part->defs, defs, (size_t)n, err));
   if (r->leaf->max_rep) TN_TRY(tn_parquet_bytes_append(&part->reps, reps, (size_t)n, err));
   part->entries += n;
@@ -424,6 +424,7 @@ static tn_status jump(tn_parquet_column_reader *r, int64_t row, tn_error *err) {
   }
   TN_TRY(load_dictionary_first(r, err));
   tn_parquet_pages_start(&r->pages, page->offset, r->chunk_end);
+  r->pages.window_bytes = page->bytes; /* nobody may want its neighbours */
   r->page_left = r->ahead_at = r->ahead_count = 0;
   r->chunk_left = r->chunk_values;
   r->pages.ordinal = p;

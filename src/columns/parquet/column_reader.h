@@ -53,7 +53,7 @@ TN_NODISCARD tn_status tn_parquet_column_reader_start(tn_parquet_column_reader *
 TN_NODISCARD tn_status tn_parquet_column_reader_seek(tn_parquet_column_reader *r, int64_t row,
                                                      tn_error *err);
 /* Appends the next `rows` rows to the part.  TN_FULL: its bytes would be more than int32 ends can
- * count; reader and part are of no use then. */
+ * count, or its nested values more than 2^28; reader and part are of no use then. */
 TN_NODISCARD tn_status tn_parquet_column_reader_read(tn_parquet_column_reader *r, int64_t rows,
                                                      tn_parquet_part *part, tn_error *err);
 void tn_parquet_column_reader_clear(tn_parquet_column_reader *r);

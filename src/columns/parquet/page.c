@@ -198,7 +198,8 @@ static tn_status decrypt_header(tn_parquet_pages *p, tn_parquet_page_header *out
 static tn_status read_header(tn_parquet_pages *p, tn_parquet_page_header *out, tn_error *err) {
   const uint8_t *data;
   size_t got, used = 0;
-  for (int64_t want = HEADER_BYTES;; want *= 8) {
+  bool small = p->window_bytes > 0 && p->window_bytes < HEADER_BYTES;
+  for (int64_t want = small ? p->window_bytes : HEADER_BYTES;; want *= 8) {
     TN_TRY(look(p, want, &data, &got, err));
     tn_status status = p->cipher.crypt
                            ? decrypt_header(p, out, data, got, &used, err)

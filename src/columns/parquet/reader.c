@@ -228,8 +228,10 @@ static int64_t row_bytes(const parquet_scan *s, int64_t group) {
   const tn_parquet_group_meta *g = &s->file->footer.groups[group];
   double bytes = 1;
   for (int64_t c = 0; c < s->columns; c++) {
-    bytes += (double)g->chunks[s->projection.leaves[c]].uncompressed_bytes +
-             (double)leaf_of(s, c)->width * (double)g->rows;
+    const tn_parquet_chunk_meta *chunk = &g->chunks[s->projection.leaves[c]];
+    int32_t levels = tn_parquet_leaf_is_flat(leaf_of(s, c)) ? 0 : 2;
+    bytes += (double)chunk->uncompressed_bytes +
+             (double)(leaf_of(s, c)->width + levels) * (double)chunk->values;
   }
   bytes /= (double)(g->rows ? g->rows : 1);
   return bytes < 1e15 ? (int64_t)bytes + 1 : (int64_t)1e15;
@@ -316,7 +318,8 @@ static tn_status run_round(parquet_scan *s, tn_error *err) {
 static tn_status plan_smaller(parquet_scan *s, const scan_batch *batch, tn_error *err) {
   int64_t first = 0, row;
   if (batch->rows == 1) {
-    return tn_fail(err, TN_ERR_LIMIT, "%s: a row has more than 2 GiB of one column",
+    return tn_fail(err, TN_ERR_LIMIT,
+                   "%s: a row has more than 2 GiB, or 2^28 values, of one column",
                    s->file->source->name);
   }
   s->rows_cap = batch->rows / 2;

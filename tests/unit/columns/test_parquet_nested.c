@@ -24,7 +24,8 @@ static const char *const shapes[] = {
     "+s{d=i@{u};l=+l{item=i@{z}}}",
     "+s{b=b;i8=c;u8=C;i16=s;u16=S;i32=i;u32=I;i64!=l;u64=L;f16=e;f32=f;f64=g;str=u;bin=z;lstr=U;"
     "lbin=Z;vstr=vu;vbin=vz;fix=w:3;d32=d:7,2,32;d64=d:17,3,64;d128=d:30,5;d256=d:70,10,256;"
-    "date32=tdD;tm=ttm;tu=ttu;tn=ttn;sm=tsm:UTC;su=tsu:UTC;sn=tsn:UTC;su_=tsu:;n=n}",
+    "date32=tdD;tm=ttm;tu=ttu;tn=ttn;sm=tsm:UTC;su=tsu:+02:30;sn=tsn:Europe/Berlin;su_=tsu:;n=n;"
+    "Ds=tDs;Dm=tDm;Du=tDu;Dn=tDn}",
 
 };
 enum { SHAPES = sizeof shapes / sizeof *shapes };
