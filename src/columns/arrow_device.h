@@ -1,9 +1,10 @@
 /* arrow_device.h - the Arrow C Device Data Interface: arrays and streams that say where they are.
  *
- * The structs are the ABI of https://arrow.apache.org/docs/format/CDeviceDataInterface.html, the
- * device types those of DLPack.  This room works in host memory: what goes out is on
- * ARROW_DEVICE_CPU, and what comes in may be in any memory that the host can read (CPU, pinned
- * CUDA or ROCm, CUDA managed) and that no event guards.  Every other device is refused by name.
+ * The structs, in tenon/columns.h, are the ABI of
+ * https://arrow.apache.org/docs/format/CDeviceDataInterface.html, the device types those of DLPack.
+ * This room works in host memory: what goes out is on ARROW_DEVICE_CPU, and what comes in may be in
+ * any memory that the host can read (CPU, pinned CUDA or ROCm, CUDA managed) and that no event
+ * guards.  Every other device is refused by name.
  *
  * Thread: as arrow.h. */
 /* SPDX-License-Identifier: Apache-2.0 */
@@ -11,42 +12,6 @@
 #define TN_COLUMNS_ARROW_DEVICE_H
 #include "columns/arrow.h"
 
-#ifndef ARROW_C_DEVICE_DATA_INTERFACE
-#define ARROW_C_DEVICE_DATA_INTERFACE
-typedef int32_t ArrowDeviceType;
-#define ARROW_DEVICE_CPU          1
-#define ARROW_DEVICE_CUDA         2
-#define ARROW_DEVICE_CUDA_HOST    3
-#define ARROW_DEVICE_OPENCL       4
-#define ARROW_DEVICE_VULKAN       7
-#define ARROW_DEVICE_METAL        8
-#define ARROW_DEVICE_VPI          9
-#define ARROW_DEVICE_ROCM         10
-#define ARROW_DEVICE_ROCM_HOST    11
-#define ARROW_DEVICE_EXT_DEV      12
-#define ARROW_DEVICE_CUDA_MANAGED 13
-#define ARROW_DEVICE_ONEAPI       14
-#define ARROW_DEVICE_WEBGPU       15
-#define ARROW_DEVICE_HEXAGON      16
-struct ArrowDeviceArray {
-  struct ArrowArray array;
-  int64_t device_id;
-  ArrowDeviceType device_type;
-  void *sync_event;
-  int64_t reserved[3];
-};
-#endif
-#ifndef ARROW_C_DEVICE_STREAM_INTERFACE
-#define ARROW_C_DEVICE_STREAM_INTERFACE
-struct ArrowDeviceArrayStream {
-  ArrowDeviceType device_type;
-  int (*get_schema)(struct ArrowDeviceArrayStream *, struct ArrowSchema *out);
-  int (*get_next)(struct ArrowDeviceArrayStream *, struct ArrowDeviceArray *out);
-  const char *(*get_last_error)(struct ArrowDeviceArrayStream *);
-  void (*release)(struct ArrowDeviceArrayStream *);
-  void *private_data;
-};
-#endif
 typedef struct ArrowDeviceArray ArrowDeviceArray;
 typedef struct ArrowDeviceArrayStream ArrowDeviceArrayStream;
 

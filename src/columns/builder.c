@@ -188,10 +188,6 @@ tn_status tn_builder_new_format(tn_builder **out, const char *flat, tn_error *er
   return tn_builder_new_type(out, &type, err);
 }
 
-tn_status tn_builder_new(tn_builder **out, tn_column_type type, tn_error *err) {
-  return tn_builder_new_format(out, tn_column_type_format(type), err);
-}
-
 static tn_status add_below(tn_builder *b, const tn_field *field, tn_error *err) {
   if (field->dictionary) TN_TRY(tn_builder_new_field(&b->dictionary, field->dictionary, err));
   if (field->child_count == 0) return TN_OK;

@@ -25,7 +25,6 @@ typedef struct tn_builder tn_builder;
 TN_NODISCARD tn_status tn_builder_new_field(tn_builder **out, const tn_field *field, tn_error *err);
 TN_NODISCARD tn_status tn_builder_new_type(tn_builder **out, const tn_type *flat, tn_error *err);
 TN_NODISCARD tn_status tn_builder_new_format(tn_builder **out, const char *flat, tn_error *err);
-TN_NODISCARD tn_status tn_builder_new(tn_builder **out, tn_column_type type, tn_error *err);
 void tn_builder_free(tn_builder *b);
 int64_t tn_builder_length(const tn_builder *b);
 /* Struct: its fields.  List and map: 0, the items (a map's are structs of key and value).  Union:

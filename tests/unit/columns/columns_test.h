@@ -15,7 +15,7 @@
 
 #include "columns/builder.h"
 
-/* What a call inside OK() reports into: OK(tn_builder_new(&b, type, &problem)). */
+/* What a call inside OK() reports into: OK(tn_builder_new_format(&b, "l", &problem)). */
 static tn_error problem;
 
 static inline void must_be_ok(tn_status status, const char *file, int line) {
