@@ -28,12 +28,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   tn_error err = {0};
   tn_arena arena = {.limit_bytes = 64 << 20};
   tn_parquet_footer footer;
-  tn_parquet_leaf *leaves;
-  int64_t count;
+  tn_parquet_tree tree;
   if (tn_parquet_footer_parse(&footer, &arena, data, size, 0, &err) == TN_OK) {
-    if (tn_parquet_leaves(&footer, &arena, &leaves, &count, &err) == TN_OK) {
-      for (int64_t i = 0; i < count; i++) {
-        if (!leaves[i].name || !tn_parquet_logical_text(&leaves[i].element->logical)) abort();
+    if (tn_parquet_tree_new(&tree, &footer, &arena, &err) == TN_OK) {
+      for (int64_t i = 0; i < tree.leaf_count; i++) {
+        const tn_parquet_leaf *leaf = &tree.leaves[i];
+        if (!leaf->name || !tn_parquet_logical_text(&leaf->element->logical)) abort();
       }
     }
   } else if (err.text[0] == '\0') {
