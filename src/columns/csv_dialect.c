@@ -177,18 +177,19 @@ static void detect_line_end(const sample *s, tn_csv_dialect *d) {
 typedef struct tally {
   int32_t rows, of_columns; /* records; those with `columns` fields */
   int32_t columns, faults, quoted;
+  int32_t most; /* fields of any record */
   double score;
 } tally;
 
 static void count_record(int32_t *counts, tally *t, int32_t fields) {
   if (fields >= COUNTS_MAX) fields = COUNTS_MAX - 1;
+  if (fields > t->most) t->most = fields;
   counts[fields]++;
   t->rows++;
 }
 
 static tally tally_up(sample *s, const tn_csv_format *f, int32_t *counts) {
   tally t = {0};
-  memset(counts, 0, COUNTS_MAX * sizeof *counts);
   const uint8_t *end = s->end - s->text > SCORED_BYTES ? s->text + SCORED_BYTES : s->end;
   bool last = s->whole && end == s->end;
   int32_t first = 0;
@@ -212,9 +213,10 @@ static tally tally_up(sample *s, const tn_csv_format *f, int32_t *counts) {
   }
   t.columns = first ? first : 1;
   if (t.columns >= COUNTS_MAX) t.columns = COUNTS_MAX - 1;
-  for (int32_t n = 1; n < COUNTS_MAX; n++)
+  for (int32_t n = 1; n <= t.most; n++)
     if (counts[n] > counts[t.columns]) t.columns = n;
   t.of_columns = counts[t.columns];
+  memset(counts, 0, ((size_t)t.most + 1) * sizeof *counts); /* as it was, for the next */
   double regular = t.rows ? (double)t.of_columns / t.rows : 0;
   t.score = t.columns > 1 ? regular * regular * (1 - 0.3 / t.columns) : 0;
   return t;
