@@ -5,6 +5,7 @@
     "corrupt-checksum" in the name   refused, as a checksum mismatch
     "malformed" in the name          either; when it is read, with pyarrow's values
     X_expect.csv beside X.parquet    the values are those
+    INT96 and a list of microseconds in X.md   the values are those
     below a folder "...fuzz..."      either, but no crash and no hang
     every other                      the values are those of pyarrow; where that fails, of arro3 or DuckDB
 
@@ -13,6 +14,7 @@ from both.
 """
 import csv
 import pathlib
+import re
 import tempfile
 
 import pyarrow as pa
@@ -77,22 +79,21 @@ def int96_columns(path):
                                     if data.schema.column(c).physical_type == "INT96"]
 
 
-# Days and nanoseconds of INT96 are signed: what Spark writes of a year beyond 64 bits of microseconds from
-# Julian day 0 has both negative.  pyarrow takes them for unsigned, and its microseconds wrap around.
-UNSIGNED_DAYS, UNSIGNED_NANOSECONDS = 2**32 * 86400 * 10**6, 2**64 // 1000
-
-
 def int96_differs(path, mine, name):
-    """Microseconds of the file, up to what pyarrow loses; nanoseconds where 64 bits of them reach."""
-    theirs = pq.ParquetFile(path, coerce_int96_timestamp_unit="us").read([name]).column(0).cast(
-        pa.int64()).to_pylist()
+    """INT96 in microseconds: as X.md beside the file lists them (a line of one number or null a row), else as
+    pyarrow reads them, which wraps where a value goes further than 64 bits of nanoseconds."""
+    notes = path.with_suffix(".md")
+    lines = [line.split(",") for line in notes.read_text().splitlines()] if notes.exists() else []
+    listed = [line for line in lines if len(line) == mine.num_rows and
+              all(re.fullmatch(r"\s*(-?\d+|null)\s*", word) for word in line)]
+    if listed:
+        theirs = [None if word.strip() == "null" else int(word) for word in listed[0]]
+    else:
+        theirs = pq.ParquetFile(path, coerce_int96_timestamp_unit="us").read([name]).column(0).cast(
+            pa.int64()).to_pylist()
     ours = [None if v is None else int(v * 10**6 // 1) for v in plain_column(mine[name])]
-    lost = [(days + nanoseconds + carry) % 2**64 for days in (0, UNSIGNED_DAYS)
-            for nanoseconds in (0, UNSIGNED_NANOSECONDS) for carry in ((0, 1) if nanoseconds else (0,))]
-    for row, (a, b) in enumerate(zip(ours, theirs)):
-        if (a is None) != (b is None) or a is not None and (b - a) % 2**64 not in lost:
-            return f"{name}[{row}]: {a!r} instead of {b!r} microseconds"
-    return None
+    return next((f"{name}[{row}]: {a} us instead of {b}" for row, (a, b) in enumerate(zip(ours, theirs))
+                 if a != b), None)
 
 
 def agrees(path):

@@ -132,6 +132,15 @@ def random_array(rng, type_, rows, nullable=True):
     return _flat_array(rng, type_, rows, nullable)
 
 
+def _different(rng, type_, count):
+    """Keys of a map: no two alike."""
+    if pa.types.is_string(type_):
+        return pa.array([f"{random_value(rng, type_)}{i}" for i in range(count)], type_)
+    step = rng.randrange(1, 1000)
+    numbers = pa.array([i * step for i in range(count)], pa.int64())
+    return numbers.cast(pa.int32()).cast(type_) if pa.types.is_date32(type_) else numbers.cast(type_)
+
+
 def _list_array(rng, type_, rows, nullable):
     valid = _validity(rng, rows, nullable)
     sizes = [rng.choice([0, 1, 1, 2, 5]) if ok else 0 for ok in valid]
@@ -143,7 +152,7 @@ def _list_array(rng, type_, rows, nullable):
     count = offsets[-1].as_py()
     mask = pa.array([not ok for ok in valid], pa.bool_()) if nullable and rows else None
     if pa.types.is_map(type_):
-        keys = random_array(rng, type_.key_type, count, nullable=False)
+        keys = _different(rng, type_.key_type, count)
         return pa.MapArray.from_arrays(offsets, keys, random_array(rng, type_.item_type, count),
                                        type=type_, mask=mask)
     items = random_array(rng, type_.value_type, count, type_.value_field.nullable)

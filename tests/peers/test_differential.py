@@ -22,7 +22,7 @@ sys.path[:0] = [str(ROOT / "tests/conformance"), str(ROOT / "python")]
 import tenon  # noqa: E402
 from parquet_truth import wrong_bounds  # noqa: E402
 from random_tables import random_table, types_within  # noqa: E402
-from values import difference  # noqa: E402
+from values import REFUSALS, difference  # noqa: E402
 
 SEED = int(os.environ.get("TENON_SEED", random.SystemRandom().randrange(1 << 32)))
 FILES = int(os.environ.get("TENON_DIFFERENTIAL", 2040))
@@ -43,6 +43,14 @@ def check(seed, what, wrong):
     assert not wrong, f"TENON_SEED={SEED} TENON_DIFFERENTIAL_ONLY={seed}: {what}: {wrong}"
 
 
+def ours(path, seed, what):
+    """Our reading; a refusal names the file's seed."""
+    try:
+        return pa.table(tenon.open(path))
+    except REFUSALS as refusal:
+        raise AssertionError(f"TENON_SEED={SEED} TENON_DIFFERENTIAL_ONLY={seed}: {what}: {refusal}") from None
+
+
 def kept(table, allows):
     """The columns all of whose types a peer knows; None: no column is left."""
     names = [f.name for f in table.schema if all(allows(t) for t in types_within(f.type))]
@@ -58,6 +66,13 @@ def duckdb_knows(type_):
     if pa.types.is_time(type_):
         return type_.unit != "ns"
     return not pa.types.is_float16(type_) and not pa.types.is_null(type_)
+
+
+def duckdb_writes(type_):
+    """Of null lists of fixed size DuckDB 2.0 writes levels for items that it leaves out; pyarrow refuses
+    them as we do."""
+    return duckdb_knows(type_) and not pa.types.is_dictionary(type_) and \
+        not pa.types.is_fixed_size_list(type_)
 
 
 def arro3_knows(type_):
@@ -83,14 +98,27 @@ def read_by_duckdb(path, names):
     return duckdb.sql(f"select {columns} from '{path}'").to_arrow_table()
 
 
+def pyarrow_reads(path, table, scratch):
+    """What differs in pyarrow's reading.  Where it cannot read what it has written itself of the same table
+    (null structs over lists of fixed size), there is nothing to compare."""
+    try:
+        return difference(pq.read_table(path, page_checksum_verification=True), table)
+    except pa.ArrowInvalid:
+        pq.write_table(table, scratch)
+        try:
+            pq.read_table(scratch)
+        except pa.ArrowInvalid:
+            return None
+        raise
+
+
 def test_ours_by_all(tmp_path):
     path = tmp_path / "ours.parquet"
     for seed, rng in seeds("ours", 0.45):
         table, options = random_table(rng), write_options(rng)
         tenon.write(path, table, **options)
         what = f"written with {options}"
-        check(seed, f"pyarrow, {what}",
-              difference(pq.read_table(path, page_checksum_verification=True), table))
+        check(seed, f"pyarrow, {what}", pyarrow_reads(path, table, tmp_path / "scratch.parquet"))
         part = kept(table, duckdb_knows)
         if part is not None:
             check(seed, f"DuckDB, {what}", difference(read_by_duckdb(path, part.column_names), part))
@@ -98,7 +126,7 @@ def test_ours_by_all(tmp_path):
         if part is not None:
             theirs = pa.table(arro3.io.read_parquet(str(path))).select(part.column_names)
             check(seed, f"arrow-rs, {what}", difference(theirs, part))
-        check(seed, f"ourselves, {what}", difference(pa.table(tenon.open(path)), table))
+        check(seed, f"ourselves, {what}", difference(ours(path, seed, what), table))
         check(seed, f"statistics, {what}", wrong_bounds(path, table))
 
 
@@ -144,13 +172,14 @@ def test_pyarrow_by_us(tmp_path):
             pq.write_table(table, path, **options)
         except pa.ArrowNotImplementedError:
             continue  # slices of view types
-        check(seed, f"pyarrow wrote with {options}", difference(pa.table(tenon.open(path)), table))
+        what = f"pyarrow wrote with {options}"
+        check(seed, what, difference(ours(path, seed, what), table))
 
 
 def test_duckdb_by_us(tmp_path):
     path = tmp_path / "theirs.parquet"
     for seed, rng in seeds("duckdb", 0.1):
-        rows = kept(random_table(rng), lambda t: duckdb_knows(t) and not pa.types.is_dictionary(t))
+        rows = kept(random_table(rng), duckdb_writes)
         if rows is None:
             continue
         codec = rng.choice(["uncompressed", "snappy", "gzip", "zstd", "brotli", "lz4_raw"])
@@ -158,7 +187,8 @@ def test_duckdb_by_us(tmp_path):
         duckdb.execute(f"copy (select * from rows) to '{path}' "
                        f"(format parquet, codec {codec}, parquet_version {version}, row_group_size 2048)")
         theirs = duckdb.sql(f"select * from '{path}'").to_arrow_table()
-        check(seed, f"DuckDB wrote {codec} {version}", difference(pa.table(tenon.open(path)), theirs))
+        what = f"DuckDB wrote {codec} {version}"
+        check(seed, what, difference(ours(path, seed, what), theirs))
 
 
 def test_arrow_rs_by_us(tmp_path):
@@ -173,7 +203,8 @@ def test_arrow_rs_by_us(tmp_path):
                    "dictionary_enabled": rng.random() < 0.5, "max_row_group_size": rng.choice([7, 100, 1000]),
                    "bloom_filter_enabled": rng.random() < 0.3, "data_page_row_count_limit": 20}
         arro3.io.write_parquet(table, str(path), **options)
-        check(seed, f"arrow-rs wrote with {options}", difference(pa.table(tenon.open(path)), table))
+        what = f"arrow-rs wrote with {options}"
+        check(seed, what, difference(ours(path, seed, what), table))
 
 
 def test_number_of_files():
