@@ -11,8 +11,8 @@ int tn_cmd_data_head(int argc, char **argv);
 int tn_cmd_data_scan(int argc, char **argv);
 int tn_cmd_data_bench(int argc, char **argv);
 
-TN_NODISCARD tn_status tn_cmd_data_inspect_parquet(const char *path, bool json, int64_t groups,
-                                                   tn_error *err);
+TN_NODISCARD tn_status tn_cmd_data_inspect_parquet(const char *path, const char *key_file,
+                                                   bool json, int64_t groups, tn_error *err);
 /* A batch schema as an indented tree; nulls of its columns, or NULL. */
 void tn_cli_print_schema(const tn_field *root, const int64_t *nulls);
 /* One field, its children inside it, as an object. */

@@ -198,8 +198,9 @@ int tn_cmd_data_inspect(int argc, char **argv) {
     read.pool = tn_cli_pool(read.threads);
     if (status == TN_OK) status = tn_table_format_chosen(argv[1], read.format, &format, &err);
     if (status == TN_OK)
-      status = format == TN_TABLE_PARQUET ? tn_cmd_data_inspect_parquet(argv[1], json, groups, &err)
-                                          : inspect_by_scan(argv[1], &read, json, &err);
+      status = format == TN_TABLE_PARQUET
+                   ? tn_cmd_data_inspect_parquet(argv[1], read.key_file, json, groups, &err)
+                   : inspect_by_scan(argv[1], &read, json, &err);
     code = status == TN_OK ? 0 : tn_cli_fail(&err, NULL);
   }
   data_options_clear(options);

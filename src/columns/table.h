@@ -87,7 +87,9 @@ typedef struct tn_table_write_options { /* zero: the default; parquet: zstd leve
   const char *const *encodings; /* "price=byte_stream_split" */
   const char *const *sorted;    /* "a", "b desc nulls first": what the rows are sorted by */
   const char *const *metadata;  /* "key=value" */
-  int32_t encoding_count, sorted_count, metadata_count;
+  const char *const *bloom;     /* columns with Bloom filters */
+  int32_t encoding_count, sorted_count, metadata_count, bloom_count;
+  const char *key_file;             /* encrypts */
   tn_csv_options csv;               /* separator, quote */
   tn_parquet_write_options parquet; /* what is above is set from there */
 } tn_table_write_options;

@@ -64,20 +64,31 @@ static tn_status cut_pair(const char *text, const char *option, tn_arena *arena,
   return *left ? TN_OK : tn_fail_memory(err, option, strlen(text));
 }
 
-static tn_status fill_encodings(tn_parquet_write_options *out, tn_arena *arena,
-                                const tn_table_write_options *o, tn_error *err) {
-  tn_parquet_column_options *columns =
-      tn_arena_alloc(arena, (size_t)o->encoding_count + 1, sizeof *columns);
-  if (!columns)
-    return tn_fail_memory(err, "encodings", (size_t)o->encoding_count * sizeof *columns);
+/* The entry of a path; of those that match a column the last counts, so one path has one entry. */
+static tn_parquet_column_options *entry_of(tn_parquet_column_options *columns, int32_t *count,
+                                           const char *path) {
+  for (int32_t i = 0; i < *count; i++)
+    if (strcmp(columns[i].path, path) == 0) return &columns[i];
+  columns[*count].path = path;
+  return &columns[(*count)++];
+}
+
+static tn_status fill_columns(tn_parquet_write_options *out, tn_arena *arena,
+                              const tn_table_write_options *o, tn_error *err) {
+  size_t room = (size_t)o->encoding_count + (size_t)o->bloom_count;
+  tn_parquet_column_options *columns = tn_arena_alloc(arena, room + 1, sizeof *columns);
+  if (!columns) return tn_fail_memory(err, "column options", room * sizeof *columns);
+  int32_t count = 0;
   for (int32_t i = 0; i < o->encoding_count; i++) {
     tn_str name = {0};
-    TN_TRY(cut_pair(o->encodings[i], "encodings", arena, &columns[i].path, &name, err));
-    TN_TRY(choose_encode(name, &columns[i].encoding, err));
+    const char *path;
+    TN_TRY(cut_pair(o->encodings[i], "encodings", arena, &path, &name, err));
+    TN_TRY(choose_encode(name, &entry_of(columns, &count, path)->encoding, err));
   }
-  if (o->encoding_count == 0) return TN_OK;
+  for (int32_t i = 0; i < o->bloom_count; i++) entry_of(columns, &count, o->bloom[i])->bloom = true;
+  if (count == 0) return TN_OK;
   out->columns = columns;
-  out->column_count = o->encoding_count;
+  out->column_count = count;
   return TN_OK;
 }
 
@@ -130,9 +141,14 @@ tn_status tn_table_parquet_write(tn_parquet_write_options *out, tn_arena *arena,
   TN_TRY(choose_codec(options->codec ? options->codec : "zstd", &out->codec, err));
   if (options->profile) TN_TRY(choose_profile(options->profile, &out->profile, err));
   out->level = options->level;
-  TN_TRY(fill_encodings(out, arena, options, err));
+  TN_TRY(fill_columns(out, arena, options, err));
   TN_TRY(fill_sort_keys(out, arena, options, err));
-  return fill_metadata(out, arena, options, err);
+  TN_TRY(fill_metadata(out, arena, options, err));
+  if (!options->key_file) return TN_OK;
+  tn_parquet_encryption *encryption = tn_arena_alloc(arena, 1, sizeof *encryption);
+  if (!encryption) return tn_fail_memory(err, "keys", sizeof *encryption);
+  out->encryption = encryption;
+  return tn_table_parquet_encryption(encryption, arena, options->key_file, err);
 }
 
 /* ---- keys ---- */
@@ -180,8 +196,8 @@ static tn_status find_by_id(void *context, const char *column, tn_str metadata, 
   return TN_END;
 }
 
-static tn_status read_columns(tn_parquet_keys *out, tn_arena *arena, const tn_json *columns,
-                              tn_error *err) {
+static tn_status read_columns(const tn_parquet_column_key **out, int32_t *out_count,
+                              tn_arena *arena, const tn_json *columns, tn_error *err) {
   if (!columns || columns->kind != TN_JSON_OBJECT) return TN_OK;
   tn_parquet_column_key *keys = tn_arena_alloc(arena, (size_t)columns->count + 1, sizeof *keys);
   if (!keys) return tn_fail_memory(err, "keys", (size_t)columns->count * sizeof *keys);
@@ -191,20 +207,36 @@ static tn_status read_columns(tn_parquet_keys *out, tn_arena *arena, const tn_js
     if (!keys[count].column) return tn_fail_memory(err, "keys", at->key.length);
     TN_TRY(key_of(at, keys[count].column, arena, &keys[count].key, err));
   }
-  out->columns = keys;
-  out->column_count = count;
+  *out = keys;
+  *out_count = count;
   return TN_OK;
 }
 
-static tn_status read_keys(tn_parquet_keys *out, tn_arena *arena, tn_str text, tn_error *err) {
-  tn_json *root;
-  TN_TRY(tn_json_parse(&root, arena, text, &(tn_json_options){.unique_keys = true}, err));
-  if (root->kind != TN_JSON_OBJECT)
-    return tn_fail(err, TN_ERR_DATA, "a key file is a JSON object, not %s",
-                   tn_json_kind_name(root->kind));
+/* The file's text stays in the arena: the tree points into it. */
+static tn_status parse_keys(const tn_json **root, tn_arena *arena, const char *key_file,
+                            tn_error *err) {
+  tn_strbuf text = {0};
+  tn_json *tree = NULL;
+  TN_TRY(tn_file_read(key_file, KEY_FILE_BYTES_MAX, &text, err));
+  char *kept = tn_arena_strndup(arena, text.data ? text.data : "", text.length);
+  tn_str view = {kept, text.length};
+  tn_status status = kept ? TN_OK : tn_fail_memory(err, key_file, view.length);
+  if (status == TN_OK)
+    status = tn_json_parse(&tree, arena, view, &(tn_json_options){.unique_keys = true}, err);
+  if (status == TN_OK && tree->kind != TN_JSON_OBJECT)
+    status = tn_fail(err, TN_ERR_DATA, "a key file is a JSON object, not %s",
+                     tn_json_kind_name(tree->kind));
+  if (text.data) explicit_bzero(text.data, text.length);
+  tn_strbuf_clear(&text);
+  *root = tree;
+  return status;
+}
+
+static tn_status read_keys(tn_parquet_keys *out, tn_arena *arena, const tn_json *root,
+                           tn_error *err) {
   const tn_json *footer = tn_json_get(root, "footer"), *ids = tn_json_get(root, "by_id");
   if (footer) TN_TRY(key_of(footer, "footer", arena, &out->footer, err));
-  TN_TRY(read_columns(out, arena, tn_json_get(root, "columns"), err));
+  TN_TRY(read_columns(&out->columns, &out->column_count, arena, tn_json_get(root, "columns"), err));
   TN_TRY(tn_json_get_str(root, "aad_prefix", &out->aad_prefix, err));
   if (!ids || ids->kind != TN_JSON_OBJECT) return TN_OK;
   keys_by_id *by = tn_arena_alloc(arena, 1, sizeof *by);
@@ -218,14 +250,52 @@ static tn_status read_keys(tn_parquet_keys *out, tn_arena *arena, tn_str text, t
 tn_status tn_table_parquet_keys(tn_parquet_keys *out, tn_arena *arena, const char *key_file,
                                 tn_error *err) {
   *out = (tn_parquet_keys){0};
-  tn_strbuf text = {0};
-  TN_TRY(tn_file_read(key_file, KEY_FILE_BYTES_MAX, &text, err));
-  /* The tree points into its text, which must live as long. */
-  char *kept = tn_arena_strndup(arena, text.data ? text.data : "", text.length);
-  tn_str view = {kept, text.length};
-  tn_status status =
-      kept ? read_keys(out, arena, view, err) : tn_fail_memory(err, key_file, view.length);
-  if (text.data) explicit_bzero(text.data, text.length);
-  tn_strbuf_clear(&text);
+  const tn_json *root;
+  tn_status status = parse_keys(&root, arena, key_file, err);
+  if (status == TN_OK) status = read_keys(out, arena, root, err);
+  return status == TN_OK ? TN_OK : tn_error_context(err, status, "%s", key_file);
+}
+
+/* Key metadata to store, by column; "" is the footer's. */
+static tn_status take_ids(tn_parquet_encryption *out, tn_parquet_column_key *columns,
+                          const tn_json *ids, tn_error *err) {
+  for (const tn_json *at = ids ? ids->first : NULL; at; at = at->next) {
+    bool found = at->key.length == 0;
+    if (at->kind != TN_JSON_STRING)
+      return tn_fail(err, TN_ERR_DATA, "ids are texts, not %s", tn_json_kind_name(at->kind));
+    if (found) out->footer_key_metadata = at->text;
+    for (int32_t i = 0; i < out->column_count; i++)
+      if (tn_str_is(at->key, columns[i].column)) {
+        columns[i].metadata = at->text;
+        found = true;
+      }
+    if (!found)
+      return tn_fail(err, TN_ERR_DATA, "an id for column \"%.*s\", which has no key",
+                     TN_STR_ARG(at->key));
+  }
+  return TN_OK;
+}
+
+static tn_status read_encryption(tn_parquet_encryption *out, tn_arena *arena, const tn_json *root,
+                                 tn_error *err) {
+  const tn_json *footer = tn_json_get(root, "footer");
+  tn_parquet_column_key *columns = NULL;
+  if (!footer) return tn_fail(err, TN_ERR_DATA, "no key \"footer\", which writing wants");
+  TN_TRY(key_of(footer, "footer", arena, &out->footer_key, err));
+  TN_TRY(read_columns(&out->columns, &out->column_count, arena, tn_json_get(root, "columns"), err));
+  memcpy(&columns, &out->columns, sizeof columns); /* made here, still ours to fill */
+  TN_TRY(take_ids(out, columns, tn_json_get(root, "ids"), err));
+  TN_TRY(tn_json_get_str(root, "aad_prefix", &out->aad_prefix, err));
+  TN_TRY(tn_json_get_bool(root, "plain_footer", &out->plain_footer, err));
+  TN_TRY(tn_json_get_bool(root, "ctr", &out->ctr_pages, err));
+  return tn_json_get_bool(root, "hide_aad_prefix", &out->hide_aad_prefix, err);
+}
+
+tn_status tn_table_parquet_encryption(tn_parquet_encryption *out, tn_arena *arena,
+                                      const char *key_file, tn_error *err) {
+  *out = (tn_parquet_encryption){0};
+  const tn_json *root;
+  tn_status status = parse_keys(&root, arena, key_file, err);
+  if (status == TN_OK) status = read_encryption(out, arena, root, err);
   return status == TN_OK ? TN_OK : tn_error_context(err, status, "%s", key_file);
 }

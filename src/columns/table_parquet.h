@@ -22,4 +22,7 @@ TN_NODISCARD tn_status tn_table_parquet_write(tn_parquet_write_options *out, tn_
 TN_NODISCARD tn_status tn_table_parquet_keys(tn_parquet_keys *out, tn_arena *arena,
                                              const char *key_file, tn_error *err);
 
+TN_NODISCARD tn_status tn_table_parquet_encryption(tn_parquet_encryption *out, tn_arena *arena,
+                                                   const char *key_file, tn_error *err);
+
 #endif

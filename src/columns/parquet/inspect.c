@@ -6,6 +6,7 @@
 #include "columns/parquet/codec.h"
 #include "columns/parquet/file.h"
 #include "columns/parquet/form.h"
+#include "columns/parquet/index.h"
 #include "columns/value.h"
 
 enum { FIXED_BYTES_MAX = 64 };
@@ -99,6 +100,13 @@ void tn_parquet_chunk(const tn_parquet_file *file, int64_t group, int64_t column
       .offset = dictionary ? chunk->dictionary_offset : chunk->data_offset,
       .compressed_bytes = chunk->compressed_bytes,
       .uncompressed_bytes = chunk->uncompressed_bytes,
+      .column_index_bytes = chunk->column_index_offset > 0 ? chunk->column_index_bytes : 0,
+      .offset_index_bytes = chunk->offset_index_offset > 0 ? chunk->offset_index_bytes : 0,
+      .has_bloom = chunk->bloom_offset > 0,
+      .bloom_bytes = chunk->bloom_bytes,
+      .dictionary_bytes = dictionary ? chunk->data_offset - chunk->dictionary_offset : 0,
+      .encrypted = chunk->encryption != TN_PARQUET_PLAINTEXT,
+      .readable = !chunk->elsewhere,
   };
   list_encodings(chunk->encodings, out->encodings, sizeof out->encodings);
   tn_parquet_bounds bounds;
@@ -106,4 +114,43 @@ void tn_parquet_chunk(const tn_parquet_file *file, int64_t group, int64_t column
   out->has_min_max = bounds.has_min && bounds.has_max &&
                      show_bound(leaf, bounds.min, out->min, sizeof out->min) &&
                      show_bound(leaf, bounds.max, out->max, sizeof out->max);
+}
+
+void tn_parquet_group_sorting(const tn_parquet_file *file, int64_t group, tn_strbuf *out) {
+  const tn_parquet_group_meta *meta = &file->footer.groups[group];
+  for (uint32_t i = 0; i < meta->sorting_count; i++) {
+    const tn_parquet_sorting *key = &meta->sorting[i];
+    bool known = key->column >= 0 && key->column < file->leaf_count;
+    tn_strbuf_addf(out, "%s%s%s%s", i ? ", " : "", known ? file->leaves[key->column].name : "?",
+                   key->descending ? " desc" : "", key->nulls_first ? " nulls first" : "");
+  }
+}
+
+void tn_parquet_encryption_text(const tn_parquet_file *file, tn_strbuf *out) {
+  if (!file->crypt && !file->footer.encrypted && !file->footer.has_signing_key) {
+    bool any = false;
+    for (int64_t c = 0; file->footer.group_count > 0 && c < file->leaf_count; c++)
+      any = any || file->footer.groups[0].chunks[c].encryption != TN_PARQUET_PLAINTEXT;
+    tn_strbuf_add(out, any ? "some columns, signed footer; no keys given" : "none");
+    return;
+  }
+  tn_strbuf_add(out, file->footer.encrypted ? "footer and columns" : "columns, signed footer");
+}
+
+bool tn_parquet_metadata(const tn_parquet_file *file, int64_t index, tn_str *key, tn_str *value) {
+  if (index < 0 || index >= (int64_t)file->footer.pair_count) return false;
+  const tn_parquet_pair *pair = &file->footer.pairs[index];
+  *key = pair->key;
+  *value = pair->has_value ? pair->value : (tn_str){0};
+  return true;
+}
+
+tn_status tn_parquet_page_count(tn_parquet_file *file, int64_t group, int64_t column, int64_t *pages,
+                           tn_error *err) {
+  tn_arena arena = {0};
+  tn_parquet_offset_index index;
+  tn_status status = tn_parquet_offset_index_read(&index, file, group, column, &arena, err);
+  *pages = status == TN_OK ? (int64_t)index.page_count : -1;
+  tn_arena_clear(&arena);
+  return status == TN_END ? TN_OK : status;
 }

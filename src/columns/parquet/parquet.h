@@ -212,11 +212,27 @@ typedef struct tn_parquet_chunk_info {
   int64_t values, nulls; /* nulls -1: not recorded */
   int64_t offset, compressed_bytes, uncompressed_bytes;
   bool has_min_max;
-  char min[64], max[64]; /* as text, cut with "..." */
+  char min[64], max[64];      /* as text, cut with "..." */
+  int32_t column_index_bytes; /* 0: none */
+  int32_t offset_index_bytes;
+  bool has_bloom;
+  int32_t bloom_bytes;      /* 0: not recorded */
+  int64_t dictionary_bytes; /* of the dictionary page with its header; 0: none */
+  bool encrypted, readable; /* readable: not encrypted, or its key is known */
 } tn_parquet_chunk_info;
 const char *tn_parquet_created_by(const tn_parquet_file *file);
 int64_t tn_parquet_columns(const tn_parquet_file *file);
 int64_t tn_parquet_group_rows(const tn_parquet_file *file, int64_t group);
+/* "price desc, id": what the writer says that the rows of a group are sorted by; "" when nothing.
+ */
+void tn_parquet_group_sorting(const tn_parquet_file *file, int64_t group, tn_strbuf *out);
+/* "none"; "footer and columns"; "columns, signed footer" ... */
+void tn_parquet_encryption_text(const tn_parquet_file *file, tn_strbuf *out);
+/* Key-value metadata of the footer; false behind the last.  A value may be missing (data NULL). */
+bool tn_parquet_metadata(const tn_parquet_file *file, int64_t index, tn_str *key, tn_str *value);
+/* Data pages of a chunk, by its offset index; -1 where it has none. */
+TN_NODISCARD tn_status tn_parquet_page_count(tn_parquet_file *file, int64_t group, int64_t column,
+                                        int64_t *pages, tn_error *err);
 void tn_parquet_column(const tn_parquet_file *file, int64_t column, tn_parquet_column_info *out);
 void tn_parquet_chunk(const tn_parquet_file *file, int64_t group, int64_t column,
                       tn_parquet_chunk_info *out);
