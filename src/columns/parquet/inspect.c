@@ -145,8 +145,8 @@ bool tn_parquet_metadata(const tn_parquet_file *file, int64_t index, tn_str *key
   return true;
 }
 
-tn_status tn_parquet_page_count(tn_parquet_file *file, int64_t group, int64_t column, int64_t *pages,
-                           tn_error *err) {
+tn_status tn_parquet_page_count(tn_parquet_file *file, int64_t group, int64_t column,
+                                int64_t *pages, tn_error *err) {
   tn_arena arena = {0};
   tn_parquet_offset_index index;
   tn_status status = tn_parquet_offset_index_read(&index, file, group, column, &arena, err);

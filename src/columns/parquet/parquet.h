@@ -232,7 +232,7 @@ void tn_parquet_encryption_text(const tn_parquet_file *file, tn_strbuf *out);
 bool tn_parquet_metadata(const tn_parquet_file *file, int64_t index, tn_str *key, tn_str *value);
 /* Data pages of a chunk, by its offset index; -1 where it has none. */
 TN_NODISCARD tn_status tn_parquet_page_count(tn_parquet_file *file, int64_t group, int64_t column,
-                                        int64_t *pages, tn_error *err);
+                                             int64_t *pages, tn_error *err);
 void tn_parquet_column(const tn_parquet_file *file, int64_t column, tn_parquet_column_info *out);
 void tn_parquet_chunk(const tn_parquet_file *file, int64_t group, int64_t column,
                       tn_parquet_chunk_info *out);
