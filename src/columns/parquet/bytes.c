@@ -11,8 +11,13 @@ tn_status tn_parquet_bytes_reserve(tn_parquet_bytes *bytes, size_t extra, tn_err
   /* A large first reservation is taken as it is; growth from there doubles. */
   size_t capacity = bytes->capacity > SIZE_MAX / 2 ? want : bytes->capacity * 2;
   if (capacity < want) capacity = want;
-  uint8_t *data = tn_realloc(bytes->data, capacity, 1);
-  if (!data) return tn_fail_memory(err, "a Parquet buffer", capacity);
+  /* New memory would be zeroed; what grows is not. */
+  uint8_t *from = bytes->data ? bytes->data : tn_alloc(1, 1);
+  uint8_t *data = from ? tn_realloc(from, capacity, 1) : NULL;
+  if (!data) {
+    if (!bytes->data) tn_free(from);
+    return tn_fail_memory(err, "a Parquet buffer", capacity);
+  }
   bytes->data = data;
   bytes->capacity = capacity;
   return TN_OK;

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "columns/parquet/delta.h"
 
+#include "columns/parquet/levels.h"
+
 enum { AT_ONCE = 32 };
 
 static bool read_varint(tn_parquet_delta *d, uint64_t *out) {
@@ -126,11 +128,9 @@ static uint32_t next_values(tn_parquet_delta *d, int64_t most, uint64_t *out) {
 }
 
 bool tn_parquet_delta_read_i64(tn_parquet_delta *d, int64_t *out, int64_t count) {
-  uint64_t some[AT_ONCE];
   while (count > 0) {
-    uint32_t n = next_values(d, count, some);
+    uint32_t n = next_values(d, count, (uint64_t *)out);
     if (n == 0) return false;
-    memcpy(out, some, n * sizeof *some);
     out += n;
     count -= n;
   }

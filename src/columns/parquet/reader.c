@@ -7,7 +7,7 @@
 #include "columns/parquet/projection.h"
 
 enum { BATCH_ROWS = 65536, BATCH_ROWS_MAX = 1 << 24 };
-enum { BATCH_BYTES = 32 << 20, ROUND_BYTES = 64 << 20, ROUND_BATCHES_MAX = 256 };
+enum { BATCH_BYTES = 32 << 20, THREAD_BYTES = 12 << 20, ROUND_BATCHES_MAX = 256 };
 enum { RANDOM_WINDOW_BYTES = 256 << 10 };
 
 /* A page limit that holds one value of 1 GiB. */
@@ -279,13 +279,15 @@ static tn_status plan_batch(parquet_scan *s, scan_batch *batch, tn_error *err) {
   return TN_OK;
 }
 
-/* Without other threads a round is one batch; else as many as the round's bytes allow. */
+/* Without other threads a round is one batch; else what gives each some work and yet stays in the
+ * cache until it is delivered. */
 static tn_status plan_round(parquet_scan *s, tn_error *err) {
   int64_t bytes = 0, batches_max = s->threads > 1 ? ROUND_BATCHES_MAX : 1;
   s->lanes_used = 0;
   while (s->batch_count < batches_max && find_rows(s) == TN_OK) {
     int64_t each = row_bytes(s, s->group);
-    if (s->batch_count > 0 && bytes + each * s->rows_cap > ROUND_BYTES) break;
+    if (s->batch_count > 0 && bytes + each * s->rows_cap > s->threads * (int64_t)THREAD_BYTES)
+      break;
     scan_batch *batch = &s->batches[s->batch_count];
     int32_t lane;
     TN_TRY(find_lane(s, s->group, &lane, err));
