@@ -165,7 +165,7 @@ static tn_status fill_page(const tn_parquet_new_page *page, uint32_t i, tn_arena
 
 static tn_status column_index(const tn_parquet_column_writer *w, int64_t first, tn_arena *arena,
                               tn_arena *scratch, tn_str *out, tn_error *err) {
-  const tn_parquet_new_page *pages = w->pages + first;
+  const tn_parquet_new_page *pages = w->pages ? w->pages + first : NULL;
   size_t count = (size_t)(w->page_count - first);
   tn_parquet_column_index index = {.page_count = (uint32_t)count};
   index.null_pages = tn_arena_alloc(scratch, count, sizeof *index.null_pages);
