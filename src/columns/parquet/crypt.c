@@ -95,11 +95,16 @@ static tn_status check_ordinals(const tn_parquet_cipher *cipher, int64_t page, t
   return TN_OK;
 }
 
+bool tn_parquet_crypt_is_bare(const tn_parquet_crypt *crypt) {
+  return crypt->aad.length == 0 && !crypt->plain_footer;
+}
+
 static bool put_aad(EVP_CIPHER_CTX *context, const tn_parquet_cipher *cipher, int module,
                     int64_t page) {
   uint8_t suffix[AAD_SUFFIX_MAX];
   int done, count = (int)aad_suffix(cipher, module, page, suffix);
   tn_str aad = cipher->crypt->aad;
+  if (tn_parquet_crypt_is_bare(cipher->crypt)) return true;
   if (aad.length &&
       !EVP_CipherUpdate(context, NULL, &done, (const uint8_t *)aad.data, (int)aad.length)) {
     return false;

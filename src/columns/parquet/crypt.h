@@ -42,6 +42,9 @@ enum {
 
 typedef struct tn_parquet_crypt tn_parquet_crypt;
 void tn_parquet_crypt_free(tn_parquet_crypt *crypt); /* wipes the keys */
+/* DuckDB's own way (2.0): no identifier of the file, no AAD, every column encrypted without saying
+ * so, page sizes without the encryption's share.  Such files are read, not written. */
+bool tn_parquet_crypt_is_bare(const tn_parquet_crypt *crypt);
 
 /* ---- one chunk's modules --------------------------------------------------------------------- */
 

@@ -232,6 +232,7 @@ tn_status tn_parquet_crypt_open_plain(tn_parquet_crypt **out, const tn_parquet_f
   tn_parquet_algorithm algorithm = footer->algorithm;
   if (!keys) algorithm.supply_prefix = false;
   TN_TRY(new_crypt(&crypt, &algorithm, footer->signing_key_metadata, keys, err));
+  crypt->plain_footer = true;
   tn_status status = verify(crypt, footer, bytes, count, err);
   if (status == TN_OK) {
     *out = crypt;
@@ -239,6 +240,16 @@ tn_status tn_parquet_crypt_open_plain(tn_parquet_crypt **out, const tn_parquet_f
   }
   tn_parquet_crypt_free(crypt);
   return status;
+}
+
+static void mark_columns(const tn_parquet_crypt *crypt, tn_parquet_footer *footer) {
+  if (!tn_parquet_crypt_is_bare(crypt)) return;
+  for (int64_t g = 0; g < footer->group_count; g++) {
+    for (int64_t c = 0; c < footer->groups[g].chunk_count; c++) {
+      tn_parquet_chunk_meta *chunk = &footer->groups[g].chunks[c];
+      if (chunk->encryption == TN_PARQUET_PLAINTEXT) chunk->encryption = TN_PARQUET_FOOTER_KEY;
+    }
+  }
 }
 
 /* How a column is encrypted, by the first row group where it is. */
@@ -316,6 +327,7 @@ tn_status tn_parquet_crypt_open_columns(tn_parquet_crypt *crypt, tn_parquet_foot
                                         tn_arena *arena, const char *const *names, int64_t count,
                                         const tn_parquet_keys *keys, tn_error *err) {
   TN_TRY(take_names(crypt, names, count, err));
+  mark_columns(crypt, footer);
   for (int64_t c = 0; c < count; c++) TN_TRY(find_secret(crypt, footer, c, keys, err));
   for (int64_t g = 0; g < footer->group_count; g++) {
     int64_t ordinal = tn_parquet_group_ordinal(footer, g);

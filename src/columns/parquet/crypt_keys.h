@@ -24,7 +24,6 @@ struct tn_parquet_crypt {
   struct tn_parquet_secret *columns; /* one a leaf */
   int64_t column_count;
   _Atomic uint64_t uses;
-  /* writing */
   bool plain_footer;
 };
 

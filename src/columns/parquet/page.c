@@ -189,6 +189,10 @@ static tn_status decrypt_header(tn_parquet_pages *p, tn_parquet_page_header *out
   int module = p->ordinal < 0 ? TN_PARQUET_MODULE_DICTIONARY_HEADER : TN_PARQUET_MODULE_DATA_HEADER;
   TN_TRY(tn_parquet_decrypt(&p->cipher, module, p->ordinal, data, count, &p->plain, used, err));
   TN_TRY(tn_parquet_page_header_parse(out, p->plain.data, p->plain.length, 0, &plain_used, err));
+  if (tn_parquet_crypt_is_bare(p->cipher.crypt) &&
+      out->compressed_bytes <= INT32_MAX - TN_PARQUET_MODULE_EXTRA) {
+    out->compressed_bytes += TN_PARQUET_MODULE_EXTRA; /* DuckDB gives the plain size */
+  }
   if ((out->type == TN_PARQUET_PAGE_DICTIONARY) == (p->ordinal < 0)) return TN_OK;
   return tn_fail(err, TN_ERR_DATA, "a page of type %d where a %s page is due", out->type,
                  p->ordinal < 0 ? "dictionary" : "data");

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "columns/parquet/variant.h"
 
+#include <stdlib.h>
+
 #include "columns/value.h"
 
 enum { BASIC_PRIMITIVE, BASIC_SHORT_STRING, BASIC_OBJECT, BASIC_ARRAY };
@@ -301,20 +303,45 @@ static void show_scalar(tn_json_writer *w, const tn_variant *v) {
 
 static tn_status walk(variant_walk *walk_, const tn_variant *v);
 
+static int by_name(const void *a, const void *b) {
+  return compare_names(*(const tn_str *)a, *(const tn_str *)b);
+}
+
+/* Names in order are unique; of others it must be found out.  DuckDB writes them as they come. */
+static tn_status check_names(const variant_walk *walk_, const tn_variant *v) {
+  tn_str name, before = {0};
+  bool ordered = true;
+  for (uint32_t i = 0; i < v->count; i++) {
+    TN_TRY(tn_variant_field(v, i, walk_->names, &name, walk_->err));
+    ordered = ordered && (i == 0 || compare_names(before, name) < 0);
+    before = name;
+  }
+  if (ordered) return TN_OK;
+  tn_str *all = tn_alloc(v->count, sizeof *all);
+  if (!all) return tn_fail_memory(walk_->err, "names of a Variant", v->count * sizeof *all);
+  tn_status status = TN_OK;
+  for (uint32_t i = 0; i < v->count && status == TN_OK; i++) {
+    status = tn_variant_field(v, i, walk_->names, &all[i], walk_->err);
+  }
+  qsort(all, v->count, sizeof *all, by_name);
+  for (uint32_t i = 1; i < v->count && status == TN_OK; i++) {
+    if (!tn_str_equal(all[i - 1], all[i])) continue;
+    status = tn_fail(walk_->err, TN_ERR_DATA, "a Variant object has two fields named \"%.*s\"",
+                     TN_STR_ARG(all[i]));
+  }
+  tn_free(all);
+  return status;
+}
+
 static tn_status walk_items(variant_walk *walk_, const tn_variant *v) {
   bool object = v->kind == TN_VARIANT_OBJECT;
-  tn_str name, before = {0};
+  tn_str name;
   tn_variant item;
+  if (object) TN_TRY(check_names(walk_, v));
   for (uint32_t i = 0; i < v->count; i++) {
-    if (object) {
+    if (object && walk_->json) {
       TN_TRY(tn_variant_field(v, i, walk_->names, &name, walk_->err));
-      if (i > 0 && compare_names(before, name) >= 0) {
-        return tn_fail(walk_->err, TN_ERR_DATA,
-                       "Variant fields are not in the order of their names, or one is twice: %.*s",
-                       TN_STR_ARG(name));
-      }
-      before = name;
-      if (walk_->json) tn_json_key_str(walk_->json, name);
+      tn_json_key_str(walk_->json, name);
     }
     TN_TRY(tn_variant_item(v, i, &item, walk_->err));
     TN_TRY(walk(walk_, &item));

@@ -74,7 +74,8 @@ TN_NODISCARD tn_status tn_variant_item(const tn_variant *parent, uint32_t i, tn_
 /* The name of field i < count of an object. */
 TN_NODISCARD tn_status tn_variant_field(const tn_variant *object, uint32_t i,
                                         const tn_variant_names *names, tn_str *name, tn_error *err);
-/* Walks it all: names known, ascending and unique, text UTF-8, nothing out of bounds. */
+/* Walks it all: names known and unique, text UTF-8, nothing out of bounds.  The order of names,
+ * which the specification asks for, is not asked for: DuckDB 2.0 writes others. */
 TN_NODISCARD tn_status tn_variant_check(const tn_variant_names *names, tn_str value, tn_error *err);
 /* As JSON, scalars as columns/value.h shows those types; a UUID as text.  Checks what
  * tn_variant_check does; after an error the writer's text is half done. */
