@@ -21,7 +21,7 @@ What each side does:
 Every run is a fresh process.  CPU seconds are user + system: for ours of the whole process, for the peers of
 the task alone, without starting Python.  Peak RSS is the process's.  The data lies in build/bench-data
 (TENON_BENCH_DATA) and is made once.  The last line is one JSON object with every ratio: how many times less
-CPU, and less time, than the better peer.
+CPU, and less time, than the better peer, and than each.
 """
 import argparse
 import json
@@ -138,10 +138,13 @@ class Report:
             raise SystemExit(f"bench: {task}: not the same rows everywhere: {rows}")
         for who, run in runs.items():
             self.row(task, threads, who, run, (notes or {}).get(who, ""))
-        ours, peers = runs["tenon"], [run for who, run in runs.items() if who != "tenon"]
+        ours, peers = runs["tenon"], {who: run for who, run in runs.items() if who != "tenon"}
         for key in ("cpu", "wall"):
-            best = min(run[key] for run in peers)
+            best = min(run[key] for run in peers.values())
             self.ratios[f"{task}_{key}_{threads}"] = round(best / max(ours[key], 1e-9), 2)
+            for who, run in peers.items():
+                name = who.replace(", ", "_").replace(" ", "_").lower()
+                self.ratios[f"{task}_{key}_{threads}_{name}"] = round(run[key] / max(ours[key], 1e-9), 2)
         self.ratios.update(extra or {})
         print(f"{'':<14} {'':>7}  {'ratio':<16} {self.ratios[f'{task}_cpu_{threads}']:>7.2f}x "
               f"{self.ratios[f'{task}_wall_{threads}']:>7.2f}x", flush=True)

@@ -75,6 +75,8 @@ static const tn_table_option read_options[] = {
      TN_TABLE_INT, READ(ipc.batch_bytes_max), 0},
     {"skip_crc", NULL, "Parquet: do not verify page checksums", TN_TABLE_FLAG,
      READ(parquet.skip_crc), 0},
+    {"variant_json", NULL, "Parquet: VARIANT columns as JSON text", TN_TABLE_FLAG,
+     READ(parquet.variant_json), 0},
     {"key_file", "FILE", "Parquet, encrypted: a JSON object of keys (docs/formats.md)",
      TN_TABLE_TEXT, READ(key_file), 0},
     {"variant_json", NULL, "Parquet: Variant columns as text in JSON", TN_TABLE_FLAG,
