@@ -205,8 +205,7 @@ static tn_status read_columns(const tn_parquet_column_key **out, int32_t *out_co
   for (const tn_json *at = columns->first; at; at = at->next, count++) {
     keys[count].column = tn_arena_strndup(arena, at->key.data, at->key.length);
     if (!keys[count].column) return tn_fail_memory(err, "keys", at->key.length);
-    bool footer = at->kind == TN_JSON_STRING && at->text.length == 0;
-    if (!footer) TN_TRY(key_of(at, keys[count].column, arena, &keys[count].key, err));
+    TN_TRY(key_of(at, keys[count].column, arena, &keys[count].key, err));
   }
   *out = keys;
   *out_count = count;
@@ -299,66 +298,4 @@ tn_status tn_table_parquet_encryption(tn_parquet_encryption *out, tn_arena *aren
   tn_status status = parse_keys(&root, arena, key_file, err);
   if (status == TN_OK) status = read_encryption(out, arena, root, err);
   return status == TN_OK ? TN_OK : tn_error_context(err, status, "%s", key_file);
-}
-
-/* What is stored with each key so that a reader may find it. */
-static tn_status read_ids(tn_parquet_encryption *out, tn_parquet_column_key *keys,
-                          const tn_json *ids, tn_error *err) {
-  if (!ids || ids->kind != TN_JSON_OBJECT) return TN_OK;
-  for (const tn_json *at = ids->first; at; at = at->next) {
-    bool found = at->key.length == 0;
-    if (at->kind != TN_JSON_STRING)
-      return tn_fail(err, TN_ERR_DATA, "ids: \"%.*s\" is not a text", TN_STR_ARG(at->key));
-    if (found) out->footer_key_metadata = at->text;
-    for (int32_t i = 0; i < out->column_count; i++) {
-      if (!tn_str_is(at->key, keys[i].column)) continue;
-      keys[i].metadata = at->text;
-      found = true;
-    }
-    if (!found)
-      return tn_fail(err, TN_ERR_DATA, "ids: \"%.*s\" is no column with a key",
-                     TN_STR_ARG(at->key));
-  }
-  return TN_OK;
-}
-
-static tn_status read_encryption(tn_parquet_encryption *out, tn_arena *arena, const tn_json *root,
-                                 tn_error *err) {
-  tn_parquet_keys keys = {0};
-  TN_TRY(read_keys(&keys, arena, root, err));
-  *out = (tn_parquet_encryption){.footer_key = keys.footer,
-                                 .columns = keys.columns,
-                                 .column_count = keys.column_count,
-                                 .aad_prefix = keys.aad_prefix};
-  if (keys.footer.length == 0) return tn_fail(err, TN_ERR_DATA, "there is no key \"footer\"");
-  TN_TRY(tn_json_get_bool(root, "plain_footer", &out->plain_footer, err));
-  TN_TRY(tn_json_get_bool(root, "ctr", &out->ctr_pages, err));
-  TN_TRY(tn_json_get_bool(root, "hide_aad_prefix", &out->hide_aad_prefix, err));
-  /* The keys are this function's own, only now they become constant. */
-  return read_ids(out, (tn_parquet_column_key *)(uintptr_t)keys.columns, tn_json_get(root, "ids"),
-                  err);
-}
-
-static tn_status fill_encryption(tn_parquet_write_options *out, tn_arena *arena,
-                                 const char *key_file, tn_error *err) {
-  tn_json *root = NULL;
-  tn_parquet_encryption *encryption = tn_arena_alloc(arena, 1, sizeof *encryption);
-  if (!encryption) return tn_fail_memory(err, key_file, sizeof *encryption);
-  tn_status status = load_keys(&root, arena, key_file, err);
-  if (status == TN_OK) status = read_encryption(encryption, arena, root, err);
-  out->encryption = encryption;
-  return status == TN_OK ? TN_OK : tn_error_context(err, status, "%s", key_file);
-}
-
-/* ---- all of it ---- */
-tn_status tn_table_parquet_write(tn_parquet_write_options *out, tn_arena *arena,
-                                 const tn_table_write_options *options, tn_error *err) {
-  *out = options->parquet;
-  TN_TRY(choose_codec(options->codec ? options->codec : "zstd", &out->codec, err));
-  if (options->profile) TN_TRY(choose_profile(options->profile, &out->profile, err));
-  out->level = options->level;
-  TN_TRY(fill_columns(out, arena, options, err));
-  TN_TRY(fill_sort_keys(out, arena, options, err));
-  TN_TRY(fill_metadata(out, arena, options, err));
-  return options->key_file ? fill_encryption(out, arena, options->key_file, err) : TN_OK;
 }

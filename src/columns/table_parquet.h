@@ -3,7 +3,7 @@
  * A key file is a JSON object; a key is 32, 48 or 64 hexadecimal digits:
  *
  *     {"footer": KEY,                       the footer's key
- *      "columns": {"price": KEY, ...},      of columns with a key of their own; "": the footer's
+ *      "columns": {"price": KEY, ...},      of columns with a key of their own
  *      "by_id": {"kf": KEY, ...},           reading: by the key metadata that the file holds
  *      "aad_prefix": "table-7",             where the file was, or shall be, written with one
  *      "ids": {"": "kf", "price": "kc1"},   writing: key metadata to store, "" for the footer
