@@ -205,7 +205,9 @@ static tn_status read_columns(const tn_parquet_column_key **out, int32_t *out_co
   for (const tn_json *at = columns->first; at; at = at->next, count++) {
     keys[count].column = tn_arena_strndup(arena, at->key.data, at->key.length);
     if (!keys[count].column) return tn_fail_memory(err, "keys", at->key.length);
-    TN_TRY(key_of(at, keys[count].column, arena, &keys[count].key, err));
+    bool footer =
+        at->kind == TN_JSON_STRING && at->text.length == 0; /* "": with the footer's key */
+    if (!footer) TN_TRY(key_of(at, keys[count].column, arena, &keys[count].key, err));
   }
   *out = keys;
   *out_count = count;
