@@ -268,7 +268,7 @@ static bool decompress_hadoop(const uint8_t *bytes, size_t count, uint8_t *out, 
     if (block > want - done) return false;
     while (done < end) {
       if (count - at < 4) return false;
-      size_t chunk = load_big_u32(bytes + at), got;
+      size_t chunk = load_big_u32(bytes + at), got = 0;
       at += 4;
       if (chunk > count - at) return false;
       if (!decompress_lz4_block(bytes + at, chunk, out + done, end - done, &got) || got == 0) {
@@ -299,7 +299,7 @@ static bool decompress_lz4_frame(void *context, const uint8_t *bytes, size_t cou
  * else a frame by its magic number, else a bare block. */
 static bool decompress_lz4(tn_parquet_codecs *codecs, const uint8_t *bytes, size_t count,
                            uint8_t *out, size_t want) {
-  size_t got;
+  size_t got = 0;
   if (decompress_hadoop(bytes, count, out, want)) return true;
   if (count >= 4 && tn_load_u32(bytes) == 0x184d2204) {
     return decompress_lz4_frame(codecs->lz4_decompressor, bytes, count, out, want);
