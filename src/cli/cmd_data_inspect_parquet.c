@@ -37,6 +37,7 @@ static void json_parquet_chunk(tn_json_writer *w, const tn_parquet_file *file, i
     tn_json_key(w, "min"), tn_json_cstr(w, chunk.min);
     tn_json_key(w, "max"), tn_json_cstr(w, chunk.max);
   }
+  if (chunk.geo[0]) tn_json_key(w, "geospatial"), tn_json_cstr(w, chunk.geo);
   tn_json_end_object(w);
 }
 
@@ -174,6 +175,7 @@ static tn_status print_chunk(tn_parquet_file *file, int64_t group, int64_t colum
   putchar(' ');
   print_cell(chunk.has_min_max ? chunk.max : "", 20);
   putchar('\n');
+  if (chunk.geo[0]) printf("  %-*s %s\n", name_width(file), "", chunk.geo);
   tn_strbuf_clear(&text);
   return TN_OK;
 }

@@ -177,6 +177,21 @@ def test_geometry_is_written(tmp_path, crs, edges, logical):
     assert got.schema.field("g").metadata[b"ARROW:extension:name"] == b"geoarrow.wkb"
 
 
+@pytest.mark.parametrize("path", [p for f in folders("geospatial") for p in f.glob("geospatial*.parquet")],
+                         ids=lambda p: p.name)
+def test_geospatial_statistics(path, tenon):
+    shown = tenon.json("data", "inspect", path)["row_groups"]
+    for group, meta in zip(shown, (pq.ParquetFile(path).metadata.row_group(i) for i in range(len(shown)))):
+        want = meta.column(meta.num_columns - 1).geo_statistics
+        text = group["chunks"][-1].get("geospatial", "")
+        if want is None or want.xmin is None:
+            assert "x " not in text
+            continue
+        assert text.startswith(f"x {want.xmin:g} to {want.xmax:g}, y {want.ymin:g} to {want.ymax:g}")
+        assert ("z " in text.split(";")[0]) == (want.zmin is not None)
+        assert text.count(",") + 1 >= len(want.geospatial_types) or text.endswith("...")
+
+
 @pytest.mark.parametrize("path", [p for f in folders("geospatial") for p in sorted(f.glob("*.parquet"))],
                          ids=lambda p: p.name)
 def test_geospatial_files(path):

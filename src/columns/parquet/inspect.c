@@ -3,6 +3,7 @@
 #include <stdio.h>
 
 #include "columns/parquet/bounds.h"
+#include "columns/parquet/geo.h"
 #include "columns/parquet/codec.h"
 #include "columns/parquet/file.h"
 #include "columns/parquet/form.h"
@@ -77,6 +78,13 @@ static bool show_bound(const tn_parquet_leaf *leaf, tn_str bound, char *out, siz
   return good;
 }
 
+static void show_geo(const tn_parquet_geo *geo, char *out, size_t room) {
+  tn_strbuf text = {0};
+  if (geo) tn_parquet_geo_text(geo, &text);
+  cut_text(text.failed ? (tn_str){0} : tn_strbuf_view(&text), out, room);
+  tn_strbuf_clear(&text);
+}
+
 static void list_encodings(uint32_t mask, char *out, size_t room) {
   size_t used = 0;
   out[0] = '\0';
@@ -109,6 +117,7 @@ void tn_parquet_chunk(const tn_parquet_file *file, int64_t group, int64_t column
       .readable = !chunk->elsewhere,
   };
   list_encodings(chunk->encodings, out->encodings, sizeof out->encodings);
+  show_geo(chunk->geo, out->geo, sizeof out->geo);
   tn_parquet_bounds bounds;
   tn_parquet_bounds_of_chunk(file, group, column, &bounds);
   out->has_min_max = bounds.has_min && bounds.has_max &&

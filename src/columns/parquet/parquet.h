@@ -213,6 +213,7 @@ typedef struct tn_parquet_chunk_info {
   int64_t offset, compressed_bytes, uncompressed_bytes;
   bool has_min_max;
   char min[64], max[64];      /* as text, cut with "..." */
+  char geo[256];              /* "x 10 to 40, y 10 to 40; Point, LineString Z"; "" when none */
   int32_t column_index_bytes; /* 0: none */
   int32_t offset_index_bytes;
   bool has_bloom;
