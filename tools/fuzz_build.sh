@@ -5,10 +5,13 @@
 set -euo pipefail
 out=$1 flags=$2 libs=$3; shift 3
 objects=()
+# Any header may be in any source: one that changed makes all objects old.
+header=$(find src include \( -name '*.h' -o -name '*.inc' -o -name '*.def' \) -printf '%T@ %p\n' | sort -n | tail -1)
+header=${header#* }
 for source in "$@"; do
   object="$(dirname "$out")/obj/${source%.c}.o"
   objects+=("$object")
-  [ "$object" -nt "$source" ] && continue
+  [ "$object" -nt "$source" ] && [ "$object" -nt "$header" ] && continue
   isa=
   case "$source" in
     *_avx512bf16.c) isa="-march=x86-64-v4 -mavx512vnni -mavx512bf16" ;;
