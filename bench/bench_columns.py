@@ -85,11 +85,9 @@ def converted(name, source, *options):
 
 
 def default_layout(name, source):
-    code = ("import sys, pyarrow.csv, pyarrow.parquet as pq\n"
-            "r = pyarrow.csv.open_csv(sys.argv[1])\n"
-            "w = pq.ParquetWriter(sys.argv[2], r.schema)\n"
-            "for b in r: w.write_batch(b)\n"
-            "w.close()")
+    """pyarrow.parquet.write_table with its defaults: row groups of 1,048,576 rows."""
+    code = ("import sys, pyarrow.csv as csv, pyarrow.parquet as pq\n"
+            "pq.write_table(csv.read_csv(sys.argv[1]), sys.argv[2])")
     return made(name, lambda path: subprocess.run([PYTHON, "-c", code, source, path], check=True))
 
 
@@ -186,7 +184,7 @@ def one_column(report, parquet, threads, rounds):
 def random_rows(report, rows):
     source = generated(f"rows-{rows}.csv", "--rows", rows)
     ours = converted(f"training-{rows}.parquet", source, "--profile", "training")
-    theirs = default_layout(f"default-{rows}.parquet", source)
+    theirs = default_layout(f"default-layout-{rows}.parquet", source)
     mine = measured([str(BUILD / "bench/random_rows"), str(ours)])
     other = measured(peer("pyarrow", "random_rows", 1, theirs))
     for who, run in (("tenon", mine), ("pyarrow", other)):

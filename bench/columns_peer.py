@@ -13,6 +13,7 @@ import time
 
 PEER, TASK, THREADS, FILE = sys.argv[1], sys.argv[2], int(sys.argv[3]), sys.argv[4]
 OUT = sys.argv[5] if len(sys.argv) > 5 else None
+ROW_GROUP = 1 << 20  # pyarrow's default for a table that is written whole
 SUMS = ("count(*), sum(id), max(ts), sum(user_id), sum(price), sum(qty), sum(ratio), "
         "sum(strlen(country)), sum(strlen(status)), sum(flag::int), sum(strlen(text))")
 
@@ -57,11 +58,20 @@ def arrow():
 
     def csv_parquet():
         reader = read_csv()
-        rows = 0
+        rows, waiting = 0, []
+
+        def write(writer):
+            writer.write_table(pa.Table.from_batches(waiting))
+            waiting.clear()
+
         with pq.ParquetWriter(OUT, reader.schema, compression="zstd") as writer:
             for batch in reader:
-                writer.write_batch(batch)
+                waiting.append(batch)
                 rows += batch.num_rows
+                if sum(b.num_rows for b in waiting) >= ROW_GROUP:  # a table makes row groups of its own
+                    write(writer)
+            if waiting:
+                write(writer)
         return rows
 
     def parquet(crc, columns=None):
