@@ -163,7 +163,7 @@ typedef struct tn_row_range {
 typedef struct tn_parquet_read_options { /* zero: the default */
   const char *const *columns;            /* projection in this order; NULL: all */
   int32_t column_count;
-  int64_t batch_rows;     /* at most; default 65,536 */
+  int64_t batch_rows;     /* at most; default 8,192 to 65,536, about 1 MiB of them */
   int64_t page_bytes_max; /* an uncompressed page beyond this is TN_ERR_LIMIT; default 1 GiB */
   bool skip_crc;          /* default: verify */
   bool variant_json;      /* VARIANT columns as text; default: binary, put together if shredded */

@@ -7,7 +7,11 @@
 #include "columns/parquet/projection.h"
 
 enum { BATCH_ROWS = 65536, BATCH_ROWS_MAX = 1 << 24 };
-enum { BATCH_BYTES = 32 << 20, THREAD_BYTES = 12 << 20, ROUND_BATCHES_MAX = 256 };
+enum {
+  BATCH_ROWS_CACHED = 8192,
+  CACHE_BYTES = 1 << 20
+}; /* what is delivered soon is still there */
+enum { BATCH_BYTES = 32 << 20, THREAD_BYTES = 4 << 20, ROUND_BATCHES_MAX = 256 };
 enum { RANDOM_WINDOW_BYTES = 256 << 10 };
 
 /* A page limit that holds one value of 1 GiB. */
@@ -54,6 +58,7 @@ typedef struct parquet_scan {
   tn_row_range *ranges;
   int64_t range_count, range;
   int64_t row, group, group_first; /* group: the row group that holds `row`, which begins there */
+  bool rows_are_asked_for;         /* of a batch, by the caller */
   int64_t rows_cap;                /* rows of a batch, fewer after one was too large */
   /* The round. */
   scan_piece *pieces;
@@ -259,11 +264,18 @@ static tn_status add_piece(parquet_scan *s, int64_t row, int64_t rows, tn_error 
   return TN_OK;
 }
 
+/* As many rows as the caller asked for, or as lie in the cache, unless they are huge. */
+static int64_t batch_rows_of(const parquet_scan *s, int64_t group) {
+  int64_t each = row_bytes(s, group), most = BATCH_BYTES / each, cached = CACHE_BYTES / each;
+  if (cached < BATCH_ROWS_CACHED) cached = BATCH_ROWS_CACHED;
+  if (!s->rows_are_asked_for && cached < most) most = cached;
+  return most > 1 ? most : 1;
+}
+
 /* The next batch: rows of one row group, from one range or several. */
 static tn_status plan_batch(parquet_scan *s, scan_batch *batch, tn_error *err) {
   int64_t group_rows = s->file->footer.groups[s->group].rows, group = s->group;
-  int64_t most = BATCH_BYTES / row_bytes(s, group);
-  if (most < 1) most = 1;
+  int64_t most = batch_rows_of(s, group);
   if (most > s->rows_cap) most = s->rows_cap;
   *batch = (scan_batch){.group = group, .piece = s->piece_count};
   while (batch->rows < most && find_rows(s) == TN_OK && s->group == group) {
@@ -286,7 +298,8 @@ static tn_status plan_round(parquet_scan *s, tn_error *err) {
   s->lanes_used = 0;
   while (s->batch_count < batches_max && find_rows(s) == TN_OK) {
     int64_t each = row_bytes(s, s->group);
-    if (s->batch_count > 0 && bytes + each * s->rows_cap > s->threads * (int64_t)THREAD_BYTES)
+    if (s->batch_count > 0 &&
+        bytes + each * batch_rows_of(s, s->group) > s->threads * (int64_t)THREAD_BYTES)
       break;
     scan_batch *batch = &s->batches[s->batch_count];
     int32_t lane;
@@ -508,6 +521,7 @@ static tn_status open_scan(tn_parquet_file *file, const tn_parquet_read_options 
   if (!s) return tn_fail_memory(err, "a Parquet scan", sizeof *s);
   s->file = file;
   s->options = o;
+  s->rows_are_asked_for = options && options->batch_rows > 0;
   s->rows_cap = o.batch_rows;
   s->pool = o.pool;
   s->threads = tn_pool_threads(o.pool);
