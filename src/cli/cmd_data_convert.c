@@ -120,13 +120,31 @@ static tn_status run_once(convert *c, tn_error *err) {
   return status;
 }
 
+/* What detection left out of the table is said, on standard error: nothing goes missing in silence.
+ */
+static void say_left_out(const convert *c, const tn_csv_dialect *d) {
+  if (c->json) return;
+  if (d->tables > 1)
+    fprintf(stderr,
+            "note: %s: %d tables one behind the other, one of them is read (--table N, or "
+            "--exact-dialect)\n",
+            c->inputs.items[0], d->tables);
+  else if (d->skip_lines > c->read.csv.skip_lines)
+    fprintf(stderr,
+            "note: %s: %d lines before the header are left out (--exact-dialect keeps them)\n",
+            c->inputs.items[0], d->skip_lines - c->read.csv.skip_lines);
+}
+
 /* Types of CSV are inferred from a sample.  Where a value behind it fits none of them, all values
  * are looked at, and the conversion begins again: nothing of the first try is seen yet, unless it
  * goes to a pipe. */
 static tn_status run(convert *c, tn_error *err) {
   bool needs_wider = false;
+  tn_csv_dialect dialect = {0};
   c->read.csv.needs_wider = &needs_wider;
+  c->read.csv.dialect = &dialect;
   tn_status status = run_once(c, err);
+  if (status == TN_OK) say_left_out(c, &dialect);
   struct stat info;
   bool in_place = strcmp(c->out, "-") == 0 ||
                   (stat(c->out, &info) == 0 && !S_ISREG(info.st_mode) && !S_ISDIR(info.st_mode));

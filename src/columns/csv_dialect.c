@@ -259,8 +259,11 @@ static void detect_marks(sample *s, const tn_csv_options *o, tn_csv_dialect *d, 
   static const char quotes[] = {'"', '\''};
   tn_csv_dialect best = *d;
   double best_score = -1;
+  bool plain =
+      false; /* RFC 4180 fits every record, the first too: what else stands in values is text */
   for (size_t c = 0; c < sizeof choices / sizeof *choices; c++) {
     if (o->separator && c > 0) break;
+    if (plain && choices[c].separator[0] != ',') continue;
     for (int q = 0; q < (o->quote ? 1 : 2); q++)
       for (int e = 0; e < (o->escape ? 1 : 2); e++) {
         tn_csv_dialect trial = *d;
@@ -273,6 +276,7 @@ static void detect_marks(sample *s, const tn_csv_options *o, tn_csv_dialect *d, 
         if (!o->separator && !acceptable(s, &choices[c], &t, &f)) continue;
         /* Another quote or escape must be used, and be better, not merely as good. */
         bool usual = (q == 0 || o->quote) && (e == 0 || o->escape);
+        plain |= c == 0 && usual && t.rows > 1 && t.of_columns == t.rows && t.faults == 0;
         double score = t.score - 0.5 * t.faults / (t.rows ? t.rows : 1) - (usual ? 0 : 1e-4) -
                        (choices[c].weak && !o->separator ? 0.05 : 0);
         if (!usual && t.quoted == 0) continue;
@@ -439,6 +443,7 @@ static tn_status detect_header(sample *s, const tn_csv_format *f, const rows *r,
          d->columns > 1 && same_row(s, f, first, &r->items[from + (size_t)d->header_rows]))
     d->header_rows++;
   if (from + (size_t)d->header_rows == r->count) d->header_rows = data ? 0 : 1;
+  if (d->header_rows == HEADER_ROWS_MAX) d->header_rows = 0; /* repeated that often it is data */
   return TN_OK;
 }
 
