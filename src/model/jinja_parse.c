@@ -245,8 +245,8 @@ static node *parse_subscript(parser *p, node *value) {
     if (slice && !ends_slice_part(p)) slice->b = parse_expression(p);
     if (slice && take_operator(p, ":") && !ends_slice_part(p)) slice->c = parse_expression(p);
     index = slice;
-  } else if (!index) {
-    return fail(p, TN_ERR_DATA, "expected an index, found ']'");
+  } else if (!index) { /* x[]: by the empty tuple, which nothing has */
+    index = make(p, TN_JINJA_NODE_TUPLE);
   }
   want_operator(p, "]");
   return make_two(p, TN_JINJA_NODE_ITEM, value, index);
