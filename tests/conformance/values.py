@@ -24,8 +24,8 @@ def plain(array):
     if isinstance(type_, pa.BaseExtensionType):
         return plain(array.storage)
     if pa.types.is_dictionary(type_):
-        values = plain(array.dictionary)
-        return [None if i is None else values[i] for i in array.indices.to_pylist()]
+        values = plain(array.dictionary)  # below a null struct an index may point nowhere
+        return [None if i is None or i >= len(values) else values[i] for i in array.indices.to_pylist()]
     if pa.types.is_run_end_encoded(type_):
         return _run_ends(array)
     if pa.types.is_struct(type_):
