@@ -144,16 +144,18 @@ static tn_status run(convert *c, tn_error *err) {
   c->read.csv.needs_wider = &needs_wider;
   c->read.csv.dialect = &dialect;
   tn_status status = run_once(c, err);
-  if (status == TN_OK) say_left_out(c, &dialect);
   struct stat info;
   bool in_place = strcmp(c->out, "-") == 0 ||
                   (stat(c->out, &info) == 0 && !S_ISREG(info.st_mode) && !S_ISDIR(info.st_mode));
-  if (status != TN_ERR_DATA || !needs_wider || in_place) return status;
-  if (!c->quiet && !c->json)
-    fprintf(stderr, "%s; once more, with the types of all rows\n", err ? err->text : "");
-  c->read.csv.infer_all = true;
-  c->rows = c->skipped = c->nulled = 0;
-  return run_once(c, err);
+  if (status == TN_ERR_DATA && needs_wider && !in_place) {
+    if (!c->quiet && !c->json)
+      fprintf(stderr, "%s; once more, with the types of all rows\n", err ? err->text : "");
+    c->read.csv.infer_all = true;
+    c->rows = c->skipped = c->nulled = 0;
+    status = run_once(c, err);
+  }
+  if (status == TN_OK) say_left_out(c, &dialect);
+  return status;
 }
 
 /* ---- what people see ---- */

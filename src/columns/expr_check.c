@@ -305,7 +305,7 @@ static void become_bool(tn_expr_node *node, bool is_null, bool value) {
   node->left = node->right = NULL;
 }
 
-static bool holds(tn_expr_op op, int order) {
+bool tn_expr_holds(tn_expr_op op, int order) {
   switch (op) {
     case TN_EXPR_EQ:
       return order == 0;
@@ -355,7 +355,7 @@ static tn_status fold_compare(const tn_expr *e, tn_expr_node *node, tn_error *er
     else
       order = (a->number > b->number) - (a->number < b->number);
   }
-  become_bool(node, false, holds(node->op, order));
+  become_bool(node, false, tn_expr_holds(node->op, order));
   return TN_OK;
 }
 

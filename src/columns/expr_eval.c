@@ -495,23 +495,6 @@ static int order_text(tn_str a, tn_str b) {
   return order ? order : (a.length > b.length) - (a.length < b.length);
 }
 
-static bool holds(tn_expr_op op, int order) {
-  switch (op) {
-    case TN_EXPR_EQ:
-      return order == 0;
-    case TN_EXPR_NE:
-      return order != 0;
-    case TN_EXPR_LT:
-      return order < 0;
-    case TN_EXPR_LE:
-      return order <= 0;
-    case TN_EXPR_GT:
-      return order > 0;
-    default:
-      return order >= 0;
-  }
-}
-
 static void compare_text(tn_expr_op op, const vector *a, tn_str to, uint8_t *out) {
   int64_t count = a->count;
   const tn_str *text = a->text;
@@ -520,7 +503,8 @@ static void compare_text(tn_expr_op op, const vector *a, tn_str to, uint8_t *out
     for (int64_t i = 0; i < count; i++) out[i] = tn_str_equal(text[i], to) == same ? YES : NO;
     return;
   }
-  for (int64_t i = 0; i < count; i++) out[i] = holds(op, order_text(text[i], to)) ? YES : NO;
+  for (int64_t i = 0; i < count; i++)
+    out[i] = tn_expr_holds(op, order_text(text[i], to)) ? YES : NO;
 }
 
 static void compare_constant(tn_expr_op op, const vector *a, const tn_expr_constant *c,
@@ -548,7 +532,7 @@ static void compare_constant(tn_expr_op op, const vector *a, const tn_expr_const
       return;
     case TN_EXPR_DECIMAL:
       for (int64_t i = 0; i < count; i++)
-        out[i] = holds(op, tn_decimal_compare(&a->decimal[i], &c->decimal)) ? YES : NO;
+        out[i] = tn_expr_holds(op, tn_decimal_compare(&a->decimal[i], &c->decimal)) ? YES : NO;
       return;
     case TN_EXPR_TEXT:
       compare_text(op, a, c->text, out);
@@ -623,7 +607,7 @@ static tn_status compare_vectors(evaluation *v, const tn_expr_node *node, vector
       order = order_real(a, b, i);
     else
       order = a->text ? order_text(a->text[i], b->text[i]) : order_exact(a, b, i);
-    out[i] = order == 2 ? (op == TN_EXPR_NE ? YES : NO) : holds(op, order) ? YES : NO;
+    out[i] = order == 2 ? (op == TN_EXPR_NE ? YES : NO) : tn_expr_holds(op, order) ? YES : NO;
   }
   return TN_OK;
 }

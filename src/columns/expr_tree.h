@@ -137,4 +137,7 @@ tn_status tn_expr_fail(const tn_expr *e, int32_t at, tn_error *err, const char *
 /* Fills a number literal from its text; false: beyond double. */
 bool tn_expr_set_number(tn_expr_node *node, tn_str text);
 
+/* Whether `a op b` holds of two values, by their order: below 0, 0, above 0. */
+bool tn_expr_holds(tn_expr_op op, int order);
+
 #endif
