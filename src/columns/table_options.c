@@ -229,11 +229,6 @@ static tn_status set_value(const tn_table_option *o, char *base, tn_arena *arena
         return bad_value(o, "a number below 2^31", value, err);
       *(int32_t *)target = (int32_t)number;
       return TN_OK;
-    case TN_TABLE_BYTE:
-      if (strcmp(value, "tab") == 0) value = "\t";
-      if (strlen(value) != 1) return bad_value(o, "one byte", value, err);
-      *(char *)target = value[0];
-      return TN_OK;
     case TN_TABLE_LIST:
       return set_list(o, base, arena, value, err);
   }

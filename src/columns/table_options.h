@@ -16,7 +16,6 @@ typedef enum tn_table_option_kind {
   TN_TABLE_TEXT, /* const char * */
   TN_TABLE_INT,  /* int64_t */
   TN_TABLE_INT32,
-  TN_TABLE_BYTE, /* char: one byte, or "tab" */
   TN_TABLE_LIST, /* const char *const * and an int32_t count */
 } tn_table_option_kind;
 
