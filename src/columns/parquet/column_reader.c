@@ -5,6 +5,7 @@
 #include "columns/parquet/level_masks.h"
 
 enum { AHEAD = 4096, ENTRIES_MAX = 1 << 28, HINT_BYTES_MAX = 64 << 20 };
+enum { SPAN_BYTES_MAX = 4 << 20 };
 
 bool tn_parquet_leaf_is_flat(const tn_parquet_leaf *leaf) {
   return leaf->max_rep == 0 && leaf->max_def == (leaf->nullable || leaf->is_key ? 1 : 0);
@@ -413,6 +414,16 @@ static int64_t page_of_row(const tn_parquet_offset_index *index, int64_t row) {
   return low;
 }
 
+/* Reads at once what lies between here and the end of the last page with one of `rows` rows from
+ * `row` on, and nothing behind it. */
+static void see_rows(tn_parquet_column_reader *r, int64_t row, int64_t rows) {
+  const tn_parquet_page_location *last =
+      &r->index->pages[page_of_row(r->index, row + (rows > 0 ? rows - 1 : 0))];
+  if (last->offset < r->pages.at || last->offset >= r->chunk_end || last->bytes <= 0) return;
+  int64_t bytes = last->offset - r->pages.at + last->bytes;
+  r->pages.window_bytes = bytes < SPAN_BYTES_MAX ? bytes : SPAN_BYTES_MAX;
+}
+
 /* Goes to the page that holds `row`, when the index shows that it is one ahead of this one. */
 static tn_status jump(tn_parquet_column_reader *r, int64_t row, tn_error *err) {
   int64_t p = page_of_row(r->index, row);
@@ -424,7 +435,6 @@ static tn_status jump(tn_parquet_column_reader *r, int64_t row, tn_error *err) {
   }
   TN_TRY(load_dictionary_first(r, err));
   tn_parquet_pages_start(&r->pages, page->offset, r->chunk_end);
-  r->pages.window_bytes = page->bytes; /* nobody may want its neighbours */
   r->page_left = r->ahead_at = r->ahead_count = 0;
   r->chunk_left = r->chunk_values;
   r->pages.ordinal = p;
@@ -464,7 +474,8 @@ static int64_t rows_at_hand(const tn_parquet_column_reader *r) {
   return r->leaf->max_rep == 0 || entries == 0 ? entries : 1;
 }
 
-tn_status tn_parquet_column_reader_seek(tn_parquet_column_reader *r, int64_t row, tn_error *err) {
+tn_status tn_parquet_column_reader_seek(tn_parquet_column_reader *r, int64_t row, int64_t rows,
+                                        tn_error *err) {
   bool flat = tn_parquet_leaf_is_flat(r->leaf);
   if (row < r->row || row > r->rows) {
     return tn_fail(err, TN_ERR_ARGUMENT, "row %lld of a row group of %lld, behind row %lld",
@@ -474,6 +485,7 @@ tn_status tn_parquet_column_reader_seek(tn_parquet_column_reader *r, int64_t row
     return TN_OK;
   }
   if (r->index && row > r->row) TN_TRY(jump(r, row, err));
+  if (r->index) see_rows(r, row, rows);
   while (r->row < row) {
     TN_TRY(pass_pages(r, row, err));
     int64_t n = rows_at_hand(r);

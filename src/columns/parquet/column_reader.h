@@ -49,9 +49,10 @@ TN_NODISCARD tn_status tn_parquet_column_reader_start(tn_parquet_column_reader *
                                                       int64_t rows, int64_t at, int64_t end,
                                                       const tn_parquet_offset_index *index,
                                                       tn_error *err);
-/* The next row to come is `row` of the row group, not before the present one. */
+/* The next row to come is `row` of the row group, not before the present one.  The caller will read
+ * `rows` rows from there: with an index no byte is asked for behind their last page. */
 TN_NODISCARD tn_status tn_parquet_column_reader_seek(tn_parquet_column_reader *r, int64_t row,
-                                                     tn_error *err);
+                                                     int64_t rows, tn_error *err);
 /* Appends the next `rows` rows to the part.  TN_FULL: its bytes would be more than int32 ends can
  * count, or its nested values more than 2^28; reader and part are of no use then. */
 TN_NODISCARD tn_status tn_parquet_column_reader_read(tn_parquet_column_reader *r, int64_t rows,

@@ -160,7 +160,7 @@ static tn_status read_batch_column(parquet_scan *s, scan_lane *lane, int64_t c,
   tn_parquet_column_reader *column = &lane->columns[c];
   for (size_t i = 0; i < batch->piece_count; i++) {
     const scan_piece *piece = &s->pieces[batch->piece + i];
-    TN_TRY(tn_parquet_column_reader_seek(column, piece->row, err));
+    TN_TRY(tn_parquet_column_reader_seek(column, piece->row, piece->rows, err));
     TN_TRY(tn_parquet_column_reader_read(column, piece->rows, part, err));
   }
   return TN_OK;
