@@ -104,6 +104,11 @@ static tn_status check_dtype(check *c, int32_t i, tn_dtype stat) {
     return tn_fail(c->err, TN_ERR_ARGUMENT, "%s: %s is %s, wants a floating type", c->info->name,
                    want->name, tn_dtype_name(dtype));
   }
+  if (want->kind == TN_KIND_WEIGHT) {
+    if (tn_dtype_is_weight(dtype)) return TN_OK;
+    return tn_fail(c->err, TN_ERR_ARGUMENT, "%s: %s is %s, wants a type of weights", c->info->name,
+                   want->name, tn_dtype_name(dtype));
+  }
   tn_dtype wanted = want->kind == TN_KIND_INDEX ? TN_I32 : stat;
   if (dtype == wanted) return TN_OK;
   return tn_fail(c->err, TN_ERR_ARGUMENT, "%s: %s is %s, wants %s", c->info->name, want->name,

@@ -3,17 +3,29 @@
 
 #include <math.h>
 
+#include "tensor/quant.h"
+
 static const struct {
-  int32_t bits;
+  int32_t elements, bytes;
   const char *name, *safetensors_name;
 } dtypes[TN_DTYPE_COUNT] = {
-#define X(id, bits, name, st) [id] = {bits, name, st},
+#define X(id, elements, bytes, name, st) [id] = {elements, bytes, name, st},
     TN_DTYPE_LIST(X)
 #undef X
 };
 
 int32_t tn_dtype_bytes(tn_dtype dtype) {
-  return dtypes[dtype].bits / 8;
+  return dtypes[dtype].bytes;
+}
+
+int32_t tn_dtype_block(tn_dtype dtype) {
+  return dtypes[dtype].elements;
+}
+
+int64_t tn_dtype_bytes_of(tn_dtype dtype, int64_t count) {
+  int64_t bytes;
+  bool over = __builtin_mul_overflow(count / dtypes[dtype].elements, dtypes[dtype].bytes, &bytes);
+  return over ? -1 : bytes;
 }
 
 const char *tn_dtype_name(tn_dtype dtype) {
@@ -26,7 +38,8 @@ const char *tn_dtype_safetensors_name(tn_dtype dtype) {
 
 bool tn_dtype_of_name(tn_str name, tn_dtype *out) {
   for (int32_t i = 0; i < TN_DTYPE_COUNT; i++) {
-    if (!tn_str_is(name, dtypes[i].name) && !tn_str_is(name, dtypes[i].safetensors_name)) continue;
+    const char *st = dtypes[i].safetensors_name;
+    if (!tn_str_is(name, dtypes[i].name) && !(st && tn_str_is(name, st))) continue;
     *out = (tn_dtype)i;
     return true;
   }
@@ -35,6 +48,11 @@ bool tn_dtype_of_name(tn_str name, tn_dtype *out) {
 
 bool tn_dtype_is_real(tn_dtype dtype) {
   return dtype == TN_F32 || dtype == TN_F64 || dtype == TN_F16 || dtype == TN_BF16;
+}
+
+bool tn_dtype_is_weight(tn_dtype dtype) {
+  return tn_dtype_is_real(dtype) || dtype == TN_F8_E4M3 || dtype == TN_F8_E5M2 ||
+         dtypes[dtype].elements > 1;
 }
 
 float tn_f16_to_f32(uint16_t x) {
@@ -68,6 +86,53 @@ uint16_t tn_f32_to_f16(float f) {
   return (uint16_t)(sign | (magnitude - 0x3f000000u));
 }
 
+/* E4M3 and E5M2 are what a half is with fewer bits: E5M2 its upper byte, E4M3 of another bias. */
+float tn_f8_e5m2_to_f32(uint8_t x) {
+  return tn_f16_to_f32((uint16_t)(x << 8));
+}
+
+float tn_f8_e4m3_to_f32(uint8_t x) {
+  int32_t exponent = x >> 3 & 15, mantissa = x & 7;
+  float f =
+      exponent == 0 ? (float)mantissa * 0x1p-9f : ldexpf((float)(8 + mantissa), exponent - 10);
+  if ((x & 0x7f) == 0x7f) f = NAN;
+  return x & 0x80 ? -f : f;
+}
+
+/* To `bits` of mantissa, the least exponent being `least`; f is finite. */
+static float round_mantissa(float f, int32_t bits, int32_t least) {
+  int32_t exponent;
+  frexpf(f, &exponent); /* |f| = m 2^exponent, m in [0.5, 1) */
+  int32_t unit = (exponent - 1 < least ? least : exponent - 1) - bits;
+  return ldexpf(nearbyintf(ldexpf(f, -unit)), unit);
+}
+
+/* A rounded magnitude as exponent and mantissa fields. */
+static uint8_t f8_fields(float magnitude, int32_t bits, int32_t least) {
+  if (magnitude == 0) return 0;
+  int32_t exponent;
+  frexpf(magnitude, &exponent);
+  int32_t e = exponent - 1 < least ? least : exponent - 1;
+  int32_t scaled = (int32_t)ldexpf(magnitude, bits - e); /* 1.mmm as an integer, or 0.mmm */
+  return (uint8_t)(((e - least) << bits) + scaled);
+}
+
+uint8_t tn_f32_to_f8_e4m3(float f) {
+  uint8_t sign = signbit(f) ? 0x80 : 0;
+  if (isnan(f)) return sign | 0x7f;
+  float magnitude = fabsf(f);
+  magnitude = magnitude >= 448 ? 448 : round_mantissa(magnitude, 3, -6);
+  return sign | f8_fields(magnitude, 3, -6);
+}
+
+uint8_t tn_f32_to_f8_e5m2(float f) {
+  uint8_t sign = signbit(f) ? 0x80 : 0;
+  if (isnan(f)) return sign | 0x7f;
+  float magnitude = fabsf(f);
+  if (magnitude >= 61440) return sign | 0x7c; /* halfway between 57344 and the next */
+  return sign | f8_fields(round_mantissa(magnitude, 2, -14), 2, -14);
+}
+
 /* Unaligned-safe: views of files may start anywhere. */
 #define LOAD(type)                                            \
   do {                                                        \
@@ -77,6 +142,7 @@ uint16_t tn_f32_to_f16(float f) {
   } while (0)
 
 double tn_element_get(const void *data, tn_dtype dtype, int64_t index) {
+  if (tn_dtype_block(dtype) > 1) return tn_quant_element(data, dtype, index);
   const uint8_t *at = (const uint8_t *)data + index * tn_dtype_bytes(dtype);
   uint16_t half;
   memcpy(&half, at, tn_dtype_bytes(dtype) >= 2 ? 2 : 1);
@@ -103,7 +169,11 @@ double tn_element_get(const void *data, tn_dtype dtype, int64_t index) {
       return (double)*at;
     case TN_BOOL:
       return *at ? 1.0 : 0.0;
-    case TN_DTYPE_COUNT:
+    case TN_F8_E4M3:
+      return (double)tn_f8_e4m3_to_f32(*at);
+    case TN_F8_E5M2:
+      return (double)tn_f8_e5m2_to_f32(*at);
+    default:
       break;
   }
   return 0.0;
@@ -161,7 +231,11 @@ void tn_element_set(void *data, tn_dtype dtype, int64_t index, double value) {
       STORE(uint8_t, saturate(value, 0, UINT8_MAX));
     case TN_BOOL:
       STORE(uint8_t, value != 0.0);
-    case TN_DTYPE_COUNT:
+    case TN_F8_E4M3:
+      STORE(uint8_t, tn_f32_to_f8_e4m3(to_float_odd(value)));
+    case TN_F8_E5M2:
+      STORE(uint8_t, tn_f32_to_f8_e5m2(to_float_odd(value)));
+    default:
       break;
   }
 }

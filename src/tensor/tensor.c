@@ -20,7 +20,7 @@ int64_t tn_tensor_count(const tn_tensor *t) {
 }
 
 int64_t tn_tensor_bytes(const tn_tensor *t) {
-  return tn_tensor_count(t) * tn_dtype_bytes(t->dtype);
+  return tn_dtype_bytes_of(t->dtype, tn_tensor_count(t));
 }
 
 bool tn_tensor_is_contiguous(const tn_tensor *t) {
@@ -68,9 +68,13 @@ static tn_status check_shape(tn_dtype dtype, int32_t rank, const int64_t *shape,
   for (int32_t i = 0; i < rank; i++)
     if (shape[i] < 0)
       return tn_fail(err, TN_ERR_ARGUMENT, "tensor: dimension %d is %" PRId64, (int)i, shape[i]);
-  int64_t count;
-  if (!count_elements(rank, shape, &count) ||
-      __builtin_mul_overflow(count, tn_dtype_bytes(dtype), bytes))
+  int64_t count, last = rank > 0 ? shape[rank - 1] : 1;
+  if (last % tn_dtype_block(dtype) != 0)
+    return tn_fail(err, TN_ERR_ARGUMENT,
+                   "tensor: rows of %" PRId64 " elements, %s wants a multiple of %d", last,
+                   tn_dtype_name(dtype), (int)tn_dtype_block(dtype));
+  *bytes = count_elements(rank, shape, &count) ? tn_dtype_bytes_of(dtype, count) : -1;
+  if (*bytes < 0)
     return tn_fail(err, TN_ERR_ARGUMENT, "tensor: size of %d dimensions overflows 63 bits",
                    (int)rank);
   return TN_OK;
@@ -100,7 +104,7 @@ tn_status tn_tensor_reshape(tn_tensor *out, const tn_tensor *t, int32_t rank, co
   if (bytes != tn_tensor_bytes(t))
     return tn_fail(err, TN_ERR_ARGUMENT,
                    "reshape: the new shape has %" PRId64 " elements, the tensor %" PRId64,
-                   bytes / tn_dtype_bytes(t->dtype), tn_tensor_count(t));
+                   bytes / tn_dtype_bytes(t->dtype) * tn_dtype_block(t->dtype), tn_tensor_count(t));
   *out = *t; /* out may be t */
   int64_t copy[TN_RANK_MAX];
   for (int32_t i = 0; i < rank; i++) copy[i] = shape[i];
@@ -110,7 +114,7 @@ tn_status tn_tensor_reshape(tn_tensor *out, const tn_tensor *t, int32_t rank, co
 
 tn_tensor tn_tensor_rows(const tn_tensor *t, int64_t start, int64_t count) {
   tn_tensor rows = *t;
-  rows.offset_bytes += start * t->strides[0] * tn_dtype_bytes(t->dtype);
+  rows.offset_bytes += tn_dtype_bytes_of(t->dtype, start * t->strides[0]);
   rows.shape[0] = count;
   return rows;
 }

@@ -15,6 +15,7 @@ typedef struct tn_tensor {
   tn_buffer *buffer; /* borrowed; NULL: no tensor */
   int64_t offset_bytes;
   tn_dtype dtype;
+  int32_t layout; /* 0: rows as above; else a packed weight, in a layout of its device's kernels */
   int32_t rank;
   int64_t shape[TN_RANK_MAX];
   int64_t strides[TN_RANK_MAX]; /* in elements */
@@ -31,7 +32,8 @@ bool tn_tensor_is_contiguous(const tn_tensor *t);
 TN_NODISCARD tn_status tn_tensor_view(tn_tensor *out, tn_buffer *buffer, int64_t offset_bytes,
                                       tn_dtype dtype, int32_t rank, const int64_t *shape,
                                       tn_error *err);
-/* The same elements under another shape; contiguous only. */
+/* The same elements under another shape; contiguous only, of a type whose blocks are one element.
+ */
 TN_NODISCARD tn_status tn_tensor_reshape(tn_tensor *out, const tn_tensor *t, int32_t rank,
                                          const int64_t *shape, tn_error *err);
 /* Rows [start, start + count) of the first dimension. */
