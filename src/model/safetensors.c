@@ -43,7 +43,8 @@ static tn_status read_dtype(const tn_safetensors *f, const tn_json *item, tn_dty
   if (!dtype || dtype->kind != TN_JSON_STRING)
     return fail_entry(f, item->key, TN_ERR_DATA, err, "has no dtype");
   for (int i = 0; i < TN_DTYPE_COUNT; i++) {
-    if (!tn_str_is(dtype->text, tn_dtype_safetensors_name((tn_dtype)i))) continue;
+    const char *name = tn_dtype_safetensors_name((tn_dtype)i);
+    if (!name || !tn_str_is(dtype->text, name)) continue;
     *out = (tn_dtype)i;
     return TN_OK;
   }

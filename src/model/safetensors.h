@@ -16,8 +16,8 @@
 #include "tensor/tensor.h"
 
 typedef struct tn_safetensors tn_safetensors;
-/* TN_ERR_DATA names file, tensor and what does not fit; an element type that Tenon lacks (F8, U64
- * ...): TN_ERR_UNSUPPORTED. */
+/* TN_ERR_DATA names file, tensor and what does not fit; an element type that Tenon lacks (U32,
+ * F8_E8M0 ...): TN_ERR_UNSUPPORTED. */
 TN_NODISCARD tn_status tn_safetensors_open(tn_safetensors **out, const char *path, tn_error *err);
 void tn_safetensors_close(tn_safetensors *file); /* tensors handed out become invalid */
 int64_t tn_safetensors_count(const tn_safetensors *file);

@@ -205,6 +205,8 @@ static void test_strict(void **state) {
       {"{\"a\":{\"dtype\":\"F32\",\"shape\":[3],\"data_offsets\":[0,8]}}", 8, TN_ERR_DATA, "12"},
       {"{\"a\":{\"dtype\":\"F99\",\"shape\":[2],\"data_offsets\":[0,8]}}", 8, TN_ERR_UNSUPPORTED,
        "F99"},
+      {"{\"a\":{\"dtype\":\"\",\"shape\":[32],\"data_offsets\":[0,18]}}", 18, TN_ERR_UNSUPPORTED,
+       "dtype"},
       {"{\"a\":{\"dtype\":\"F32\",\"shape\":[-2],\"data_offsets\":[0,8]}}", 8, TN_ERR_DATA,
        "shape"},
       {"{\"a\":{\"dtype\":\"F32\",\"shape\":[2.0],\"data_offsets\":[0,8]}}", 8, TN_ERR_DATA,
