@@ -233,7 +233,8 @@ static tn_status check_blocks(const tn_attention_paged_args *a, tn_error *err) {
   int64_t per_sequence = a->block_table.shape[1];
   for (int64_t r = 0; r < a->row_sequence.shape[0]; r++) {
     const int32_t *row = table + sequence[r] * per_sequence;
-    for (int64_t j = 0; j <= position[r] / block_tokens; j++)
+    int64_t first = a->window > 0 ? (int64_t)position[r] + 1 - a->window : 0;
+    for (int64_t j = first > 0 ? first / block_tokens : 0; j <= position[r] / block_tokens; j++)
       if (row[j] < 0 || row[j] >= blocks)
         return tn_fail(err, TN_ERR_ARGUMENT,
                        "attention_paged: block_table[%d][%" PRId64 "] is %d, wants 0 to %" PRId64
@@ -251,6 +252,21 @@ static tn_status check_paged(const tn_attention_paged_args *a, tn_error *err) {
   return check_blocks(a, err);
 }
 
+static tn_status check_rope(const char *op, const tn_tensor *positions, const tn_tensor *table,
+                            int64_t D, tn_error *err) {
+  if (table->shape[1] > D)
+    return tn_fail(err, TN_ERR_ARGUMENT,
+                   "%s: table turns %" PRId64 " values of a head, a head has %" PRId64, op,
+                   table->shape[1], D);
+  return check_range(op, "positions", positions, 0, table->shape[0], err);
+}
+
+static tn_status check_activation(const char *op, int32_t activation, tn_error *err) {
+  if (activation >= 0 && activation < TN_ACT_COUNT) return TN_OK;
+  return tn_fail(err, TN_ERR_ARGUMENT, "%s: activation is %d, wants 0 to %d", op, activation,
+                 TN_ACT_COUNT - 1);
+}
+
 tn_status tn_op_check_indices(tn_op_id op, const void *args, tn_error *err) {
   const union {
     const void *any;
@@ -260,6 +276,12 @@ tn_status tn_op_check_indices(tn_op_id op, const void *args, tn_error *err) {
     const tn_rope_backward_args *rope_backward;
     const tn_kv_write_args *kv_write;
     const tn_attention_paged_args *paged;
+    const tn_activate_args *activate;
+    const tn_activate_backward_args *activate_backward;
+    const tn_glu_args *glu;
+    const tn_glu_backward_args *glu_backward;
+    const tn_route_order_args *route_order;
+    const tn_route_combine_args *route_combine;
     const tn_cross_entropy_args *loss;
     const tn_cross_entropy_backward_args *loss_backward;
   } a = {args};
@@ -271,15 +293,29 @@ tn_status tn_op_check_indices(tn_op_id op, const void *args, tn_error *err) {
       return check_range(name, "ids", &a.embed_backward->ids, 0, a.embed_backward->dtable.shape[0],
                          err);
     case TN_OP_rope:
-      return check_range(name, "positions", &a.rope->positions, 0, a.rope->table.shape[0], err);
+      return check_rope(name, &a.rope->positions, &a.rope->table, a.rope->x.shape[2], err);
     case TN_OP_rope_backward:
-      return check_range(name, "positions", &a.rope_backward->positions, 0,
-                         a.rope_backward->table.shape[0], err);
+      return check_rope(name, &a.rope_backward->positions, &a.rope_backward->table,
+                        a.rope_backward->dy.shape[2], err);
     case TN_OP_kv_write:
       return check_range(name, "slots", &a.kv_write->slots, ANY_BELOW_ZERO,
                          a.kv_write->k_cache.shape[0] * a.kv_write->k_cache.shape[2], err);
     case TN_OP_attention_paged:
       return check_paged(a.paged, err);
+    case TN_OP_activate:
+      return check_activation(name, a.activate->activation, err);
+    case TN_OP_activate_backward:
+      return check_activation(name, a.activate_backward->activation, err);
+    case TN_OP_glu:
+      return check_activation(name, a.glu->activation, err);
+    case TN_OP_glu_backward:
+      return check_activation(name, a.glu_backward->activation, err);
+    case TN_OP_route_order:
+      return check_range(name, "experts", &a.route_order->experts, ANY_BELOW_ZERO,
+                         a.route_order->counts.shape[0], err);
+    case TN_OP_route_combine:
+      return check_range(name, "places", &a.route_combine->places, ANY_BELOW_ZERO,
+                         a.route_combine->y.shape[0], err);
     case TN_OP_cross_entropy:
       return check_range(name, "targets", &a.loss->targets, ANY_BELOW_ZERO, a.loss->logits.shape[1],
                          err);

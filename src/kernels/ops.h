@@ -17,6 +17,15 @@
 #include "tensor/device.h"
 #include "tensor/tensor.h"
 
+typedef enum tn_activation {                   /* the activations of glu and activate */
+                             TN_ACT_SILU,      /* x sigmoid(x) */
+                             TN_ACT_GELU_TANH, /* x / 2 (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3)))
+                                                */
+                             TN_ACT_GELU_ERF,  /* x / 2 (1 + erf(x / sqrt(2))) */
+                             TN_ACT_RELU,      /* max(x, 0) */
+                             TN_ACT_COUNT
+} tn_activation;
+
 #define TN_GRAD(forward, backward)
 #define T(role, name, kind, dims) tn_tensor name;
 #define S(type, name, example)    type name;

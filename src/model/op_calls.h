@@ -57,8 +57,8 @@ static inline tn_status tn_call_rope(const tn_op_calls *c, const tn_model *m, tn
 
 static inline tn_status tn_call_swiglu(const tn_op_calls *c, tn_tensor y, tn_tensor gate,
                                        tn_tensor up, tn_error *err) {
-  const tn_swiglu_args args = {.y = y, .gate = gate, .up = up};
-  return c->ops->swiglu(c->stream, &args, err);
+  const tn_glu_args args = {.y = y, .gate = gate, .up = up, .activation = TN_ACT_SILU};
+  return c->ops->glu(c->stream, &args, err);
 }
 
 /* out[t] = table[ids[t]]: the embedding, and any gathering of rows */

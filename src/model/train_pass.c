@@ -356,11 +356,15 @@ static tn_status backward_feed_forward(tn_train_pass *p, const tn_tensor *grads,
   int64_t gate = tn_layer_weight_place(layer, TN_W_GATE);
   int64_t up = tn_layer_weight_place(layer, TN_W_UP);
   int64_t norm = tn_layer_weight_place(layer, TN_W_POST_NORM);
-  const tn_swiglu_backward_args swiglu = {
-      .dgate = s->gate, .dup = s->up, .dy = p->dact, .gate = s->gate, .up = s->up};
+  const tn_glu_backward_args swiglu = {.dgate = s->gate,
+                                       .dup = s->up,
+                                       .dy = p->dact,
+                                       .gate = s->gate,
+                                       .up = s->up,
+                                       .activation = TN_ACT_SILU};
   TN_TRY(tn_call_swiglu(&p->call, p->act, s->gate, s->up, err));
   TN_TRY(backward_linear(p, grads, down, p->dx, p->act, p->dact, false, err));
-  TN_TRY(p->call.ops->swiglu_backward(p->call.stream, &swiglu, err));
+  TN_TRY(p->call.ops->glu_backward(p->call.stream, &swiglu, err));
   TN_TRY(tn_call_rmsnorm(&p->call, m, p->h, s->mid_rstd, s->mid, m->parameters[norm].tensor, err));
   TN_TRY(backward_linear(p, grads, gate, s->gate, p->h, p->dh, false, err));
   TN_TRY(backward_linear(p, grads, up, s->up, p->h, p->dh, true, err));

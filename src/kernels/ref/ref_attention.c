@@ -5,10 +5,10 @@
 #include "kernels/ref/ref.h"
 
 static void rotate(double *y, const double *x, const double *table, const double *positions,
-                   const int64_t *shape, double sign) {
-  int64_t T = shape[0], H = shape[1], D = shape[2], half = D / 2;
+                   const int64_t *shape, int64_t turned, double sign) {
+  int64_t T = shape[0], H = shape[1], D = shape[2], half = turned / 2;
   for (int64_t t = 0; t < T; t++) {
-    const double *cosine = table + (int64_t)positions[t] * D, *sine = cosine + half;
+    const double *cosine = table + (int64_t)positions[t] * turned, *sine = cosine + half;
     for (int64_t h = 0; h < H; h++) {
       const double *from = x + (t * H + h) * D;
       double *to = y + (t * H + h) * D;
@@ -17,17 +17,17 @@ static void rotate(double *y, const double *x, const double *table, const double
         to[i] = a * cosine[i] - sign * b * sine[i];
         to[i + half] = b * cosine[i] + sign * a * sine[i];
       }
-      if (D % 2) to[D - 1] = from[D - 1]; /* an odd last one has no partner */
+      for (int64_t i = 2 * half; i < D; i++) to[i] = from[i];
     }
   }
 }
 
 void tn_ref_run_rope(const tn_rope_args *args, const tn_ref_rope *d) {
-  rotate(d->y, d->x, d->table, d->positions, args->x.shape, 1.0);
+  rotate(d->y, d->x, d->table, d->positions, args->x.shape, args->table.shape[1], 1.0);
 }
 
 void tn_ref_run_rope_backward(const tn_rope_backward_args *args, const tn_ref_rope_backward *d) {
-  rotate(d->dx, d->dy, d->table, d->positions, args->dy.shape, -1.0);
+  rotate(d->dx, d->dy, d->table, d->positions, args->dy.shape, args->table.shape[1], -1.0);
 }
 
 static double dot(const double *a, const double *b, int64_t count) {
@@ -50,14 +50,26 @@ static int64_t key_offset(const keys *s, int64_t j) {
          j % s->block_tokens * s->stride;
 }
 
-static double attend(double *out, const double *q, const keys *s, int64_t count, int64_t D,
-                     double scale) {
+/* How scores are made and which keys count: [first, count) */
+typedef struct attend_how {
+  double scale, softcap;
+  int64_t first, count;
+} attend_how;
+
+static double score(const double *q, const double *k, int64_t D, const attend_how *how) {
+  double s = how->scale * dot(q, k, D);
+  return how->softcap > 0 ? how->softcap * tanh(s / how->softcap) : s;
+}
+
+static double attend(double *out, const double *q, const keys *s, int64_t D,
+                     const attend_how *how) {
   double max = -INFINITY, sum = 0;
-  for (int64_t j = 0; j < count; j++) max = fmax(max, scale * dot(q, s->k + key_offset(s, j), D));
+  for (int64_t j = how->first; j < how->count; j++)
+    max = fmax(max, score(q, s->k + key_offset(s, j), D, how));
   for (int64_t i = 0; i < D; i++) out[i] = 0;
-  for (int64_t j = 0; j < count; j++) {
+  for (int64_t j = how->first; j < how->count; j++) {
     int64_t at = key_offset(s, j);
-    double p = exp(scale * dot(q, s->k + at, D) - max);
+    double p = exp(score(q, s->k + at, D, how) - max);
     sum += p;
     for (int64_t i = 0; i < D; i++) out[i] += p * s->v[at + i];
   }
@@ -74,7 +86,8 @@ void tn_ref_run_attention(const tn_attention_args *args, const tn_ref_attention 
       keys s = {.k = d->k + kv, .v = d->v + kv, .stride = Hkv * D};
       for (int64_t t = 0; t < T; t++) {
         int64_t at = ((b * T + t) * H + h) * D;
-        d->lse[(b * H + h) * T + t] = attend(d->out + at, d->q + at, &s, t + 1, D, args->scale);
+        attend_how how = {.scale = args->scale, .count = t + 1};
+        d->lse[(b * H + h) * T + t] = attend(d->out + at, d->q + at, &s, D, &how);
       }
     }
 }
@@ -134,7 +147,9 @@ void tn_ref_run_attention_paged(const tn_attention_paged_args *args,
                 .block_table = d->block_table + (int64_t)d->row_sequence[r] * L,
                 .block_tokens = P,
                 .block_stride = Hkv * P * D};
-      attend(d->out + (r * H + h) * D, d->q + (r * H + h) * D, &s, (int64_t)d->row_position[r] + 1,
-             D, args->scale);
+      attend_how how = {
+          .scale = args->scale, .softcap = args->softcap, .count = (int64_t)d->row_position[r] + 1};
+      if (args->window > 0 && how.count > args->window) how.first = how.count - args->window;
+      attend(d->out + (r * H + h) * D, d->q + (r * H + h) * D, &s, D, &how);
     }
 }

@@ -68,9 +68,9 @@ static inline int64_t size_max(tn_op_id op, tn_str name) {
   static const struct {
     const char *name;
     int64_t max;
-  } list[] = {{"T", 130}, {"C", 200}, {"V", 300}, {"M", 70},  {"N", 150},   {"K", 600},
-              {"H", 5},   {"D", 80},  {"P", 40},  {"B", 3},   {"G", 5},     {"Hkv", 3},
-              {"S", 4},   {"L", 5},   {"R", 20},  {"F", 300}, {"n", 40000}, {"one", 1}};
+  } list[] = {{"T", 130}, {"C", 200}, {"V", 300},   {"M", 70},  {"N", 150}, {"K", 600}, {"H", 5},
+              {"D", 80},  {"P", 40},  {"B", 3},     {"G", 5},   {"Hkv", 3}, {"S", 4},   {"L", 5},
+              {"R", 20},  {"F", 300}, {"n", 40000}, {"one", 1}, {"X", 20},  {"A", 4}};
   bool paged = op == TN_OP_kv_write || op == TN_OP_attention_paged;
   if (paged && tn_str_is(name, "N")) return 12;
   for (size_t i = 0; i < sizeof list / sizeof list[0]; i++)
@@ -93,8 +93,10 @@ static inline int64_t draw_size(tn_op_id op, tn_str name, call_sizes mode) {
 static inline int64_t size_of(call *c, tn_str name, call_sizes mode) {
   for (int32_t i = 0; i < c->name_count; i++)
     if (tn_str_equal(c->names[i], name)) return c->sizes[i];
+  int64_t size =
+      tn_str_is(name, "Dr") ? draw(1, size_of(c, TN_STR("D"), mode)) : draw_size(c->op, name, mode);
   c->names[c->name_count] = name;
-  return c->sizes[c->name_count++] = draw_size(c->op, name, mode);
+  return c->sizes[c->name_count++] = size;
 }
 
 static inline void set_size(call *c, const char *name, int64_t size) { /* before call_open */
@@ -165,6 +167,10 @@ static inline void fill_index(call *c, int32_t i) {
     limit = call_named(c, c->op == TN_OP_embed ? "table" : "dtable")->shape[0];
   if (strcmp(name, "positions") == 0) limit = call_named(c, "table")->shape[0];
   if (strcmp(name, "targets") == 0) limit = call_named(c, "logits")->shape[1], may_skip = true;
+  if (strcmp(name, "experts") == 0 && c->op == TN_OP_route_order)
+    limit = call_named(c, "counts")->shape[0], may_skip = true;
+  if (strcmp(name, "places") == 0 && c->op == TN_OP_route_combine)
+    limit = call_named(c, "y")->shape[0], may_skip = true;
   if (strcmp(name, "block_table") == 0) limit = call_named(c, "k_cache")->shape[0];
   if (strcmp(name, "row_sequence") == 0) limit = call_named(c, "block_table")->shape[0];
   if (strcmp(name, "row_position") == 0)
@@ -203,13 +209,20 @@ static inline void fill_attention(call *c) {
   if (tn_ops_ref()->attention(NULL, &a, &err)) fail_msg("%s", err.text);
 }
 
+/* The example, or for what chooses a way, any. */
 static inline void fill_scalars(call *c) {
   for (int32_t i = 0; i < c->info->scalar_count; i++) {
     const tn_op_scalar_info *s = &c->info->scalars[i];
+    double value = s->example;
+    if (strcmp(s->name, "activation") == 0) value = (double)draw_below(TN_ACT_COUNT);
+    if (strcmp(s->name, "normalised") == 0 || strcmp(s->name, "weight_offset") == 0)
+      value = (double)draw_below(2);
+    if (strcmp(s->name, "window") == 0 && draw_below(2)) value = (double)draw(1, 100);
+    if (strcmp(s->name, "softcap") == 0 && draw_below(2)) value = 2.0;
     if (strcmp(s->type, "float") == 0)
-      *(float *)(c->args + s->offset) = (float)s->example;
+      *(float *)(c->args + s->offset) = (float)value;
     else
-      *(int32_t *)(c->args + s->offset) = (int32_t)s->example;
+      *(int32_t *)(c->args + s->offset) = (int32_t)value;
   }
 }
 

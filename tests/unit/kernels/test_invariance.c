@@ -87,7 +87,12 @@ static void a_row_alone_is_a_row_in_a_batch(void **state) {
               {TN_OP_linear_backward_input, "M"},
               {TN_OP_rmsnorm, "T"},
               {TN_OP_rope, "T"},
-              {TN_OP_swiglu, "T"},
+              {TN_OP_glu, "T"},
+              {TN_OP_bias, "T"},
+              {TN_OP_layernorm, "T"},
+              {TN_OP_activate, "T"},
+              {TN_OP_route, "T"},
+              {TN_OP_route_combine, "T"},
               {TN_OP_attention_paged, "R"},
               {TN_OP_cross_entropy, "T"},
               {TN_OP_cross_entropy_backward, "T"}};

@@ -184,7 +184,7 @@ static void check_in_place(const tn_ops *ops, tn_op_id op, tn_dtype real) {
       call_close(&placed);
     }
   assert_true(pairs > 0);
-  if (op == TN_OP_swiglu_backward) { /* both at once, as the summary says */
+  if (op == TN_OP_glu_backward) { /* both at once, as the summary says */
     call_copy(&placed, &base, TN_DTYPE_COUNT);
     alias(&placed, call_find(base.info, "dgate"), call_find(base.info, "gate"));
     alias(&placed, call_find(base.info, "dup"), call_find(base.info, "up"));
