@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "model/weight_source.h"
+
+#include "model/weight_files.h"
+#include "tensor/quant.h"
+
+enum { CONFIG_BYTES_MAX = 1 << 20 };
+
+struct tn_weight_source {
+  tn_arena arena;
+  tn_weight_files files;
+  tn_strbuf config;
+  const char *config_path;
+};
+
+/* ---- weights ---- */
+
+void tn_weight_clear(tn_weight *weight) {
+  tn_buffer_drop(weight->tensor.buffer);
+  tn_buffer_drop(weight->order.buffer);
+  *weight = (tn_weight){0};
+}
+
+static void row_to_f32(float *out, const tn_tensor *t, int64_t row, int64_t columns) {
+  const char *data = (const char *)tn_tensor_data(t) + tn_dtype_bytes_of(t->dtype, row * columns);
+  if (tn_dtype_block(t->dtype) > 1) {
+    tn_quant_to_f32(out, data, t->dtype, columns);
+    return;
+  }
+  for (int64_t i = 0; i < columns; i++) out[i] = (float)tn_element_get(data, t->dtype, i);
+}
+
+void tn_weight_to_f32(const tn_weight *weight, float *out) {
+  const tn_tensor *t = &weight->tensor;
+  int64_t columns = t->rank > 0 ? t->shape[t->rank - 1] : 1;
+  int64_t rows = columns ? tn_tensor_count(t) / columns : 0;
+  const int32_t *order = weight->order.buffer ? tn_tensor_data(&weight->order) : NULL;
+  for (int64_t r = 0; r < rows; r++) {
+    const char *data = (const char *)tn_tensor_data(t) + tn_dtype_bytes_of(t->dtype, r * columns);
+    if (!order) row_to_f32(out + r * columns, t, r, columns);
+    for (int64_t i = 0; order && i < columns; i++)
+      out[r * columns + order[i]] = (float)tn_element_get(data, t->dtype, i);
+  }
+}
+
+/* ---- opening ---- */
+
+/* Before the weights, so that a folder which is no model at all is named as such. */
+static tn_status read_config(tn_weight_source *s, const char *folder, tn_error *err) {
+  s->config_path = tn_path_join(&s->arena, folder, TN_STR("config.json"));
+  if (!s->config_path) return tn_fail_memory(err, "a path", strlen(folder));
+  return tn_file_read(s->config_path, CONFIG_BYTES_MAX, &s->config, err);
+}
+
+static tn_status open_source(tn_weight_source *s, const char *path, tn_pool *pool, tn_error *err) {
+  if (tn_dir_exists(path)) TN_TRY(read_config(s, path, err));
+  TN_TRY(tn_weight_files_open(&s->files, path, pool, err));
+  if (!s->files.gguf) return TN_OK;
+  return tn_fail(err, TN_ERR_UNSUPPORTED, "%s: a GGUF file, only folders of safetensors are run",
+                 s->files.list_path);
+}
+
+tn_status tn_weight_source_open(tn_weight_source **out, const char *path, tn_pool *pool,
+                                tn_error *err) {
+  tn_weight_source *s = tn_alloc(1, sizeof *s);
+  if (!s) return tn_fail_memory(err, "a source of weights", sizeof *s);
+  tn_status status = open_source(s, path, pool, err);
+  if (status != TN_OK) {
+    tn_weight_source_close(s);
+    return status;
+  }
+  *out = s;
+  return TN_OK;
+}
+
+void tn_weight_source_close(tn_weight_source *source) {
+  if (!source) return;
+  tn_weight_files_clear(&source->files);
+  tn_strbuf_clear(&source->config);
+  tn_arena_clear(&source->arena);
+  tn_free(source);
+}
+
+tn_str tn_weight_source_config(const tn_weight_source *source, const char **path) {
+  if (path) *path = source->config_path;
+  return tn_strbuf_view(&source->config);
+}
+
+/* ---- looking ---- */
+
+bool tn_weight_source_has(const tn_weight_source *source, const char *name) {
+  return tn_weight_files_find(&source->files, tn_str_of(name)) != NULL;
+}
+
+tn_status tn_weight_source_find(tn_weight_source *source, const char *name, tn_weight *out,
+                                tn_error *err) {
+  tn_file_tensor *t = tn_weight_files_find(&source->files, tn_str_of(name));
+  if (!t)
+    return tn_fail(err, TN_ERR_NOT_FOUND, "%s: has no tensor \"%s\"", source->files.list_path,
+                   name);
+  t->used = true;
+  *out = (tn_weight){.tensor = t->tensor, .path = t->path};
+  tn_buffer_share(out->tensor.buffer);
+  return TN_OK;
+}
+
+bool tn_weight_source_unused(const tn_weight_source *source, int64_t *place, tn_str *name,
+                             const char **path) {
+  while (*place < (int64_t)source->files.count) {
+    const tn_file_tensor *t = &source->files.tensors[(*place)++];
+    if (t->used) continue;
+    *name = t->name;
+    *path = t->path;
+    return true;
+  }
+  return false;
+}
