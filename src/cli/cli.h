@@ -31,6 +31,7 @@ typedef struct tn_command {
   X(feed)                  \
   X(train)                 \
   X(model)                 \
+  X(eval)                  \
   X(serve)                 \
   X(bench)                 \
   X(doctor)

@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "cli/text_model.h"
+
+#include <inttypes.h>
+
+#include "cli/model_path.h"
+#include "eval/corpus_ids.h"
+
+static tn_status check_vocabulary(const tn_text_model *m, tn_error *err) {
+  int64_t known = tn_tokenizer_vocab_size(m->tokenizer);
+  int64_t rows = tn_model_config_of(m->model)->vocab_size;
+  if (known <= rows) return TN_OK;
+  return tn_fail(err, TN_ERR_DATA,
+                 "%s: the tokenizer has %" PRId64 " tokens, the model only %" PRId64,
+                 m->folder.data, known, rows);
+}
+
+tn_status tn_text_model_open(tn_text_model *out, const char *word, tn_error *err) {
+  *out = (tn_text_model){.bos_id = -1, .eos_id = -1};
+  TN_TRY(tn_model_path(word, &out->folder, err));
+  TN_TRY(tn_model_open(&out->model, out->folder.data, tn_device_cpu(), err));
+  TN_TRY(tn_tokenizer_open(&out->tokenizer, out->folder.data, err));
+  TN_TRY(check_vocabulary(out, err));
+  const tn_model_config *c = tn_model_config_of(out->model);
+  if (c->bos_id >= 0 && c->bos_id < c->vocab_size) out->bos_id = (int32_t)c->bos_id;
+  out->eos_id = c->eos_id >= 0 && c->eos_id < c->vocab_size
+                    ? (int32_t)c->eos_id
+                    : tn_tokenizer_eos(out->tokenizer, out->folder.data);
+  return TN_OK;
+}
+
+void tn_text_model_clear(tn_text_model *m) {
+  tn_tokenizer_free(m->tokenizer);
+  tn_model_free(m->model);
+  tn_strbuf_clear(&m->folder);
+  *m = (tn_text_model){0};
+}
+
+tn_status tn_text_model_ids(const tn_text_model *m, tn_ids *ids, const tn_option_list *paths,
+                            const char *column, int64_t tokens_max, tn_progress *progress,
+                            tn_error *err) {
+  const tn_corpus_ids_options options = {
+      .column = column, .tokens_max = tokens_max, .eos_id = m->eos_id};
+  return tn_corpus_ids_read(ids, m->tokenizer, paths->items, paths->count, &options, progress, err);
+}
+
+const char *tn_text_model_hint(const tn_error *err) {
+  if (err->status == TN_ERR_NOT_FOUND)
+    return "a model folder holds config.json, model.safetensors and tokenizer.json";
+  if (strstr(err->text, "no column")) return "--column NAME says which column holds the text";
+  return NULL;
+}
