@@ -19,7 +19,9 @@ struct tn_forward {
   tn_tensor ids, positions, sequences, slots, logit_indices, block_table;
   tn_tensor rope;          /* [positions so far, head_dim], its own buffer */
   int64_t *last_positions; /* [sequences_max], for the check of a batch */
-  float *host_logits;      /* where the device's memory is not the host's */
+  tn_forward_watch watch;  /* NULL: nobody looks */
+  void *watch_context;
+  float *host_logits; /* where the device's memory is not the host's */
 };
 
 /* ---- life ---- */
@@ -248,19 +250,25 @@ static tn_status attend(tn_forward *f, const rows_view *r, const tn_kv_cache *kv
   return f->call.ops->attention_paged(f->call.stream, &attention, err);
 }
 
+static tn_status run_linear(tn_forward *f, tn_tensor y, tn_tensor x, int64_t layer,
+                            tn_layer_weight_id id, bool accumulate, tn_error *err) {
+  if (f->watch) TN_TRY(f->watch(f->watch_context, tn_layer_weight_place(layer, id), &x, err));
+  return tn_call_linear(&f->call, y, x, tn_layer_tensor(f->model, layer, id), accumulate, err);
+}
+
 static tn_status run_attention(tn_forward *f, const rows_view *r, const tn_kv_cache *kv,
                                int64_t layer, tn_error *err) {
   const tn_model *m = f->model;
   const tn_op_calls *c = &f->call;
   TN_TRY(
       tn_call_rmsnorm(c, m, r->h, r->rstd, r->x, tn_layer_tensor(m, layer, TN_W_INPUT_NORM), err));
-  TN_TRY(tn_call_linear(c, r->q, r->h, tn_layer_tensor(m, layer, TN_W_Q), false, err));
-  TN_TRY(tn_call_linear(c, r->k, r->h, tn_layer_tensor(m, layer, TN_W_K), false, err));
-  TN_TRY(tn_call_linear(c, r->v, r->h, tn_layer_tensor(m, layer, TN_W_V), false, err));
+  TN_TRY(run_linear(f, r->q, r->h, layer, TN_W_Q, false, err));
+  TN_TRY(run_linear(f, r->k, r->h, layer, TN_W_K, false, err));
+  TN_TRY(run_linear(f, r->v, r->h, layer, TN_W_V, false, err));
   TN_TRY(tn_call_rope(c, m, r->q, f->rope, r->positions, err));
   TN_TRY(tn_call_rope(c, m, r->k, f->rope, r->positions, err));
   TN_TRY(attend(f, r, kv, layer, err));
-  return tn_call_linear(c, r->x, r->attended, tn_layer_tensor(m, layer, TN_W_O), true, err);
+  return run_linear(f, r->x, r->attended, layer, TN_W_O, true, err);
 }
 
 static tn_status run_feed_forward(tn_forward *f, const rows_view *r, int64_t layer, tn_error *err) {
@@ -268,10 +276,10 @@ static tn_status run_feed_forward(tn_forward *f, const rows_view *r, int64_t lay
   const tn_op_calls *c = &f->call;
   TN_TRY(
       tn_call_rmsnorm(c, m, r->h, r->rstd, r->x, tn_layer_tensor(m, layer, TN_W_POST_NORM), err));
-  TN_TRY(tn_call_linear(c, r->gate, r->h, tn_layer_tensor(m, layer, TN_W_GATE), false, err));
-  TN_TRY(tn_call_linear(c, r->up, r->h, tn_layer_tensor(m, layer, TN_W_UP), false, err));
+  TN_TRY(run_linear(f, r->gate, r->h, layer, TN_W_GATE, false, err));
+  TN_TRY(run_linear(f, r->up, r->h, layer, TN_W_UP, false, err));
   TN_TRY(tn_call_swiglu(c, r->act, r->gate, r->up, err));
-  return tn_call_linear(c, r->x, r->act, tn_layer_tensor(m, layer, TN_W_DOWN), true, err);
+  return run_linear(f, r->x, r->act, layer, TN_W_DOWN, true, err);
 }
 
 /* Final norm and head, for the rows that want logits only. */
@@ -300,20 +308,66 @@ static tn_status show_logits(tn_forward *f, int64_t logit_rows, const float **lo
                         logit_rows * f->model->config.vocab_size, err);
 }
 
-tn_status tn_forward_run(tn_forward *f, tn_kv_cache *kv, const tn_forward_batch *batch,
-                         const float **logits, tn_error *err) {
-  *logits = NULL;
+static tn_status run_layer(tn_forward *f, const rows_view *r, const tn_kv_cache *kv, int64_t layer,
+                           tn_error *err) {
+  TN_TRY(run_attention(f, r, kv, layer, err));
+  return run_feed_forward(f, r, layer, err);
+}
+
+static tn_status run_embedding(tn_forward *f, const rows_view *r, tn_error *err) {
+  return tn_call_gather(&f->call, r->x, f->model->parameters[0].tensor, r->ids, err);
+}
+
+/* What comes before the first operation: the batch checked, sent, and the workspace cut to it. */
+static tn_status begin(tn_forward *f, const tn_kv_cache *kv, const tn_forward_batch *batch,
+                       rows_view *rows, tn_error *err) {
   TN_TRY(check_batch(f, kv, batch, err));
-  if (batch->rows == 0) return TN_OK;
   TN_TRY(grow_rope(f, batch, err));
   TN_TRY(send_batch(f, batch, err));
-  rows_view rows = cut_rows(f, batch);
-  TN_TRY(tn_call_gather(&f->call, rows.x, f->model->parameters[0].tensor, rows.ids, err));
-  for (int64_t layer = 0; layer < f->model->config.layers; layer++) {
-    TN_TRY(run_attention(f, &rows, kv, layer, err));
-    TN_TRY(run_feed_forward(f, &rows, layer, err));
-  }
+  *rows = cut_rows(f, batch);
+  return TN_OK;
+}
+
+tn_status tn_forward_run(tn_forward *f, tn_kv_cache *kv, const tn_forward_batch *batch,
+                         const float **logits, tn_error *err) {
+  rows_view rows;
+  *logits = NULL;
+  TN_TRY(begin(f, kv, batch, &rows, err));
+  if (batch->rows == 0) return TN_OK;
+  TN_TRY(run_embedding(f, &rows, err));
+  for (int64_t layer = 0; layer < f->model->config.layers; layer++)
+    TN_TRY(run_layer(f, &rows, kv, layer, err));
   if (batch->logit_rows == 0) return tn_stream_synchronize(f->call.stream, err);
   TN_TRY(run_head(f, &rows, batch->logit_rows, err));
   return show_logits(f, batch->logit_rows, logits, err);
+}
+
+/* ---- one layer at a time ---- */
+
+void tn_forward_set_watch(tn_forward *f, tn_forward_watch watch, void *context) {
+  f->watch = watch;
+  f->watch_context = context;
+}
+
+tn_status tn_forward_embed(tn_forward *f, tn_kv_cache *kv, const tn_forward_batch *batch,
+                           float *hidden, tn_error *err) {
+  rows_view rows;
+  TN_TRY(begin(f, kv, batch, &rows, err));
+  if (batch->rows == 0) return TN_OK;
+  TN_TRY(run_embedding(f, &rows, err));
+  return tn_from_device(f->call.stream, hidden, &rows.x, tn_tensor_count(&rows.x), err);
+}
+
+tn_status tn_forward_layer(tn_forward *f, tn_kv_cache *kv, const tn_forward_batch *batch,
+                           int64_t layer, float *hidden, tn_error *err) {
+  rows_view rows;
+  int64_t layers = f->model->config.layers;
+  if (layer < 0 || layer >= layers)
+    return tn_fail(err, TN_ERR_ARGUMENT, "serving pass: layer %" PRId64 ", the model has %" PRId64,
+                   layer, layers);
+  TN_TRY(begin(f, kv, batch, &rows, err));
+  if (batch->rows == 0) return TN_OK;
+  TN_TRY(tn_to_device(f->call.stream, &rows.x, hidden, tn_tensor_count(&rows.x), err));
+  TN_TRY(run_layer(f, &rows, kv, layer, err));
+  return tn_from_device(f->call.stream, hidden, &rows.x, tn_tensor_count(&rows.x), err);
 }

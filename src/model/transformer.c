@@ -178,6 +178,10 @@ const tn_parameter *tn_model_parameters(const tn_model *model, int64_t *count) {
   return model->parameters;
 }
 
+void tn_model_set_parameter(tn_model *model, int64_t place, const tn_tensor *tensor) {
+  model->parameters[place].tensor = *tensor;
+}
+
 tn_tensor tn_model_flat(const tn_model *model) {
   return model->flat;
 }

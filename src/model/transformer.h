@@ -92,6 +92,24 @@ void tn_forward_free(tn_forward *f);
 TN_NODISCARD tn_status tn_forward_run(tn_forward *f, tn_kv_cache *kv, const tn_forward_batch *batch,
                                       const float **logits, tn_error *err);
 
+/* ---- the same pass a layer at a time, for calibration ------------------------------------------
+ */
+/* Called before a linear of a layer runs.  `weight`: its place in tn_model_parameters; *x: the
+ * inputs [rows, in features], which may be exchanged for another tensor of that shape. */
+typedef tn_status (*tn_forward_watch)(void *context, int64_t weight, tn_tensor *x, tn_error *err);
+void tn_forward_set_watch(tn_forward *f, tn_forward_watch watch, void *context); /* NULL: none */
+/* hidden: float32 [rows, hidden_size] in host memory, what comes out of the embedding, and what
+ * goes into and comes out of one layer.  A run is these steps, bit for bit, then final norm and
+ * head. */
+TN_NODISCARD tn_status tn_forward_embed(tn_forward *f, tn_kv_cache *kv,
+                                        const tn_forward_batch *batch, float *hidden,
+                                        tn_error *err);
+TN_NODISCARD tn_status tn_forward_layer(tn_forward *f, tn_kv_cache *kv,
+                                        const tn_forward_batch *batch, int64_t layer, float *hidden,
+                                        tn_error *err);
+/* Another tensor of the same shape takes a parameter's place; the caller keeps its buffer alive. */
+void tn_model_set_parameter(tn_model *model, int64_t place, const tn_tensor *tensor);
+
 /* ---- training: B whole sequences of T tokens ----------------------------------------------------
  */
 typedef struct tn_train_pass tn_train_pass; /* activations for one micro-batch */

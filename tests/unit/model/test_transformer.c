@@ -558,6 +558,84 @@ static void test_serving_pass_refuses(void **state) {
   stop_server(&s);
 }
 
+/* Inputs of every linear, in the order of the calls; and, when told to, of one weight's only,
+ * halved on the way. */
+typedef struct watched {
+  int64_t calls, weights[2 * 7];
+  double sums[2 * 7];
+  int64_t halved; /* a weight; -1: none */
+  tn_tensor half;
+} watched;
+
+static tn_status watch_linear(void *context, int64_t weight, tn_tensor *x, tn_error *err) {
+  watched *w = context;
+  const float *data = tn_tensor_data(x);
+  double sum = 0;
+  for (int64_t i = 0; i < tn_tensor_count(x); i++) sum += (double)data[i] * (double)(i % 13 + 1);
+  assert_true(w->calls < 2 * 7);
+  w->weights[w->calls] = weight;
+  w->sums[w->calls++] = sum;
+  if (weight != w->halved) return TN_OK;
+  float *half = tn_tensor_data(&w->half);
+  for (int64_t i = 0; i < tn_tensor_count(x); i++) half[i] = data[i] / 2;
+  tn_tensor other = *x;
+  other.buffer = w->half.buffer;
+  other.offset_bytes = 0;
+  *x = other;
+  return TN_OK;
+}
+
+static void test_a_layer_at_a_time(void **state) {
+  enum { T = 11, DOWN = 2 * 9, NEXT = 2 };
+  tn_error err;
+  server s;
+  start_server(&s, &gqa_tied, NULL);
+  int32_t ids[T];
+  float hidden[T * 24];
+  rows r = {0};
+  fill_ids(ids, T, gqa_tied.vocab_size, 8);
+  add_rows(&s, &r, 1, ids, 0, T);
+  watched whole = {.halved = -1}, steps = {.halved = -1}, changed = {.halved = DOWN};
+  tn_forward_set_watch(s.forward, watch_linear, &whole);
+  const float *logits = run_rows(&s, &r);
+  float last[61];
+  memcpy(last, logits + (T - 1) * 61, sizeof last);
+  tn_forward_set_watch(s.forward, watch_linear, &steps);
+  tn_forward_batch b = batch_of(&s, &r);
+  must(tn_forward_embed(s.forward, s.kv, &b, hidden, &err));
+  for (int64_t layer = 0; layer < 2; layer++)
+    must(tn_forward_layer(s.forward, s.kv, &b, layer, hidden, &err));
+  assert_int_equal(whole.calls, 2 * 7);
+  assert_int_equal(steps.calls, 2 * 7);
+  assert_memory_equal(whole.weights, steps.weights, sizeof whole.weights);
+  assert_memory_equal(whole.sums, steps.sums, sizeof whole.sums);
+  assert_int_equal(whole.weights[0], NEXT);
+  assert_int_equal(whole.weights[13], DOWN);
+  /* An exchanged input counts. */
+  must(tn_buffer_new(&changed.half.buffer, T * 40 * sizeof(float), &err));
+  changed.half = (tn_tensor){.buffer = changed.half.buffer, .rank = 1, .shape = {T * 40}};
+  tn_forward_set_watch(s.forward, watch_linear, &changed);
+  logits = run_rows(&s, &r);
+  assert_memory_equal(changed.sums, whole.sums, sizeof whole.sums);
+  assert_memory_not_equal(last, logits + (T - 1) * 61, sizeof last);
+  tn_buffer_drop(changed.half.buffer);
+  tn_forward_set_watch(s.forward, NULL, NULL);
+  assert_memory_equal(last, run_rows(&s, &r) + (T - 1) * 61, sizeof last);
+  assert_int_equal(tn_forward_layer(s.forward, s.kv, &b, 2, hidden, &err), TN_ERR_ARGUMENT);
+  assert_non_null(strstr(err.text, "layer 2"));
+  /* A parameter may be another tensor. */
+  int64_t count;
+  tn_tensor down = tn_model_parameters(s.model, &count)[DOWN].tensor, zeros = down;
+  must(tn_buffer_new(&zeros.buffer, (size_t)tn_tensor_bytes(&down), &err));
+  zeros.offset_bytes = 0;
+  tn_model_set_parameter(s.model, DOWN, &zeros);
+  assert_memory_not_equal(last, run_rows(&s, &r) + (T - 1) * 61, sizeof last);
+  tn_model_set_parameter(s.model, DOWN, &down);
+  assert_memory_equal(last, run_rows(&s, &r) + (T - 1) * 61, sizeof last);
+  tn_buffer_drop(zeros.buffer);
+  stop_server(&s);
+}
+
 static void test_rope_table_grows(void **state) {
   tn_error err;
   tn_model_config c = gqa_tied;
@@ -897,6 +975,7 @@ int main(void) {
       cmocka_unit_test(test_bit_equal_however_batched),
       cmocka_unit_test(test_logits_of_wanted_rows_only),
       cmocka_unit_test(test_serving_pass_refuses),
+      cmocka_unit_test(test_a_layer_at_a_time),
       cmocka_unit_test(test_rope_table_grows),
       cmocka_unit_test(test_kv_cache),
       cmocka_unit_test(test_save_and_open),
