@@ -61,9 +61,10 @@ const char *tn_json_kind_name(tn_json_kind kind); /* "object", "number" ... */
  * value without a key inside an object) is a programming error and asserts. */
 typedef struct tn_json_writer {
   tn_strbuf *out;
-  int32_t indent; /* spaces a level; 0: one line */
-  int32_t depth;  /* private from here */
-  bool has_items; /* of the innermost open level; every level around it has one: that level */
+  int32_t indent;     /* spaces a level; 0: one line */
+  int64_t not_finite; /* counts what was written as null because JSON has no such number */
+  int32_t depth;      /* private from here */
+  bool has_items;     /* of the innermost open level; every level around it has one: that level */
   bool after_key;
   uint64_t objects; /* bit a level: an object, not an array; only for asserts */
 } tn_json_writer;

@@ -157,6 +157,7 @@ void tn_json_u64(tn_json_writer *w, uint64_t value) {
 void tn_json_f64(tn_json_writer *w, double value) {
   char text[TN_F64_TEXT_BYTES];
   if (!isfinite(value)) {
+    w->not_finite++;
     tn_json_null(w);
     return;
   }

@@ -52,6 +52,7 @@ const char *tn_cli_nearest(const char *wanted, const char *const *candidates, in
 
 /* ---- messages ---- */
 int tn_cli_fail(const tn_error *err, const char *hint) {
+  if (err->status == TN_ERR_IO && tn_cli_reader_gone()) return TN_EXIT_PIPE;
   const char *text = err->text[0] ? err->text : tn_status_text(err->status);
   fprintf(stderr, "error: %s\n", text);
   if (hint) fprintf(stderr, "hint: %s\n", hint);
@@ -182,6 +183,10 @@ int tn_args(const tn_usage *u, int argc, char **argv, int32_t *count) {
       name.length = (size_t)equals;
     }
     const tn_option *o = find_option(u->options, name);
+    if (!o && word[1] != '-' && (o = find_option(u->options, (tn_str){word, 2}))) {
+      if (o->kind == TN_OPTION_FLAG) return unknown_option(u, name);
+      value = word + 2; /* -n1 */
+    }
     if (!o) return unknown_option(u, name);
     if (o->kind == TN_OPTION_FLAG && value) return wrong_usage(u, "%s takes no value", o->name);
     if (o->kind != TN_OPTION_FLAG && !value) {

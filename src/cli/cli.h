@@ -3,8 +3,8 @@
  * One file a command, cmd_<name>.c, with one tn_command; main.c is a table of them.  A command
  * parses its words with tn_args, does its work through the rooms, prints for people or (--json) for
  * programs, and returns an exit code: 0 done   1 failed (one "error: ..." line on stderr)   2 wrong
- * usage   130 stopped by Ctrl-C An error line is followed by a "hint: ..." line when there is a
- * sensible next step. */
+ * usage   130 stopped by Ctrl-C   141 nobody reads the output any more An error line is followed by
+ * a "hint: ..." line when there is a sensible next step. */
 /* SPDX-License-Identifier: Apache-2.0 */
 #ifndef TN_CLI_CLI_H
 #define TN_CLI_CLI_H
@@ -18,6 +18,7 @@
 #define TN_EXIT_FAILED      1
 #define TN_EXIT_USAGE       2
 #define TN_EXIT_INTERRUPTED 130
+#define TN_EXIT_PIPE        141 /* as a shell reports a death by SIGPIPE */
 
 typedef struct tn_command {
   const char *name;                  /* "data" */
@@ -102,6 +103,9 @@ bool tn_cli_stop_requested(void); /* SIGINT, SIGTERM or SIGHUP has come */
 void tn_cli_catch_signals(void);
 /* Flushes standard output; true when any of it could not be written (full disk, closed pipe). */
 bool tn_cli_output_lost(void);
+
+/* Standard output is a pipe that nobody reads any more (`... | head -1`): no error to speak of. */
+bool tn_cli_reader_gone(void);
 
 tn_pool *tn_cli_pool(
     int32_t threads); /* threads 0: all CPUs; made once, freed at exit; NULL on failure */

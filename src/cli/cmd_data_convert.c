@@ -7,6 +7,7 @@
 #include "cli/cmd_data.h"
 #include "cli/data_options.h"
 #include "cli/data_paths.h"
+#include "cli/data_rows.h"
 #include "columns/partition.h"
 #include "columns/table_set.h"
 
@@ -19,7 +20,9 @@ typedef struct convert {
   const char *out;
   tn_table_read_options read;
   tn_table_write_options write;
-  int64_t rows, files, bytes_in, bytes_out, skipped, nulled;
+  tn_progress progress;
+  tn_table_format out_format;
+  int64_t columns, rows, files, bytes_in, bytes_out, skipped, nulled, not_finite;
   double seconds;
 } convert;
 
@@ -39,7 +42,8 @@ static tn_status open_destination(convert *c, destination *d, const ArrowSchema 
   tn_partition_options o = {.rows = c->partition_rows,
                             .open_max = (int32_t)c->open_max,
                             .replace = c->force,
-                            .write = &c->write};
+                            .write = &c->write,
+                            .progress = &c->progress};
   const char *names[TN_PARTITION_BY_MAX];
   char *list = c->partition_by ? tn_strndup(c->partition_by, strlen(c->partition_by)) : NULL;
   if (c->partition_by && !list) return tn_fail_memory(err, "column names", strlen(c->partition_by));
@@ -69,19 +73,29 @@ static tn_status finish(convert *c, destination *d, tn_error *err) {
   if (d->file) {
     TN_TRY(tn_table_writer_finish(d->file, err));
     c->bytes_out = tn_table_writer_bytes(d->file);
+    c->not_finite = tn_table_writer_not_finite(d->file);
     c->files = 1;
     return TN_OK;
   }
   TN_TRY(tn_partition_finish(d->parts, err));
   c->bytes_out = tn_partition_bytes(d->parts);
+  c->not_finite = tn_partition_not_finite(d->parts);
   c->files = tn_partition_files(d->parts);
   return TN_OK;
 }
 
+/* What does not fit into the output came from an input. */
+static tn_status blame(const tn_table_set *in, tn_status status, tn_error *err) {
+  if (status != TN_ERR_DATA) return status;
+  bool before;
+  const char *path = tn_table_set_path(in, &before);
+  return tn_error_context(err, status, "%s%s", path, before ? " (or an input before it)" : "");
+}
+
 static tn_status copy_batches(convert *c, tn_table_set *in, destination *out, tn_error *err) {
-  tn_progress progress = tn_cli_progress(c->quiet || c->json);
+  c->progress = tn_cli_progress(c->quiet || c->json);
   int64_t total = tn_table_set_bytes(in), before = tn_table_set_bytes_read(in); /* inference */
-  tn_progress_begin(&progress, "convert", "B", total > 0 ? total : 0);
+  tn_progress_begin(&c->progress, "convert", "B", total > 0 ? total : 0);
   for (;;) {
     ArrowArray batch = {0};
     tn_status status = tn_table_set_next(in, &batch, err);
@@ -90,17 +104,29 @@ static tn_status copy_batches(convert *c, tn_table_set *in, destination *out, tn
     c->rows += batch.length;
     status = write_batch(out, &batch, err);
     tn_array_clear(&batch);
-    TN_TRY(status);
+    if (status != TN_OK) return blame(in, status, err);
     int64_t done = tn_table_set_bytes_read(in) - before;
-    TN_TRY(tn_progress_at(&progress, total > 0 && done > total ? total : done, err));
+    TN_TRY(tn_progress_at(&c->progress, total > 0 && done > total ? total : done, err));
   }
-  if (total > 0) progress.done = total;
-  tn_progress_end(&progress);
+  if (total > 0) c->progress.done = total;
   c->bytes_in = tn_table_set_bytes_read(in);
   if (total > 0) c->bytes_in = total;
   c->skipped = tn_table_set_bad(in)->skipped;
   c->nulled = tn_table_set_bad(in)->nulled;
   return TN_OK;
+}
+
+/* How the output is written, which open_destination would find too. */
+static tn_status out_format(const convert *c, tn_table_format *out, tn_error *err) {
+  if (partitioned(c) && !c->write.format) {
+    *out = TN_TABLE_PARQUET;
+    return TN_OK;
+  }
+  if (strcmp(c->out, "-") == 0 && !c->write.format)
+    return tn_fail(err, TN_ERR_ARGUMENT,
+                   "-: standard output has no extension that tells its format; --out-format NAME "
+                   "does (csv, tsv, parquet, arrow, arrows, jsonl)");
+  return tn_table_format_chosen(partitioned(c) ? "part" : c->out, c->write.format, out, err);
 }
 
 static tn_status run_once(convert *c, tn_error *err) {
@@ -110,9 +136,14 @@ static tn_status run_once(convert *c, tn_error *err) {
   tn_status status =
       tn_table_set_open(&in, (const char *const *)c->inputs.items, c->inputs.count, &c->read, err);
   if (status == TN_OK) status = tn_table_set_schema(in, &schema, err);
+  c->columns = schema.n_children;
   if (status == TN_OK) status = open_destination(c, &out, &schema, err);
   if (status == TN_OK) status = copy_batches(c, in, &out, err);
-  if (status == TN_OK) status = finish(c, &out, err);
+  if (status == TN_OK) {
+    status = finish(c, &out, err);
+    if (status != TN_OK) status = blame(in, status, err);
+  }
+  if (status == TN_OK) tn_progress_end(&c->progress);
   tn_table_writer_free(out.file);
   tn_partition_free(out.parts);
   tn_schema_clear(&schema);
@@ -135,6 +166,16 @@ static void say_left_out(const convert *c, const tn_csv_dialect *d) {
             c->inputs.items[0], d->skip_lines - c->read.csv.skip_lines);
 }
 
+static void say_lost(const convert *c) {
+  if (c->json) return;
+  data_note_not_finite(c->not_finite);
+  if (c->rows == 0 && c->columns > 0 && c->out_format == TN_TABLE_JSONL)
+    fprintf(stderr,
+            "note: %s: no rows, and JSON lines know columns only by them: %lld columns are lost "
+            "(.parquet, .arrow and .csv keep them)\n",
+            c->out, (long long)c->columns);
+}
+
 /* Types of CSV are inferred from a sample.  Where a value behind it fits none of them, all values
  * are looked at, and the conversion begins again: nothing of the first try is seen yet, unless it
  * goes to a pipe. */
@@ -154,7 +195,10 @@ static tn_status run(convert *c, tn_error *err) {
     c->rows = c->skipped = c->nulled = 0;
     status = run_once(c, err);
   }
-  if (status == TN_OK) say_left_out(c, &dialect);
+  if (status == TN_OK) {
+    say_left_out(c, &dialect);
+    say_lost(c);
+  }
   return status;
 }
 
@@ -170,6 +214,7 @@ static void report_json(const convert *c) {
   tn_json_key(&j.w, "bytes_out"), tn_json_i64(&j.w, c->bytes_out);
   tn_json_key(&j.w, "rows_skipped"), tn_json_i64(&j.w, c->skipped);
   tn_json_key(&j.w, "values_nulled"), tn_json_i64(&j.w, c->nulled);
+  tn_json_key(&j.w, "not_finite_nulled"), tn_json_i64(&j.w, c->not_finite);
   tn_json_key(&j.w, "seconds"), tn_json_f64(&j.w, c->seconds);
   tn_json_end_object(&j.w);
   tn_cli_json_finish(&j);
@@ -216,6 +261,11 @@ static tn_status gather_inputs(convert *c, char **words, int32_t count, tn_error
   bool any = c->read.format != NULL;
   for (int32_t i = 0; i < count; i++) TN_TRY(data_paths_add(&c->inputs, words[i], any, err));
   c->read.hive = c->read.hive || c->inputs.hive;
+  uint32_t formats;
+  TN_TRY(data_paths_formats(&c->inputs, c->read.format, &formats, err));
+  TN_TRY(data_options_check(&c->options, false, formats, c->inputs.items[0], err));
+  TN_TRY(out_format(c, &c->out_format, err));
+  TN_TRY(data_options_check(&c->options, true, 1u << c->out_format, c->out, err));
   if (data_paths_hold(&c->inputs, c->out))
     return tn_fail(err, TN_ERR_ARGUMENT, "%s is an input: the output wants a name of its own",
                    c->out);

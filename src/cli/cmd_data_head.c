@@ -10,6 +10,7 @@
 static tn_status show(tn_table_set *in, data_rows *r, int64_t rows, tn_error *err) {
   while (rows > 0) {
     ArrowArray batch = {0};
+    if (!r->json && ferror(stdout)) return TN_OK; /* main says why, if it is worth a word */
     if (tn_cli_stop_requested()) return tn_fail(err, TN_ERR_INTERRUPTED, "stopped");
     tn_status status = tn_table_set_next(in, &batch, err);
     if (status == TN_END) break;
@@ -69,8 +70,12 @@ int tn_cmd_data_head(int argc, char **argv) {
     for (int32_t i = 0; i < words && status == TN_OK; i++)
       status = data_paths_add(&paths, argv[1 + i], read.format != NULL, &err);
     read.hive = read.hive || paths.hive;
+    uint32_t formats = 0;
+    if (status == TN_OK) status = data_paths_formats(&paths, read.format, &formats, &err);
+    if (status == TN_OK) status = data_options_check(options, false, formats, paths.items[0], &err);
     if (status == TN_OK) status = head(&paths, &read, rows, json ? &j.w : NULL, &err);
     if (json && status == TN_OK) {
+      data_note_not_finite(j.w.not_finite);
       tn_json_end_object(&j.w);
       tn_cli_json_finish(&j);
     }

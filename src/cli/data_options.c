@@ -64,3 +64,18 @@ tn_status data_options_write(data_options *o, tn_table_write_options *write, tn_
   }
   return TN_OK;
 }
+
+tn_status data_options_check(const data_options *o, bool writing, uint32_t formats,
+                             const char *path, tn_error *err) {
+  for (int32_t i = o->own; i < o->count; i++)
+    if (given(o, i) && o->writes[i] == writing)
+      TN_TRY(tn_table_option_check(o->options[i], o->names[i], formats, path, err));
+  return TN_OK;
+}
+
+tn_status data_options_refuse_writing(const data_options *o, const char *why, tn_error *err) {
+  for (int32_t i = o->own; i < o->count; i++)
+    if (given(o, i) && o->writes[i])
+      return tn_fail(err, TN_ERR_ARGUMENT, "option %s is of writing; %s", o->names[i], why);
+  return TN_OK;
+}

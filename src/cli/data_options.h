@@ -34,5 +34,11 @@ TN_NODISCARD tn_status data_options_read(data_options *o, tn_table_read_options 
                                          tn_error *err);
 TN_NODISCARD tn_status data_options_write(data_options *o, tn_table_write_options *write,
                                           tn_error *err);
+/* TN_ERR_ARGUMENT names an option that was given and is for none of the formats (a bit each) of
+ * what is read, or written; the second, any option of writing where nothing is written. */
+TN_NODISCARD tn_status data_options_check(const data_options *o, bool writing, uint32_t formats,
+                                          const char *path, tn_error *err);
+TN_NODISCARD tn_status data_options_refuse_writing(const data_options *o, const char *why,
+                                                   tn_error *err);
 
 #endif

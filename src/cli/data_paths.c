@@ -80,12 +80,26 @@ tn_status data_paths_add(data_paths *p, const char *word, bool any, tn_error *er
   } else if (pattern) {
     TN_TRY(add_matches(p, word, err));
     if (p->count == before) return tn_fail(err, TN_ERR_NOT_FOUND, "%s: nothing matches", word);
+  } else if (strcmp(word, "-") == 0 && !any) {
+    return tn_fail(err, TN_ERR_ARGUMENT,
+                   "-: standard input has no extension that tells its format; --format NAME does "
+                   "(csv, tsv, parquet, arrow, arrows, jsonl)");
   } else if (strcmp(word, "-") != 0 && !tn_file_exists(word)) {
     return tn_fail_errno(err, ENOENT, "%s", word);
   } else {
     TN_TRY(add_path(p, word, err));
   }
   qsort(p->items + before, (size_t)(p->count - before), sizeof *p->items, compare_paths);
+  return TN_OK;
+}
+
+tn_status data_paths_formats(const data_paths *p, const char *name, uint32_t *out, tn_error *err) {
+  *out = 0;
+  for (int64_t i = 0; i < p->count; i++) {
+    tn_table_format format;
+    TN_TRY(tn_table_format_chosen(p->items[i], name, &format, err));
+    *out |= 1u << format;
+  }
   return TN_OK;
 }
 

@@ -19,6 +19,9 @@ typedef struct data_paths { /* all zero is empty */
 /* TN_ERR_NOT_FOUND names a word that nothing matches, or a folder without a table.  `any`: files of
  * any extension count (a format was named). */
 TN_NODISCARD tn_status data_paths_add(data_paths *p, const char *word, bool any, tn_error *err);
+/* The formats of all of them, a bit each; `name` NULL: by their extensions. */
+TN_NODISCARD tn_status data_paths_formats(const data_paths *p, const char *name, uint32_t *out,
+                                          tn_error *err);
 void data_paths_clear(data_paths *p);
 /* Whether writing `out` would replace one of the inputs: the same file by device and number. */
 bool data_paths_hold(const data_paths *p, const char *out);

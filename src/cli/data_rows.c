@@ -126,6 +126,12 @@ void data_rows_batch(data_rows *r, const ArrowArray *batch, int64_t count) {
   }
 }
 
+void data_note_not_finite(int64_t count) {
+  if (count > 0)
+    fprintf(stderr, "note: %lld numbers are null in JSON, which has no NaN and no infinity\n",
+            (long long)count);
+}
+
 void data_rows_end(data_rows *r) {
   if (r->root && r->widths && !r->json && !r->has_widths)
     print_rows(r, &(ArrowArray){0}, 0); /* the names of a table without rows */

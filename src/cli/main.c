@@ -77,6 +77,7 @@ int main(int argc, char **argv) {
   tn_cli_catch_signals();
   int code = run_words(argc, argv);
   bool lost = tn_cli_output_lost();
+  if (output_open && tn_cli_reader_gone()) return code == 0 || lost ? TN_EXIT_PIPE : code;
   if (code != 0 || (output_open && !lost)) return code;
   fputs("error: standard output could not be written (closed, or a full disk?)\n", stderr);
   return TN_EXIT_FAILED;

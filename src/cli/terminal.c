@@ -1,5 +1,6 @@
 /* terminal.c - what people see while a command works, and their Ctrl-C. */
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -124,6 +125,11 @@ tn_pool *tn_cli_pool(int32_t threads) {
 
 /* ---- JSON on stdout ---- */
 static bool json_lost;
+
+bool tn_cli_reader_gone(void) {
+  struct pollfd out = {.fd = STDOUT_FILENO, .events = POLLOUT};
+  return poll(&out, 1, 0) > 0 && (out.revents & POLLERR);
+}
 
 bool tn_cli_output_lost(void) {
   return fflush(stdout) != 0 || ferror(stdout) || json_lost;

@@ -66,6 +66,8 @@ tn_status tn_columns_open(ArrowArrayStream *out, const char *path, const char *c
   open->path = tn_arena_strndup(&open->arena, path, strlen(path));
   tn_status status = open->path ? TN_OK : tn_fail_memory(err, path, strlen(path));
   if (status == TN_OK) status = read_options(&open->options, &open->arena, options, err);
+  if (status == TN_OK)
+    status = tn_table_options_check(false, options, path, open->options.format, err);
   if (status == TN_OK) status = tn_table_set_open(&open->set, &open->path, 1, &open->options, err);
   if (status == TN_OK) return tn_stream_new(out, &ops, open, err);
   open_free(open);
@@ -92,6 +94,7 @@ tn_status tn_columns_write(const char *path, ArrowArrayStream *in, const char *c
   ArrowSchema schema = {0};
   ArrowArrayStream checked = {0};
   tn_status status = write_options(&write, &arena, options, err);
+  if (status == TN_OK) status = tn_table_options_check(true, options, path, write.format, err);
   if (status == TN_OK) status = tn_stream_import(&checked, in, err);
   if (status == TN_OK) status = tn_stream_schema(&checked, &schema, err);
   if (status == TN_OK) status = tn_table_writer_new(&writer, path, &schema, &write, err);
@@ -145,6 +148,7 @@ tn_status tn_columns_parquet_open(tn_columns_parquet **out, const char *path,
   tn_source *source = NULL;
   tn_parquet_keys keys = {0};
   tn_status status = read_options(&read, &p->arena, options, err);
+  if (status == TN_OK) status = tn_table_options_check(false, options, path, "parquet", err);
   if (status == TN_OK && read.key_file)
     status = tn_table_parquet_keys(&keys, &p->arena, read.key_file, err);
   if (status == TN_OK) status = tn_source_open_file(&source, path, err);

@@ -87,6 +87,7 @@ typedef struct tn_csv_options { /* zero: detected, or the default */
 
   /* writing */
   const char *null_text; /* how null is written; default nothing */
+  const char *binary;    /* "base64" (default), "hex", or "text": as it is, which must be UTF-8 */
   bool quote_all;        /* every text, not only where it must be */
 } tn_csv_options;
 
@@ -111,14 +112,16 @@ void tn_csv_dialect_json(const tn_csv_dialect *dialect, tn_json_writer *w); /* a
 
 typedef struct tn_csv_writer tn_csv_writer;
 /* Borrows `sink`; the caller commits and closes it.  Of the options it takes separator, quote,
- * line_end, no_header, null_text and quote_all; every other type than text is written without
- * quotes, nested values as JSON. */
+ * line_end, no_header, null_text, binary and quote_all; every other type than text is written
+ * without quotes, nested values as JSON. */
 TN_NODISCARD tn_status tn_csv_writer_new(tn_csv_writer **out, tn_sink *sink,
                                          const ArrowSchema *schema, const tn_csv_options *options,
                                          tn_error *err);
 TN_NODISCARD tn_status tn_csv_writer_batch(tn_csv_writer *w, const ArrowArray *batch,
                                            tn_error *err);
 TN_NODISCARD tn_status tn_csv_writer_finish(tn_csv_writer *w, tn_error *err);
+/* Numbers inside nested values that JSON has not (NaN, infinity): they are null. */
+int64_t tn_csv_writer_not_finite(const tn_csv_writer *w);
 void tn_csv_writer_free(tn_csv_writer *w);
 
 #endif

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* One or several CSV files as one stream: which columns, of which types, from which places. */
-#include <stdio.h>
 
 #include "columns/csv_reader.h"
+#include "columns/schema.h"
 #include "columns/schema_text.h"
 
 typedef struct csv_stream {
@@ -18,15 +18,13 @@ typedef struct csv_stream {
 } csv_stream;
 
 /* ---- which columns ---- */
+static const char *name_at(const void *reader, int64_t i) {
+  return ((const tn_csv_reader *)reader)->names[i];
+}
+
 static tn_status no_such_column(const tn_csv_reader *r, const char *name, tn_error *err) {
-  char known[300];
-  size_t used = 0;
-  known[0] = 0;
-  for (int32_t c = 0; c < r->dialect.columns && used < sizeof known - 70; c++)
-    used +=
-        (size_t)snprintf(known + used, sizeof known - used, "%s%.60s", c ? ", " : "", r->names[c]);
-  return tn_fail(err, TN_ERR_NOT_FOUND, "%s: no column \"%.60s\" among %d: %s",
-                 r->input.source->name, name, r->dialect.columns, known);
+  tn_status status = tn_schema_name_missing(name, r->dialect.columns, name_at, r, err);
+  return tn_error_context(err, status, "%s", r->input.source->name);
 }
 
 static tn_status add_column(csv_stream *s, const char *name, int32_t room, tn_error *err) {

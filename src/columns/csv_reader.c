@@ -194,6 +194,20 @@ static tn_status take_header(tn_csv_reader *r, size_t *at, tn_csv_record *record
   return TN_OK;
 }
 
+/* Of a file with nothing in it only a declared schema knows the columns. */
+static tn_status name_nothing(tn_csv_reader *r, tn_error *err) {
+  const ArrowSchema *schema = r->options->schema;
+  if (!schema && r->plan.on_error == TN_ON_ERROR_FAIL)
+    return tn_fail(
+        err, TN_ERR_DATA,
+        "%s: the file is empty: no row of column names (a declared schema would say them)",
+        r->input.source->name);
+  int64_t count = schema ? schema->n_children : 0;
+  if (count > TN_CSV_COLUMNS_MAX) count = TN_CSV_COLUMNS_MAX + 1; /* refused there */
+  TN_TRY(names_room(r, (int32_t)count, err));
+  return number_names(r, err);
+}
+
 static tn_status read_header(tn_csv_reader *r, tn_error *err) {
   size_t at = (size_t)r->dialect.table_byte;
   r->data_line = 1 + tn_csv_count_byte(r->input.head, at, r->plan.format.newline);
@@ -204,11 +218,7 @@ static tn_status read_header(tn_csv_reader *r, tn_error *err) {
   tn_csv_record_clear(&record);
   tn_strbuf_clear(&scratch);
   TN_TRY(status);
-  if (!r->names) { /* nothing at all */
-    if (r->plan.on_error == TN_ON_ERROR_FAIL)
-      return tn_fail(err, TN_ERR_DATA, "%s: the file is empty", r->input.source->name);
-    TN_TRY(names_room(r, 0, err));
-  }
+  if (!r->names) TN_TRY(name_nothing(r, err));
   if (r->dialect.header_rows == 0) TN_TRY(number_names(r, err));
   r->data_byte = (int64_t)at;
   r->plan.format.columns = r->dialect.columns;

@@ -7,11 +7,17 @@
 
 #define FLUSH_BYTES ((size_t)1 << 20)
 
+typedef enum binary_form { BINARY_BASE64, BINARY_HEX, BINARY_TEXT, BINARY_COUNT } binary_form;
+static const char *const binary_names[BINARY_COUNT] = {"base64", "hex", "text"};
+
 struct tn_csv_writer {
   tn_sink *sink;
   tn_csv_dialect dialect;
   bool header_due, quote_all;
   bool check_all; /* the separator may occur in numbers and times too */
+  binary_form binary;
+  int64_t rows, not_finite;
+  const char *not_text; /* the column of a binary value that is no text, though it should be */
   tn_str null_text;
   const char *const *null_texts; /* the caller's, alive as long as the writer */
   int32_t null_text_count;
@@ -88,6 +94,14 @@ static tn_status check_separator(const tn_csv_dialect *d, const char *name, tn_e
                  d->separator, d->quote ? d->quote : ' ');
 }
 
+static tn_status choose_binary(tn_csv_writer *w, const char *name, tn_error *err) {
+  while (name && w->binary < BINARY_COUNT && strcmp(name, binary_names[w->binary]) != 0)
+    w->binary++;
+  if (w->binary < BINARY_COUNT) return TN_OK;
+  return tn_fail(err, TN_ERR_ARGUMENT, "%s: binary '%s' is not known; known are base64, hex, text",
+                 w->sink->name, name);
+}
+
 static tn_status open_writer(tn_csv_writer *w, const ArrowSchema *schema, const tn_csv_options *o,
                              tn_error *err) {
   TN_TRY(tn_csv_dialect_of_options(&w->dialect, o, err));
@@ -95,6 +109,7 @@ static tn_status open_writer(tn_csv_writer *w, const ArrowSchema *schema, const 
   w->header_due = w->dialect.header_rows > 0;
   w->check_all = !strchr(",;|\t", w->dialect.separator[0]);
   w->quote_all = o->quote_all;
+  TN_TRY(choose_binary(w, o->binary, err));
   w->null_texts = o->null_texts;
   w->null_text_count = o->null_text_count;
   if (o->null_text) {
@@ -131,6 +146,28 @@ static bool is_free_text(const tn_field *field) {
   return field->dictionary || tn_type_is_bytes(field->type.id) || tn_type_is_nested(field->type.id);
 }
 
+/* CSV is text, and has no place for other bytes. */
+static void put_binary(tn_csv_writer *w, const char *column, tn_str bytes) {
+  switch (w->binary) {
+    case BINARY_HEX:
+      tn_value_add_hex(&w->value, bytes);
+      return;
+    case BINARY_TEXT:
+      if (!tn_utf8_valid(bytes)) w->not_text = column;
+      tn_strbuf_add_str(&w->value, bytes);
+      return;
+    default:
+      tn_value_add_base64(&w->value, bytes);
+      return;
+  }
+}
+
+static void put_json(tn_csv_writer *w, const tn_value *v) {
+  tn_json_writer j = {.out = &w->value};
+  tn_value_json(&j, v->field, v->array, v->row);
+  w->not_finite += j.not_finite;
+}
+
 static void add_value(tn_csv_writer *w, const tn_field *field, const ArrowArray *column,
                       int64_t row) {
   if (tn_value_is_null(field, column, row)) {
@@ -141,12 +178,19 @@ static void add_value(tn_csv_writer *w, const tn_field *field, const ArrowArray 
     tn_value_text(field, column, row, &w->text);
     return;
   }
-  if (!field->dictionary && tn_type_is_bytes(field->type.id)) {
+  if (!field->dictionary && tn_type_is_text(field->type.id)) {
     add_text(w, tn_value_bytes(field, column, row));
     return;
   }
   tn_strbuf_reset(&w->value);
-  tn_value_text(field, column, row, &w->value);
+  tn_value v = {field, column, row};
+  tn_type_id id = tn_value_find(&v) ? v.field->type.id : TN_TYPE_NULL;
+  if (tn_type_is_bytes(id) && !tn_type_is_text(id))
+    put_binary(w, field->name, tn_value_bytes(v.field, v.array, v.row));
+  else if (tn_type_is_nested(id))
+    put_json(w, &v);
+  else
+    tn_value_text(v.field, v.array, v.row, &w->value);
   w->text.failed |= w->value.failed;
   bool quote_all = w->quote_all;
   if (!is_free_text(field)) w->quote_all = false;
@@ -165,10 +209,20 @@ tn_status tn_csv_writer_batch(tn_csv_writer *w, const ArrowArray *batch, tn_erro
       if (c > 0) tn_strbuf_add(&w->text, w->dialect.separator);
       add_value(w, &w->fields->children[c], batch->children[c], batch->offset + row);
     }
+    if (w->not_text)
+      return tn_fail(err, TN_ERR_DATA,
+                     "%s: column \"%s\", row %lld: bytes that are no UTF-8 text (binary: base64 or "
+                     "hex writes any bytes)",
+                     w->sink->name, w->not_text, (long long)(w->rows + row));
     tn_strbuf_add(&w->text, w->dialect.line_end);
     if (w->text.length >= FLUSH_BYTES) TN_TRY(flush(w, err));
   }
+  w->rows += batch->length;
   return tn_strbuf_check(&w->text, err);
+}
+
+int64_t tn_csv_writer_not_finite(const tn_csv_writer *w) {
+  return w->not_finite;
 }
 
 tn_status tn_csv_writer_finish(tn_csv_writer *w, tn_error *err) {

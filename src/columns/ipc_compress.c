@@ -98,6 +98,12 @@ struct tn_ipc_compressor {
 
 tn_status tn_ipc_compressor_new(tn_ipc_compressor **out, int32_t codec, int32_t level,
                                 tn_error *err) {
+  bool zstd = codec == TN_IPC_CODEC_ZSTD;
+  int32_t least = zstd ? ZSTD_minCLevel() : 1;
+  int32_t most = zstd ? ZSTD_maxCLevel() : LZ4F_compressionLevel_max();
+  if (level && (level < least || level > most))
+    return tn_fail(err, TN_ERR_ARGUMENT, "level %d: codec %s has levels %d to %d", level,
+                   zstd ? "zstd" : "lz4", least, most);
   tn_ipc_compressor *c = tn_alloc(1, sizeof *c);
   if (!c) return tn_fail_memory(err, "a compressor", sizeof *c);
   c->codec = codec;

@@ -126,9 +126,7 @@ static tn_status find_columns(const tn_ipc_schema *s, const char *const *names, 
                               int32_t count, tn_error *err) {
   for (int32_t k = 0; k < count; k++) {
     int64_t at = names ? tn_schema_find(&s->schema, names[k]) : k;
-    if (at < 0)
-      return tn_fail(err, TN_ERR_NOT_FOUND, "no column \"%.100s\" among %lld", names[k],
-                     (long long)s->schema.n_children);
+    if (at < 0) return tn_schema_no_column(&s->schema, names[k], err);
     picks[k] = (int32_t)at;
   }
   return TN_OK;

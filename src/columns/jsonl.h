@@ -66,6 +66,8 @@ TN_NODISCARD tn_status tn_jsonl_writer_new(tn_jsonl_writer **out, tn_sink *sink,
 TN_NODISCARD tn_status tn_jsonl_writer_batch(tn_jsonl_writer *w, const ArrowArray *batch,
                                              tn_error *err);
 TN_NODISCARD tn_status tn_jsonl_writer_finish(tn_jsonl_writer *w, tn_error *err);
+/* Numbers that JSON has not (NaN, infinity) so far: they are null. */
+int64_t tn_jsonl_writer_not_finite(const tn_jsonl_writer *w);
 void tn_jsonl_writer_free(tn_jsonl_writer *w);
 
 #endif

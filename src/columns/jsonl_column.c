@@ -93,15 +93,8 @@ static tn_status make_node(tn_jsonl_tree *tree, tn_jsonl_node *node, const tn_fi
   return TN_OK;
 }
 
-static tn_status no_such_column(const tn_jsonl_node *root, const char *name, tn_error *err) {
-  char known[300];
-  size_t used = 0;
-  known[0] = 0;
-  for (int32_t i = 0; i < root->member_count && used < sizeof known - 70; i++)
-    used += (size_t)snprintf(known + used, sizeof known - used, "%s%.60s", i ? ", " : "",
-                             root->members[i].name);
-  return tn_fail(err, TN_ERR_NOT_FOUND, "no column \"%.60s\" among %d: %s", name,
-                 root->member_count, known);
+static const char *member_name(const void *node, int64_t i) {
+  return ((const tn_jsonl_node *)node)->members[i].name;
 }
 
 static tn_status project(tn_jsonl_tree *tree, const char *const *names, int32_t count,
@@ -115,7 +108,8 @@ static tn_status project(tn_jsonl_tree *tree, const char *const *names, int32_t 
     return tn_fail_memory(err, "a projection", (size_t)root->wanted * sizeof *tree->order);
   for (int32_t i = 0; i < root->wanted; i++) {
     int32_t member = all ? i : tn_jsonl_keys_find(&root->keys, tn_str_of(names[i]));
-    if (member < 0) return no_such_column(root, names[i], err);
+    if (member < 0)
+      return tn_schema_name_missing(names[i], root->member_count, member_name, root, err);
     if (wanted[member])
       return tn_fail(err, TN_ERR_ARGUMENT, "column \"%.60s\" is asked for twice", names[i]);
     wanted[member] = true;
@@ -138,7 +132,9 @@ static tn_status init_tree(tn_jsonl_tree *tree, const ArrowSchema *schema, bool 
   tree->rest = -1;
   if (rest_column) {
     tree->rest = tn_jsonl_keys_find(&tree->root.keys, tn_str_of(rest_column));
-    if (tree->rest < 0) return no_such_column(&tree->root, rest_column, err);
+    if (tree->rest < 0)
+      return tn_schema_name_missing(rest_column, tree->root.member_count, member_name, &tree->root,
+                                    err);
     tree->root.members[tree->rest].kind = TN_JSONL_RAW;
   }
   TN_TRY(project(tree, names, count, err));

@@ -23,6 +23,7 @@ struct tn_jsonl_writer {
   output *outputs;
   tn_strbuf text;   /* not yet in the sink */
   tn_arena scratch; /* of one JSON text that is checked */
+  int64_t not_finite;
 };
 
 static bool is_json(const tn_field *field) {
@@ -210,6 +211,7 @@ static void add_value(tn_jsonl_writer *w, const output *o, const ArrowArray *col
   }
   tn_json_writer j = {.out = &w->text};
   tn_value_json(&j, field, column, row);
+  w->not_finite += j.not_finite;
 }
 
 static tn_status flush(tn_jsonl_writer *w, tn_error *err) {
@@ -234,6 +236,10 @@ tn_status tn_jsonl_writer_batch(tn_jsonl_writer *w, const ArrowArray *batch, tn_
     if (w->text.length >= FLUSH_BYTES || w->text.failed) TN_TRY(flush(w, err));
   }
   return TN_OK;
+}
+
+int64_t tn_jsonl_writer_not_finite(const tn_jsonl_writer *w) {
+  return w->not_finite;
 }
 
 tn_status tn_jsonl_writer_finish(tn_jsonl_writer *w, tn_error *err) {

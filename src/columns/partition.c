@@ -30,8 +30,9 @@ struct tn_partition {
   char *temporary; /* NULL: moved to the final name */
   bool replace;
   tn_table_write_options write;
+  tn_progress *progress;
   const char *extension;
-  int64_t rows_max, files, bytes, clock;
+  int64_t rows_max, files, bytes, not_finite, clock;
   int32_t open_count, open_max;
   tn_arena arena;
   ArrowSchema schema; /* of the table that comes */
@@ -43,6 +44,7 @@ struct tn_partition {
   place *places;
   size_t place_room;
   int64_t place_count;
+  int64_t *open;              /* the open_count places that have a file open */
   int64_t *row_place, *order; /* of the batch at hand */
   size_t row_room, order_room;
 };
@@ -118,10 +120,14 @@ static tn_status set_up(tn_partition *p, const char *folder, const ArrowSchema *
   p->replace = o->replace;
   p->rows_max = o->rows;
   p->open_max = o->open_max > 0 ? o->open_max : OPEN_DEFAULT;
+  if (p->open_max > TN_PARTITION_FOLDERS_MAX) p->open_max = TN_PARTITION_FOLDERS_MAX;
   if (o->write) p->write = *o->write;
+  p->progress = o->progress;
   if (!p->write.format) p->write.format = tn_table_format_name(TN_TABLE_PARQUET);
   TN_TRY(tn_table_format_chosen("part", p->write.format, &format, err));
   p->extension = tn_table_format_extension(format);
+  p->open = tn_arena_alloc(&p->arena, (size_t)p->open_max, sizeof *p->open);
+  if (!p->open) return tn_fail_memory(err, "open files", (size_t)p->open_max * sizeof *p->open);
   TN_TRY(tn_schema_copy(&p->schema, schema, err));
   TN_TRY(tn_field_tree(&p->fields, &p->arena, &p->schema, err));
   TN_TRY(choose_columns(p, o, err));
@@ -143,24 +149,38 @@ tn_status tn_partition_new(tn_partition **out, const char *folder, const ArrowSc
 }
 
 /* ---- files ---- */
+/* One batch may be thousands of files: whoever waits is told, and may stop it. */
+static tn_status show_files(tn_partition *p, tn_error *err) {
+  if (!p->progress) return TN_OK;
+  snprintf(p->progress->note, sizeof p->progress->note, "%lld files", (long long)p->files);
+  return tn_progress_at(p->progress, p->progress->done, err);
+}
+
+static void forget_open(tn_partition *p, int64_t index) {
+  int32_t i = 0;
+  while (p->open[i] != index) i++;
+  p->open[i] = p->open[--p->open_count];
+}
+
 static tn_status close_file(tn_partition *p, place *at, tn_error *err) {
   tn_status status = tn_table_writer_finish(at->writer, err);
   if (status == TN_OK) {
     p->bytes += tn_table_writer_bytes(at->writer);
+    p->not_finite += tn_table_writer_not_finite(at->writer);
     p->files++;
   }
   tn_table_writer_free(at->writer);
   at->writer = NULL;
   at->rows = 0;
-  p->open_count--;
-  return status;
+  forget_open(p, at - p->places);
+  return status == TN_OK ? show_files(p, err) : status;
 }
 
 static tn_status close_oldest(tn_partition *p, tn_error *err) {
   place *oldest = NULL;
-  for (int64_t i = 0; i < p->place_count; i++) {
-    place *at = &p->places[i];
-    if (at->writer && (!oldest || at->used < oldest->used)) oldest = at;
+  for (int32_t i = 0; i < p->open_count; i++) {
+    place *at = &p->places[p->open[i]];
+    if (!oldest || at->used < oldest->used) oldest = at;
   }
   return oldest ? close_file(p, oldest, err) : TN_OK;
 }
@@ -179,7 +199,7 @@ static tn_status open_file(tn_partition *p, place *at, tn_error *err) {
   tn_strbuf_clear(&path);
   TN_TRY(status);
   at->parts++;
-  p->open_count++;
+  p->open[p->open_count++] = at - p->places;
   return TN_OK;
 }
 
@@ -411,6 +431,10 @@ tn_status tn_partition_finish(tn_partition *p, tn_error *err) {
 
 int64_t tn_partition_files(const tn_partition *p) {
   return p->files;
+}
+
+int64_t tn_partition_not_finite(const tn_partition *p) {
+  return p->not_finite;
 }
 
 int64_t tn_partition_bytes(const tn_partition *p) {

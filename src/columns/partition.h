@@ -14,6 +14,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #ifndef TN_COLUMNS_PARTITION_H
 #define TN_COLUMNS_PARTITION_H
+#include "base/progress.h"
 #include "columns/table.h"
 
 enum { TN_PARTITION_BY_MAX = 16, TN_PARTITION_FOLDERS_MAX = 1 << 16 };
@@ -25,6 +26,7 @@ typedef struct tn_partition_options { /* zero: the default */
   int32_t open_max; /* default 64 */
   bool replace;     /* a folder that is there; default: TN_ERR_EXISTS unless it is empty */
   const tn_table_write_options *write; /* format NULL: parquet */
+  tn_progress *progress;               /* the caller's, asked at every file whether to go on */
 } tn_partition_options;
 
 typedef struct tn_partition tn_partition;
@@ -35,6 +37,7 @@ TN_NODISCARD tn_status tn_partition_new(tn_partition **out, const char *folder,
 TN_NODISCARD tn_status tn_partition_batch(tn_partition *p, const ArrowArray *batch, tn_error *err);
 TN_NODISCARD tn_status tn_partition_finish(tn_partition *p, tn_error *err);
 int64_t tn_partition_files(const tn_partition *p);
+int64_t tn_partition_not_finite(const tn_partition *p); /* table.h */
 int64_t tn_partition_bytes(const tn_partition *p);
 void tn_partition_free(tn_partition *p); /* without a finish: leaves nothing */
 

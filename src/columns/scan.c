@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "columns/scan.h"
 
-#include <stdio.h>
-
 #include "columns/expr_tree.h"
 #include "columns/gather.h"
 #include "columns/parquet/parquet.h"
 #include "columns/scan_late.h"
+#include "columns/schema.h"
 
 struct tn_scan {
   tn_table_set *set; /* every format but Parquet */
@@ -31,17 +30,6 @@ struct tn_scan {
 };
 
 /* ---- which columns ---- */
-static tn_status no_such_column(const ArrowSchema *schema, const char *name, tn_error *err) {
-  char known[300];
-  size_t used = 0;
-  known[0] = 0;
-  for (int64_t c = 0; c < schema->n_children && used < sizeof known - 70; c++)
-    used += (size_t)snprintf(known + used, sizeof known - used, "%s%.60s", c ? ", " : "",
-                             schema->children[c]->name);
-  return tn_fail(err, TN_ERR_NOT_FOUND, "no column \"%.60s\" among %lld: %s", name,
-                 (long long)schema->n_children, known);
-}
-
 /* Names of what must be read: first the selected ones in their order, then those that only the
  * predicate wants. */
 typedef struct needed {
@@ -66,7 +54,7 @@ static tn_status need_columns(tn_scan *scan, const tn_scan_options *o, const Arr
   int64_t selected = every ? most : o->no_columns ? 0 : o->select_count;
   for (int64_t i = 0; i < selected; i++) {
     int64_t c = every ? i : tn_schema_find(all, o->select[i]);
-    if (c < 0) return no_such_column(all, o->select[i], err);
+    if (c < 0) return tn_schema_no_column(all, o->select[i], err);
     if (taken[c])
       return tn_fail(err, TN_ERR_ARGUMENT, "column \"%.60s\" is asked for twice",
                      all->children[c]->name);

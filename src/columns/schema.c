@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "columns/schema.h"
 
+#include <stdio.h>
+
 #define SCHEMA_DEPTH_MAX 64
 static void release_schema(ArrowSchema *schema) {
   for (int64_t i = 0; schema->children && i < schema->n_children; i++) {
@@ -200,4 +202,25 @@ int64_t tn_schema_find(const ArrowSchema *schema, const char *name) {
 
 void tn_schema_clear(ArrowSchema *schema) {
   if (schema && schema->release) schema->release(schema);
+}
+
+tn_status tn_schema_name_missing(const char *wanted, int64_t count,
+                                 const char *(*name_at)(const void *names, int64_t i),
+                                 const void *names, tn_error *err) {
+  char known[300] = "";
+  size_t used = 0;
+  int64_t i = 0;
+  for (; i < count && used < sizeof known - 70; i++)
+    used += (size_t)snprintf(known + used, sizeof known - used, "%s%.60s", i ? ", " : "",
+                             name_at(names, i));
+  return tn_fail(err, TN_ERR_NOT_FOUND, "no column \"%.60s\" among %lld: %s%s", wanted,
+                 (long long)count, known, i < count ? " ..." : "");
+}
+
+static const char *child_name(const void *schema, int64_t i) {
+  return ((const ArrowSchema *)schema)->children[i]->name;
+}
+
+tn_status tn_schema_no_column(const ArrowSchema *schema, const char *wanted, tn_error *err) {
+  return tn_schema_name_missing(wanted, schema->n_children, child_name, schema, err);
 }

@@ -35,5 +35,10 @@ TN_NODISCARD tn_status tn_schema_add_metadata(ArrowSchema *schema, tn_str key, t
 tn_str tn_schema_metadata(const ArrowSchema *schema, const char *key);
 /* Types, names, nullability, children, dictionaries; `with_metadata` compares that too. */
 bool tn_schema_equal(const ArrowSchema *a, const ArrowSchema *b, bool with_metadata);
+/* TN_ERR_NOT_FOUND: `no column "fair" among 3: id, fare, tip`; name_at gives the i-th of them. */
+tn_status tn_schema_name_missing(const char *wanted, int64_t count,
+                                 const char *(*name_at)(const void *names, int64_t i),
+                                 const void *names, tn_error *err);
+tn_status tn_schema_no_column(const ArrowSchema *schema, const char *wanted, tn_error *err);
 
 #endif

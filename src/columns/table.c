@@ -77,6 +77,10 @@ const char *tn_table_format_extension(tn_table_format format) {
 
 tn_status tn_table_format_chosen(const char *path, const char *name, tn_table_format *out,
                                  tn_error *err) {
+  if (!name && strcmp(path, "-") == 0)
+    return tn_fail(err, TN_ERR_ARGUMENT,
+                   "-: a stream has no extension that tells its format: name it with the option "
+                   "format (csv, tsv, parquet, arrow, arrows, jsonl)");
   if (!name) return tn_table_format_of(path, out, err);
   for (size_t i = 0; i < sizeof format_names / sizeof format_names[0]; i++)
     if (strcmp(name, format_names[i]) == 0) {
@@ -263,6 +267,8 @@ static tn_status open_arrow_writer(tn_table_writer *w, const ArrowSchema *schema
   if (strcmp(codec, names[ipc.codec]) != 0)
     return tn_fail(err, TN_ERR_ARGUMENT,
                    "codec '%s' is not one of Arrow's; they are uncompressed, lz4, zstd", codec);
+  if (options->level && ipc.codec == TN_IPC_PLAIN)
+    return tn_fail(err, TN_ERR_ARGUMENT, "level %d without a codec: lz4 or zstd", options->level);
   return tn_ipc_writer_open(&w->arrow, w->sink, schema, &ipc, err);
 }
 
@@ -290,6 +296,10 @@ static tn_status open_sink(tn_table_writer *w, const char *path,
   if (compression != TN_COMPRESSION_NONE && !text)
     return tn_fail(err, TN_ERR_UNSUPPORTED, "%s: %s is compressed inside, not as a whole file",
                    path, tn_table_format_name(w->format));
+  if (options->compression_level && compression == TN_COMPRESSION_NONE)
+    return tn_fail(err, TN_ERR_ARGUMENT,
+                   "%s: compression level %d is of files that end in .gz or .zst", path,
+                   options->compression_level);
   tn_sink *file;
   TN_TRY(tn_sink_open_file(&file, path, err));
   w->file = file;
@@ -334,6 +344,12 @@ tn_status tn_table_writer_finish(tn_table_writer *w, tn_error *err) {
                                   : tn_ipc_writer_finish(w->arrow, err);
   TN_TRY(status);
   return tn_sink_commit(w->sink, err);
+}
+
+int64_t tn_table_writer_not_finite(const tn_table_writer *w) {
+  return w->jsonl ? tn_jsonl_writer_not_finite(w->jsonl)
+         : w->csv ? tn_csv_writer_not_finite(w->csv)
+                  : 0;
 }
 
 int64_t tn_table_writer_bytes(const tn_table_writer *w) {

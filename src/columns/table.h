@@ -102,6 +102,8 @@ TN_NODISCARD tn_status tn_table_writer_new(tn_table_writer **out, const char *pa
 TN_NODISCARD tn_status tn_table_writer_batch(tn_table_writer *w, const ArrowArray *batch,
                                              tn_error *err);
 TN_NODISCARD tn_status tn_table_writer_finish(tn_table_writer *w, tn_error *err);
+/* Numbers that became null so far because JSON has them not: NaN and infinity. */
+int64_t tn_table_writer_not_finite(const tn_table_writer *w);
 int64_t tn_table_writer_bytes(const tn_table_writer *w); /* written so far */
 void tn_table_writer_free(tn_table_writer *w);           /* without a finish: leaves nothing */
 

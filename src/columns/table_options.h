@@ -25,6 +25,8 @@ typedef struct tn_table_option {
   const char *help;  /* one line, default included */
   tn_table_option_kind kind;
   size_t at, count_at; /* places in the options struct */
+  uint32_t formats;    /* that it is for, a bit each (1 << tn_table_format); 0: all */
+  int64_t least, most; /* of a number; most 0: as large as the number's type */
 } tn_table_option;
 
 /* The options of reading and of writing, in the order of --help. */
@@ -37,5 +39,12 @@ TN_NODISCARD tn_status tn_table_read_option(tn_table_read_options *options, tn_a
                                             const char *key, const char *value, tn_error *err);
 TN_NODISCARD tn_status tn_table_write_option(tn_table_write_options *options, tn_arena *arena,
                                              const char *key, const char *value, tn_error *err);
+
+/* TN_ERR_ARGUMENT when an option is for none of `formats`; `name` as the user wrote it. */
+TN_NODISCARD tn_status tn_table_option_check(const tn_table_option *option, const char *name,
+                                             uint32_t formats, const char *path, tn_error *err);
+/* The same of pairs of key and value, ended by NULL, and the format of one file. */
+TN_NODISCARD tn_status tn_table_options_check(bool writing, const char *const *pairs,
+                                              const char *path, const char *format, tn_error *err);
 
 #endif

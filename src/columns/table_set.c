@@ -385,6 +385,12 @@ int64_t tn_table_set_bytes_read(const tn_table_set *set) {
   return set->bytes_before + (set->open ? tn_table_bytes_read(&set->table) : 0);
 }
 
+const char *tn_table_set_path(const tn_table_set *set, bool *more) {
+  int64_t at = set->at < set->count ? set->at : set->count - 1;
+  *more = at > 0 || (set->count > 1 && all_at_once(set));
+  return set->paths[at];
+}
+
 tn_table_format tn_table_set_format(const tn_table_set *set) {
   return set->format;
 }

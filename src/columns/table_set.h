@@ -29,6 +29,8 @@ TN_NODISCARD tn_status tn_table_set_next(tn_table_set *set, ArrowArray *out, tn_
 
 int64_t tn_table_set_bytes(const tn_table_set *set);      /* of all files; -1: not known */
 int64_t tn_table_set_bytes_read(const tn_table_set *set); /* so far, of the files as they are */
+/* The file that the last batch came from; *more: rows before it came from others. */
+const char *tn_table_set_path(const tn_table_set *set, bool *more);
 tn_table_format tn_table_set_format(const tn_table_set *set);
 const tn_bad_rows *tn_table_set_bad(const tn_table_set *set); /* counts so far */
 

@@ -342,6 +342,7 @@ static void json_quoted(tn_json_writer *w, const tn_value *v) {
 
 static void json_number(tn_json_writer *w, const tn_value *v) {
   if (tn_type_is_real(v->field->type.id) && !isfinite(tn_value_f64(v->field, v->array, v->row))) {
+    w->not_finite++;
     tn_json_null(w);
     return;
   }

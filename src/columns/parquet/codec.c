@@ -10,7 +10,7 @@
 #include <snappy-c.h>
 #include <zstd.h>
 
-enum { ZSTD_LEVEL = 1, GZIP_LEVEL = 6, BROTLI_LEVEL = 5, LZ4_FAST_LEVELS = 2 };
+enum { ZSTD_LEVEL = 1, GZIP_LEVEL = 6, GZIP_LEVEL_MAX = 12, BROTLI_LEVEL = 5, LZ4_FAST_LEVELS = 2 };
 
 /* How many times larger the most generous block of each format is than its compressed form. */
 enum {
@@ -62,6 +62,21 @@ tn_status tn_parquet_codec_check(int32_t codec, tn_error *err) {
                  name);
 }
 
+tn_status tn_parquet_level_check(int32_t codec, int32_t level, tn_error *err) {
+  int32_t least = 1, most = 0;
+  if (level == 0) return TN_OK;
+  if (codec == TN_PARQUET_ZSTD) least = ZSTD_minCLevel(), most = ZSTD_maxCLevel();
+  if (codec == TN_PARQUET_GZIP) most = GZIP_LEVEL_MAX;
+  if (codec == TN_PARQUET_BROTLI) most = BROTLI_MAX_QUALITY;
+  if (codec == TN_PARQUET_LZ4 || codec == TN_PARQUET_LZ4_RAW) most = LZ4HC_CLEVEL_MAX;
+  const char *name = tn_parquet_codec_name(codec);
+  if (most == 0)
+    return tn_fail(err, TN_ERR_ARGUMENT, "level %d: codec %s has no levels", level, name);
+  if (level >= least && level <= most) return TN_OK;
+  return tn_fail(err, TN_ERR_ARGUMENT, "level %d: codec %s has levels %d to %d", level, name, least,
+                 most);
+}
+
 /* ---- compression ----------------------------------------------------------------------------- */
 
 static tn_status compress_zstd(tn_parquet_codecs *codecs, int32_t level, const uint8_t *bytes,
@@ -80,10 +95,10 @@ static tn_status compress_zstd(tn_parquet_codecs *codecs, int32_t level, const u
   return TN_OK;
 }
 
-static tn_status compress_gzip(tn_parquet_codecs *codecs, const uint8_t *bytes, size_t count,
-                               tn_parquet_bytes *out, tn_error *err) {
+static tn_status compress_gzip(tn_parquet_codecs *codecs, int32_t level, const uint8_t *bytes,
+                               size_t count, tn_parquet_bytes *out, tn_error *err) {
   if (!codecs->gzip_compressor) {
-    codecs->gzip_compressor = libdeflate_alloc_compressor(GZIP_LEVEL);
+    codecs->gzip_compressor = libdeflate_alloc_compressor(level ? level : GZIP_LEVEL);
   }
   if (!codecs->gzip_compressor) return tn_fail_memory(err, "a gzip compressor", 0);
   size_t bound = libdeflate_gzip_compress_bound(codecs->gzip_compressor, count);
@@ -159,7 +174,7 @@ tn_status tn_parquet_compress(tn_parquet_codecs *codecs, int32_t codec, int32_t 
     case TN_PARQUET_SNAPPY:
       return compress_snappy(bytes, count, out, err);
     case TN_PARQUET_GZIP:
-      return compress_gzip(codecs, bytes, count, out, err);
+      return compress_gzip(codecs, level, bytes, count, out, err);
     case TN_PARQUET_ZSTD:
       return compress_zstd(codecs, level, bytes, count, out, err);
     case TN_PARQUET_BROTLI:

@@ -23,7 +23,11 @@ const char *tn_parquet_codec_name(int32_t codec); /* also of those not supported
 /* TN_ERR_UNSUPPORTED or TN_ERR_DATA unless `codec` can be read and written here. */
 TN_NODISCARD tn_status tn_parquet_codec_check(int32_t codec, tn_error *err);
 
-/* Appends the compressed form of `bytes` to `out`.  level 0: the codec's default here. */
+/* TN_ERR_ARGUMENT when the codec has not this level; 0, the default, it has. */
+TN_NODISCARD tn_status tn_parquet_level_check(int32_t codec, int32_t level, tn_error *err);
+
+/* Appends the compressed form of `bytes` to `out`.  level 0: the codec's default here; of gzip
+ * the first call's level stays. */
 TN_NODISCARD tn_status tn_parquet_compress(tn_parquet_codecs *codecs, int32_t codec, int32_t level,
                                            const uint8_t *bytes, size_t count,
                                            tn_parquet_bytes *out, tn_error *err);

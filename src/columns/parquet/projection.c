@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "columns/parquet/projection.h"
 
-#include <stdio.h>
-
 #include "columns/parquet/variant.h"
 #include "columns/schema.h"
 
@@ -23,15 +21,28 @@ typedef struct chooser {
 
 /* ---- which leaves ---------------------------------------------------------------------------- */
 
+static const char *field_name(const void *root, int64_t i) {
+  return ((const tn_parquet_node *)root)->children[i].name;
+}
+
+static const char *leaf_name(const void *leaves, int64_t i) {
+  return ((const tn_parquet_leaf *)leaves)[i].name;
+}
+
+/* Names those that there are: of "a.x" the leaves of a, where there is an a; else the columns. */
 static tn_status not_found(const tn_parquet_file *file, const char *name, tn_error *err) {
-  char names[300] = "";
-  size_t used = 0;
-  for (int64_t i = 0; i < file->leaf_count && used < sizeof names - 1; i++) {
-    used += (size_t)snprintf(names + used, sizeof names - used, "%s%s", i ? ", " : "",
-                             file->leaves[i].name);
+  const tn_parquet_node *root = &file->tree.root;
+  size_t first = strcspn(name, ".");
+  const tn_parquet_node *column = NULL;
+  for (int64_t i = 0; i < root->child_count && !column; i++) {
+    const char *known = root->children[i].name;
+    if (strlen(known) == first && memcmp(known, name, first) == 0) column = &root->children[i];
   }
-  return tn_fail(err, TN_ERR_NOT_FOUND, "%s: no column \"%s\"; it has %s%s", file->source->name,
-                 name, names, used < sizeof names - 1 ? "" : "...");
+  tn_status status = column && name[first]
+                         ? tn_schema_name_missing(name, column->leaf_count, leaf_name,
+                                                  &file->leaves[column->leaf], err)
+                         : tn_schema_name_missing(name, root->child_count, field_name, root, err);
+  return tn_error_context(err, status, "%s", file->source->name);
 }
 
 /* Is `name` the path of the leaf or of a field around it? */

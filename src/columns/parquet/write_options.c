@@ -54,6 +54,7 @@ static tn_status check_names(const tn_parquet_write_options *o, tn_error *err) {
 
 tn_status tn_parquet_write_options_fill(tn_parquet_write_options *o, tn_error *err) {
   TN_TRY(tn_parquet_codec_check((int32_t)o->codec, err));
+  TN_TRY(tn_parquet_level_check((int32_t)o->codec, o->level, err));
   bool training = o->profile == TN_PARQUET_PROFILE_TRAINING;
   if (o->profile != TN_PARQUET_PROFILE_SCAN && !training) {
     return tn_fail(err, TN_ERR_ARGUMENT, "profile number %d is unknown", (int)o->profile);
