@@ -230,6 +230,7 @@ static int run(int argc, char **argv) {
       {"inspect", "what a checkpoint is and what it needs", run_inspect},
       {"init", "a new checkpoint with random weights", run_init},
       {"template", "the prompt that a conversation becomes", tn_cmd_model_template},
+      {"weight", "for developers: one weight, unpacked, as .npy", tn_cmd_model_weight},
       {"logits", "for developers: logits of given tokens, as .npy", tn_cmd_model_logits},
       {"grads", "for developers: loss and gradients of given tokens", tn_cmd_model_grads},
       {0}};

@@ -6,5 +6,6 @@
 int tn_cmd_model_logits(int argc, char **argv);
 int tn_cmd_model_grads(int argc, char **argv);
 int tn_cmd_model_template(int argc, char **argv); /* cmd_model_template.c */
+int tn_cmd_model_weight(int argc, char **argv);   /* cmd_model_weight.c */
 
 #endif

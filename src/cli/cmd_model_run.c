@@ -7,6 +7,7 @@
 #include "base/io.h"
 #include "cli/cli.h"
 #include "cli/cmd_model.h"
+#include "cli/npy.h"
 #include "model/safetensors.h"
 #include "model/transformer.h"
 
@@ -115,28 +116,6 @@ static tn_status run_serving(serving *s, const token_list *tokens, int64_t chunk
 
 /* ---- logits out ---------------------------------------------------------------------------------
  */
-/* NumPy's format 1.0: magic, version, header length, a Python dict, padded so that data is aligned.
- */
-static tn_status write_npy(const char *path, const float *data, int64_t rows, int64_t columns,
-                           tn_error *err) {
-  char header[128];
-  enum { PREFIX = 10 };
-  memcpy(header, "\x93NUMPY\x01\x00\x76\x00", PREFIX); /* 118 bytes follow */
-  int used =
-      snprintf(header + PREFIX, sizeof header - PREFIX,
-               "{'descr': '<f4', 'fortran_order': False, 'shape': (%" PRId64 ", %" PRId64 "), }",
-               rows, columns);
-  memset(header + PREFIX + used, ' ', sizeof header - PREFIX - (size_t)used);
-  header[sizeof header - 1] = '\n';
-  tn_sink *sink;
-  TN_TRY(tn_sink_open_file(&sink, path, err));
-  tn_status status = tn_sink_write(sink, header, sizeof header, err);
-  if (status == TN_OK)
-    status = tn_sink_write(sink, data, (size_t)(rows * columns) * sizeof(float), err);
-  if (status == TN_OK) status = tn_sink_commit(sink, err);
-  tn_sink_close(sink);
-  return status;
-}
 
 /* The likeliest tokens after the last one: a look by eye. */
 static void print_top(const float *row, int64_t vocab) {
@@ -167,7 +146,8 @@ static tn_status make_logits(const char *folder, const char *ids, const char *ou
     status = logits ? run_serving(&s, &tokens, chunk, logits, err)
                     : tn_fail_memory(err, "logits", (size_t)(tokens.count * vocab) * sizeof(float));
   }
-  if (status == TN_OK && out_path) status = write_npy(out_path, logits, tokens.count, vocab, err);
+  if (status == TN_OK && out_path)
+    status = tn_npy_write(out_path, logits, tokens.count, vocab, err);
   if (status == TN_OK && out_path)
     printf("%s: float32 [%" PRId64 ", %" PRId64 "]\n", out_path, tokens.count, vocab);
   else if (status == TN_OK)

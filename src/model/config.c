@@ -192,9 +192,6 @@ static tn_status refuse_if_true(const tn_json *root, const char *key, tn_error *
 static tn_status read_unsupported(const tn_json *root, tn_error *err) {
   TN_TRY(refuse_if_true(root, "attention_bias", err));
   TN_TRY(refuse_if_true(root, "mlp_bias", err));
-  if (!is_null(tn_json_get(root, "quantization_config")))
-    return tn_fail(err, TN_ERR_UNSUPPORTED,
-                   "quantization_config is not supported: give a checkpoint in F32, BF16 or F16");
   tn_str act = TN_STR("silu");
   TN_TRY(tn_json_get_str(root, "hidden_act", &act, err));
   if (!tn_str_is(act, "silu") && !tn_str_is(act, "swish"))

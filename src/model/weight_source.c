@@ -2,6 +2,7 @@
 #include "model/weight_source.h"
 
 #include "model/weight_files.h"
+#include "model/weight_packed.h"
 #include "tensor/quant.h"
 
 enum { CONFIG_BYTES_MAX = 1 << 20 };
@@ -11,6 +12,7 @@ struct tn_weight_source {
   tn_weight_files files;
   tn_strbuf config;
   const char *config_path;
+  tn_quant_config quant;
 };
 
 /* ---- weights ---- */
@@ -53,7 +55,10 @@ static tn_status read_config(tn_weight_source *s, const char *folder, tn_error *
 }
 
 static tn_status open_source(tn_weight_source *s, const char *path, tn_pool *pool, tn_error *err) {
-  if (tn_dir_exists(path)) TN_TRY(read_config(s, path, err));
+  if (tn_dir_exists(path)) {
+    TN_TRY(read_config(s, path, err));
+    TN_TRY(tn_quant_config_parse(&s->quant, tn_strbuf_view(&s->config), s->config_path, err));
+  }
   TN_TRY(tn_weight_files_open(&s->files, path, pool, err));
   if (!s->files.gguf) return TN_OK;
   return tn_fail(err, TN_ERR_UNSUPPORTED, "%s: a GGUF file, only folders of safetensors are run",
@@ -88,12 +93,21 @@ tn_str tn_weight_source_config(const tn_weight_source *source, const char **path
 
 /* ---- looking ---- */
 
+const tn_quant_config *tn_weight_source_quant(const tn_weight_source *source) {
+  return &source->quant;
+}
+
 bool tn_weight_source_has(const tn_weight_source *source, const char *name) {
-  return tn_weight_files_find(&source->files, tn_str_of(name)) != NULL;
+  return tn_weight_files_find(&source->files, tn_str_of(name)) ||
+         tn_packed_weight_is_there(&source->files, &source->quant, name);
 }
 
 tn_status tn_weight_source_find(tn_weight_source *source, const char *name, tn_weight *out,
                                 tn_error *err) {
+  tn_packed_weight packed;
+  bool is_packed;
+  TN_TRY(tn_packed_weight_find(&packed, &source->files, &source->quant, name, &is_packed, err));
+  if (is_packed) return tn_packed_weight_unpack(&packed, out, err);
   tn_file_tensor *t = tn_weight_files_find(&source->files, tn_str_of(name));
   if (!t)
     return tn_fail(err, TN_ERR_NOT_FOUND, "%s: has no tensor \"%s\"", source->files.list_path,
@@ -104,11 +118,21 @@ tn_status tn_weight_source_find(tn_weight_source *source, const char *name, tn_w
   return TN_OK;
 }
 
+/* AutoGPTQ writes biases of zeros for models that have none. */
+static bool is_zero_bias(const tn_weight_source *s, const tn_file_tensor *t) {
+  bool written = s->quant.method == TN_QUANT_GPTQ || s->quant.method == TN_QUANT_AWQ;
+  if (!written || !tn_str_ends(t->name, TN_STR(".bias"))) return false;
+  for (int64_t i = 0; i < tn_tensor_count(&t->tensor); i++)
+    if (tn_element_get(tn_tensor_data(&t->tensor), t->tensor.dtype, i) != 0) return false;
+  return true;
+}
+
 bool tn_weight_source_unused(const tn_weight_source *source, int64_t *place, tn_str *name,
                              const char **path) {
   while (*place < (int64_t)source->files.count) {
     const tn_file_tensor *t = &source->files.tensors[(*place)++];
-    if (t->used) continue;
+    if (t->used || tn_packed_weight_is_aside(&source->quant, t->name) || is_zero_bias(source, t))
+      continue;
     *name = t->name;
     *path = t->path;
     return true;

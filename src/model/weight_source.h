@@ -14,6 +14,7 @@
 #define TN_MODEL_WEIGHT_SOURCE_H
 #include "base/progress.h"
 #include "base/thread.h"
+#include "model/quant_config.h"
 #include "tensor/tensor.h"
 
 typedef struct tn_weight_source tn_weight_source;
@@ -38,6 +39,7 @@ TN_NODISCARD tn_status tn_weight_source_open(tn_weight_source **out, const char 
 void tn_weight_source_close(tn_weight_source *source); /* weights found stay valid */
 /* The text of config.json, or one made from a GGUF file's metadata; and where it comes from. */
 tn_str tn_weight_source_config(const tn_weight_source *source, const char **path);
+const tn_quant_config *tn_weight_source_quant(const tn_weight_source *source);
 bool tn_weight_source_has(const tn_weight_source *source, const char *name);
 /* The caller clears *out.  TN_ERR_NOT_FOUND names file and tensor. */
 TN_NODISCARD tn_status tn_weight_source_find(tn_weight_source *source, const char *name,

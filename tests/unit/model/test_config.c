@@ -92,8 +92,6 @@ static void test_unsupported(void **state) {
   expect(LLAMA SIZES ",\"attention_bias\":true}", TN_ERR_UNSUPPORTED, "attention_bias");
   expect(LLAMA SIZES ",\"mlp_bias\":true}", TN_ERR_UNSUPPORTED, "mlp_bias");
   expect(LLAMA SIZES ",\"hidden_act\":\"gelu\"}", TN_ERR_UNSUPPORTED, "gelu");
-  expect(LLAMA SIZES ",\"quantization_config\":{\"bits\":4}}", TN_ERR_UNSUPPORTED,
-         "quantization_config");
   expect(LLAMA SIZES ",\"rope_scaling\":{\"type\":\"linear\",\"factor\":2}}", TN_ERR_UNSUPPORTED,
          "linear");
   expect(LLAMA SIZES ",\"rope_scaling\":{\"rope_type\":\"llama3\",\"factor\":8}}",
