@@ -5,6 +5,8 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "kernels/pack.h"
+
 #define NAMES_MAX   16
 #define TENSORS_MAX 12
 
@@ -69,8 +71,13 @@ static int32_t rank_of_dims(const char *dims) {
   return rank;
 }
 
+/* Of a contiguous tensor, packed or in rows. */
+static int64_t bytes_of(const tn_tensor *t) {
+  return t->layout ? tn_pack_bytes(t->dtype, t->shape[0], t->shape[1]) : tn_tensor_bytes(t);
+}
+
 static bool reaches_past_buffer(const tn_tensor *t) {
-  uint64_t bytes = (uint64_t)tn_tensor_bytes(t);
+  uint64_t bytes = (uint64_t)bytes_of(t);
   return t->offset_bytes < 0 || (uint64_t)t->offset_bytes > t->buffer->bytes ||
          bytes > t->buffer->bytes - (uint64_t)t->offset_bytes;
 }
@@ -84,12 +91,16 @@ static tn_status check_tensor(check *c, int32_t i) {
     return fail_shape(c, i, (tn_str){0});
   for (int32_t d = 0; d < t->rank; d++)
     if (t->shape[d] < 0) return fail_shape(c, i, (tn_str){0});
+  if (t->layout && (want->kind != TN_KIND_WEIGHT || t->layout != TN_LAYOUT_PANELS ||
+                    tn_pack_bytes(t->dtype, 1, t->shape[1]) <= 0))
+    return tn_fail(c->err, TN_ERR_ARGUMENT, "%s: %s is %s in the packed layout %d, wants rows", op,
+                   want->name, tn_dtype_name(t->dtype), (int)t->layout);
   if (!tn_tensor_is_contiguous(t))
     return tn_fail(c->err, TN_ERR_ARGUMENT, "%s: %s is not contiguous", op, want->name);
   if (reaches_past_buffer(t))
     return tn_fail(c->err, TN_ERR_ARGUMENT,
                    "%s: %s, %" PRId64 " bytes at byte %" PRId64 ", reaches past its buffer of %zu",
-                   op, want->name, tn_tensor_bytes(t), t->offset_bytes, t->buffer->bytes);
+                   op, want->name, bytes_of(t), t->offset_bytes, t->buffer->bytes);
   if (t->buffer->device != tensor_of(c, 0)->buffer->device)
     return tn_fail(c->err, TN_ERR_ARGUMENT, "%s: %s and %s are on different devices", op,
                    want->name, c->info->tensors[0].name);
@@ -177,7 +188,7 @@ static tn_status bind_sizes(check *c) {
 
 static bool overlap(const tn_tensor *a, const tn_tensor *b) {
   const char *a0 = tn_tensor_data(a), *b0 = tn_tensor_data(b);
-  int64_t a_bytes = tn_tensor_bytes(a), b_bytes = tn_tensor_bytes(b);
+  int64_t a_bytes = bytes_of(a), b_bytes = bytes_of(b);
   return a_bytes > 0 && b_bytes > 0 && a0 < b0 + b_bytes && b0 < a0 + a_bytes;
 }
 

@@ -57,20 +57,26 @@ const tn_grad_info *tn_grad_list(int32_t *count) {
 static const struct isa {
   const char *name;
   const tn_ops *rows;
-} isas[] = {{"avx512", &tn_cpu_rows_avx512}, {"avx2", &tn_cpu_rows_avx2}}; /* best first */
+} isas[] = {{"avx512vnni", &tn_cpu_rows_avx512vnni}, /* best first */
+            {"avx512", &tn_cpu_rows_avx512},
+            {"avx2", &tn_cpu_rows_avx2},
+            {"plain", &tn_cpu_rows_plain}};
 #define ISA_COUNT ((int32_t)(sizeof isas / sizeof isas[0]))
 
 /* __builtin_cpu_supports asks CPUID and whether the system saves the registers (XGETBV).  F16C is
  * not asked for: clang 14 does not know the word, and every CPU with AVX2 has it. */
 static bool cpu_has(const char *isa) {
+  if (strcmp(isa, "plain") == 0) return true;
 #if defined(__x86_64__)
   __builtin_cpu_init();
   bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
               __builtin_cpu_supports("bmi2");
   if (strcmp(isa, "avx2") == 0) return avx2;
-  return avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-         __builtin_cpu_supports("avx512cd") && __builtin_cpu_supports("avx512dq") &&
-         __builtin_cpu_supports("avx512vl");
+  bool avx512 = avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+                __builtin_cpu_supports("avx512cd") && __builtin_cpu_supports("avx512dq") &&
+                __builtin_cpu_supports("avx512vl");
+  if (strcmp(isa, "avx512vnni") == 0) return avx512 && __builtin_cpu_supports("avx512vnni");
+  return avx512;
 #else
   return false;
 #endif

@@ -10,5 +10,8 @@
 
 extern const tn_ops tn_cpu_rows_avx2;
 extern const tn_ops tn_cpu_rows_avx512;
+/* linear and embed alone */
+extern const tn_ops tn_cpu_rows_plain; /* any CPU */
+extern const tn_ops tn_cpu_rows_avx512vnni;
 
 #endif

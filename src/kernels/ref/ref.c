@@ -15,6 +15,11 @@ static tn_status load(const tn_op_info *info, const void *args, double **data, t
   for (int32_t i = 0; i < info->tensor_count; i++) {
     const tn_tensor *t = tensor_at(info, args, i);
     int64_t count = tn_tensor_count(t);
+    if (t->layout) {
+      clear(info, data);
+      return tn_fail(err, TN_ERR_UNSUPPORTED, "%s: %s is packed, ref/ reads rows", info->name,
+                     info->tensors[i].name);
+    }
     data[i] = tn_alloc((size_t)count, sizeof *data[i]);
     if (!data[i]) {
       clear(info, data);

@@ -1,0 +1,247 @@
+/* The driver of products with weights of integers. */
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "kernels/cpu/linear.h"
+
+#define FEW_ROWS      8         /* up to here panels are read one after the other, in one stream */
+#define PASS_PANELS   4         /* else so many share a pass over x, expanded together */
+#define BLOCK_ROWS    256       /* of x: their sums stay in the second-level cache */
+#define QUANTIZE_ROWS 4         /* an item */
+#define PASS_BYTES    (8 << 20) /* of quantized x */
+
+typedef struct job {
+  const tn_linear_isa *isa;
+  const tn_linear_args *args;
+  const tn_panel_format *format;
+  const uint8_t *w;
+  int64_t row_bytes;   /* of w in rows; 0: packed */
+  int64_t panel_bytes; /* of w packed */
+  int64_t N, K, panels, item_panels, column_items;
+  int64_t first, rows; /* of x: this pass */
+  tn_int_rows x;
+  int8_t *q;
+  float *scale, *sum;
+  int32_t *start, *sums16;
+  uint8_t *room; /* worker by worker */
+  int64_t room_bytes;
+} job;
+
+/* What a worker keeps while it runs an item. */
+typedef struct desk {
+  tn_int_panel panels[PASS_PANELS];
+  uint8_t packed[TN_CHUNK_GROUPS * TN_GROUP_BYTES + 1024]; /* a chunk of weights in rows */
+  float sums[BLOCK_ROWS][PASS_PANELS * TN_PANEL_ROWS];
+} desk;
+
+static int64_t min64(int64_t a, int64_t b) {
+  return a < b ? a : b;
+}
+static int64_t max64(int64_t a, int64_t b) {
+  return a > b ? a : b;
+}
+static int64_t ceil_div(int64_t a, int64_t b) {
+  return (a + b - 1) / b;
+}
+
+/* ---- x ---- */
+
+static const float *floats_of_row(const job *j, int64_t row, float *room) {
+  const tn_tensor *x = &j->args->x;
+  int64_t K = j->K;
+  if (x->dtype == TN_F32) return (const float *)tn_tensor_data(x) + row * K;
+  const uint16_t *halves = (const uint16_t *)tn_tensor_data(x) + row * K;
+  for (int64_t k = 0; k < K; k++)
+    room[k] = x->dtype == TN_F16 ? tn_f16_to_f32(halves[k]) : tn_bf16_to_f32(halves[k]);
+  return room;
+}
+
+static void finish_sums(const job *j, int64_t row, int32_t zero) {
+  int64_t groups = j->x.groups;
+  const int32_t *sums = j->sums16 + row * 2 * groups;
+  const float *scale = j->scale + row * groups;
+  if (j->x.starts == 2) {
+    for (int64_t i = 0; i < 2 * groups; i++) j->start[row * 2 * groups + i] = -zero * sums[i];
+    return;
+  }
+  for (int64_t g = 0; g < groups; g++) {
+    int32_t sum = sums[2 * g] + sums[2 * g + 1];
+    j->start[row * groups + g] = -zero * sum;
+    j->sum[row * groups + g] = scale[g] * (float)sum;
+  }
+}
+
+static int32_t zero_of(const job *j) {
+  return j->format->zero + (j->format->kind == TN_PANEL_S8 ? j->isa->zero_of_bytes : 0);
+}
+
+static void quantize_rows(void *context, int64_t item, int32_t worker) {
+  const job *j = context;
+  int64_t end = min64(j->rows, (item + 1) * QUANTIZE_ROWS);
+  float *room = (float *)(void *)(j->room + worker * j->room_bytes + sizeof(desk));
+  for (int64_t row = item * QUANTIZE_ROWS; row < end; row++) {
+    j->isa->quantize(j->q + row * j->K, j->scale + row * j->x.groups,
+                     j->sums16 + row * 2 * j->x.groups, floats_of_row(j, j->first + row, room),
+                     j->K);
+    finish_sums(j, row, zero_of(j));
+  }
+}
+
+/* ---- items: some panels by a block of rows ---- */
+
+static void expand_chunk(const job *j, desk *d, int64_t panel, int64_t group, tn_int_panel *into) {
+  const tn_panel_format *f = j->format;
+  int64_t blocks = (into->groups * TN_GROUP) / f->elements, block = group * TN_GROUP / f->elements;
+  int32_t panel_block = tn_panel_block_bytes(f);
+  const uint8_t *packed = j->w + panel * j->panel_bytes + block * panel_block;
+  if (j->row_bytes) {
+    int64_t first = panel * TN_PANEL_ROWS, block_bytes = tn_dtype_bytes(j->args->w.dtype);
+    for (int64_t b = 0; b < blocks; b++)
+      tn_panel_pack_block(d->packed + b * panel_block, f, j->args->w.dtype,
+                          j->w + first * j->row_bytes + (block + b) * block_bytes, j->row_bytes,
+                          min64(TN_PANEL_ROWS, j->N - first));
+    packed = d->packed;
+  }
+  j->isa->expand(into, f, j->args->w.dtype, packed);
+}
+
+/* Panels [first, first + count) by rows [row, row + rows) of the pass, into d->sums. */
+static void multiply(const job *j, desk *d, int64_t first, int64_t count, int64_t row,
+                     int64_t rows) {
+  const int64_t width = PASS_PANELS * TN_PANEL_ROWS;
+  int64_t tile_rows = j->isa->tile_rows;
+  memset(d->sums, 0, (size_t)rows * sizeof d->sums[0]);
+  for (int64_t group = 0; group < j->x.groups; group += TN_CHUNK_GROUPS) {
+    for (int64_t p = 0; p < count; p++) {
+      /* weights in rows have one room for packed bytes, which q may point into */
+      d->panels[p].groups = (int32_t)min64(TN_CHUNK_GROUPS, j->x.groups - group);
+      expand_chunk(j, d, first + p, group, &d->panels[p]);
+      if (j->row_bytes || count == 1)
+        for (int64_t r = 0; r < rows; r += tile_rows)
+          j->isa->tile(&d->sums[r][p * TN_PANEL_ROWS], width, min64(tile_rows, rows - r), &j->x,
+                       row + r, group, &d->panels[p], j->format);
+    }
+    if (j->row_bytes || count == 1) continue;
+    for (int64_t r = 0; r < rows; r += tile_rows)
+      for (int64_t p = 0; p < count; p++)
+        j->isa->tile(&d->sums[r][p * TN_PANEL_ROWS], width, min64(tile_rows, rows - r), &j->x,
+                     row + r, group, &d->panels[p], j->format);
+  }
+}
+
+static float float_at(const void *data, tn_dtype dtype, int64_t i) {
+  if (dtype == TN_F32) return ((const float *)data)[i];
+  uint16_t half = ((const uint16_t *)data)[i];
+  return dtype == TN_F16 ? tn_f16_to_f32(half) : tn_bf16_to_f32(half);
+}
+
+static void store(void *y, tn_dtype dtype, int64_t at, const float *sums, int64_t count, bool add) {
+  for (int64_t i = 0; i < count; i++) {
+    float sum = add ? float_at(y, dtype, at + i) + sums[i] : sums[i];
+    if (dtype == TN_F32)
+      ((float *)y)[at + i] = sum;
+    else
+      ((uint16_t *)y)[at + i] = dtype == TN_F16 ? tn_f32_to_f16(sum) : tn_f32_to_bf16(sum);
+  }
+}
+
+static void run_item(void *context, int64_t item, int32_t worker) {
+  const job *j = context;
+  desk *d = (desk *)(void *)(j->room + worker * j->room_bytes);
+  void *y = tn_tensor_data(&j->args->y);
+  int64_t row = item / j->column_items * BLOCK_ROWS, rows = min64(BLOCK_ROWS, j->rows - row);
+  int64_t begin = item % j->column_items * j->item_panels;
+  int64_t end = min64(j->panels, begin + j->item_panels);
+  int64_t step = j->rows <= FEW_ROWS ? 1 : PASS_PANELS;
+  for (int64_t p = begin; p < end; p += step) {
+    int64_t count = min64(step, end - p), col = p * TN_PANEL_ROWS;
+    multiply(j, d, p, count, row, rows);
+    for (int64_t r = 0; r < rows; r++)
+      store(y, j->args->y.dtype, (j->first + row + r) * j->N + col, d->sums[r],
+            min64(count * TN_PANEL_ROWS, j->N - col), j->args->accumulate != 0);
+  }
+}
+
+/* ---- the call ---- */
+
+/* Waking threads pays from about 20 microseconds of work. */
+static tn_pool *pool_for(tn_stream *stream, int64_t operations) {
+  return operations < 2000000 ? NULL : stream->pool;
+}
+
+static void run_pass(const job *base, tn_stream *stream, int64_t first, int64_t rows) {
+  job j = *base;
+  j.first = first;
+  j.rows = rows;
+  tn_pool *pool = pool_for(stream, (2 * rows + 6) * j.N * j.K);
+  int64_t items = ceil_div(rows, BLOCK_ROWS), threads = tn_pool_threads(pool);
+  /* several items a thread, so that none waits long for the last */
+  j.item_panels = max64(1, min64(PASS_PANELS, j.panels * items / (4 * threads)));
+  j.column_items = ceil_div(j.panels, j.item_panels);
+  tn_pool_run(pool_for(stream, 20 * rows * j.K), ceil_div(rows, QUANTIZE_ROWS), quantize_rows, &j);
+  tn_pool_run(pool, items * j.column_items, run_item, &j);
+}
+
+static void *take(uint8_t **room, int64_t bytes) {
+  void *at = *room;
+  *room += ceil_div(bytes, 64) * 64;
+  return at;
+}
+
+/* Scratch of a pass of `rows`; with room NULL it only counts. */
+static int64_t lay_out(job *j, uint8_t *room, int64_t rows, int64_t threads) {
+  uint8_t *at = room;
+  int64_t groups = j->x.groups;
+  j->room_bytes = ceil_div((int64_t)sizeof(desk) + j->K * (int64_t)sizeof(float), 64) * 64;
+  j->room = take(&at, threads * j->room_bytes);
+  j->q = take(&at, rows * j->K);
+  j->scale = take(&at, rows * groups * 4);
+  j->sum = take(&at, rows * groups * 4);
+  j->start = take(&at, rows * groups * 4 * j->x.starts);
+  j->sums16 = take(&at, rows * groups * 8);
+  j->x.q = j->q;
+  j->x.scale = j->scale;
+  j->x.start = zero_of(j) ? j->start : NULL;
+  j->x.sum = j->format->has_minimum ? j->sum : NULL;
+  return at - room;
+}
+
+static tn_status check(const job *j, tn_error *err) {
+  const tn_tensor *x = &j->args->x, *y = &j->args->y;
+  if (x->dtype != TN_F64 && y->dtype != TN_F64) return TN_OK;
+  return tn_fail(err, TN_ERR_UNSUPPORTED,
+                 "linear: x is %s and y %s; packed weights take float32, bfloat16 and float16",
+                 tn_dtype_name(x->dtype), tn_dtype_name(y->dtype));
+}
+
+bool tn_linear_takes_int(const tn_linear_args *args) {
+  bool doubles = args->x.dtype == TN_F64 || args->y.dtype == TN_F64;
+  return tn_panel_format_of(args->w.dtype) && (args->w.layout || !doubles);
+}
+
+tn_status tn_linear_int(const tn_linear_isa *isa, tn_stream *stream, const tn_linear_args *args,
+                        tn_error *err) {
+  int64_t M = args->x.shape[0], K = args->x.shape[1], N = args->w.shape[0];
+  job j = {.isa = isa,
+           .args = args,
+           .format = tn_panel_format_of(args->w.dtype),
+           .w = tn_tensor_data(&args->w),
+           .N = N,
+           .K = K,
+           .panels = ceil_div(N, TN_PANEL_ROWS),
+           .x = {.K = K, .groups = K / TN_GROUP}};
+  TN_TRY(check(&j, err));
+  if (M == 0 || N == 0) return TN_OK;
+  if (args->w.layout == 0)
+    j.row_bytes = tn_dtype_bytes_of(args->w.dtype, K);
+  else
+    j.panel_bytes = tn_pack_bytes(args->w.dtype, 1, K);
+  j.x.starts = j.format->scale_group == 16 ? 2 : 1;
+  int64_t rows = min64(M, max64(1, PASS_BYTES / max64(K, 1)));
+  int32_t threads = tn_pool_threads(stream->pool);
+  int64_t bytes = lay_out(&j, NULL, rows, threads);
+  void *room;
+  TN_TRY(tn_stream_scratch(stream, (size_t)bytes, &room, err));
+  lay_out(&j, room, rows, threads);
+  for (int64_t first = 0; first < M; first += rows)
+    run_pass(&j, stream, first, min64(rows, M - first));
+  return TN_OK;
+}

@@ -1,0 +1,95 @@
+/* Products with weights of integers in plain C: for CPUs without a faster set, and the exact
+ * numerics that the faster sets are compared with, bit by bit. */
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <math.h>
+
+#include "kernels/cpu/cpu.h"
+#include "kernels/cpu/linear.h"
+
+#define ZERO_OF_BYTES 0
+
+static void halves_to_floats(float *out, const uint8_t *in) {
+  for (int32_t i = 0; i < TN_PANEL_ROWS; i++) {
+    uint16_t bits;
+    memcpy(&bits, in + 2 * i, 2);
+    out[i] = tn_f16_to_f32(bits);
+  }
+}
+
+#include "kernels/cpu/expand.inc"
+
+/* Magnitudes of floats order like their bits; not finite ones come last. */
+static uint32_t largest_magnitude(const float *x) {
+  uint32_t largest = 0;
+  for (int32_t i = 0; i < TN_GROUP; i++) {
+    uint32_t bits;
+    memcpy(&bits, x + i, 4);
+    bits &= 0x7fffffff;
+    if (bits > largest) largest = bits;
+  }
+  return largest;
+}
+
+static void quantize(int8_t *q, float *scale, int32_t *sums, const float *x, int64_t K) {
+  for (int64_t g = 0; g < K / TN_GROUP; g++, x += TN_GROUP, q += TN_GROUP) {
+    uint32_t bits = largest_magnitude(x);
+    float largest, inverse = 0;
+    memcpy(&largest, &bits, 4);
+    if (bits >= 0x7f800000) {
+      scale[g] = NAN;
+    } else {
+      scale[g] = largest / 127;
+      if (largest > TN_TINY) inverse = 127 / largest;
+    }
+    sums[2 * g] = sums[2 * g + 1] = 0;
+    for (int32_t i = 0; i < TN_GROUP; i++) {
+      q[i] = inverse == 0 ? 0 : (int8_t)rintf(x[i] * inverse);
+      sums[2 * g + i / 16] += q[i];
+    }
+  }
+}
+
+static int32_t dot(const int8_t *x, const uint8_t *w, int32_t words, bool is_signed) {
+  int32_t sum = 0;
+  for (int32_t j = 0; j < words; j++, x += 4, w += TN_WORD_BYTES)
+    for (int32_t i = 0; i < 4; i++) sum += x[i] * (is_signed ? (int8_t)w[i] : w[i]);
+  return sum;
+}
+
+static void tile(float *c, int64_t ldc, int64_t m, const tn_int_rows *x, int64_t row, int64_t group,
+                 const tn_int_panel *p, const tn_panel_format *f) {
+  int32_t halves = x->starts, words = 8 / halves;
+  for (int64_t r = row; r < row + m; r++, c += ldc)
+    for (int32_t g = 0; g < p->groups; g++) {
+      int64_t at = r * x->groups + group + g;
+      for (int32_t n = 0; n < TN_PANEL_ROWS; n++) {
+        for (int32_t h = 0; h < halves; h++) {
+          int32_t sum =
+              dot(x->q + at * TN_GROUP + h * 16, p->q[g] + h * words * TN_WORD_BYTES + 4 * n, words,
+                  f->kind == TN_PANEL_S8);
+          if (x->start) sum += x->start[at * halves + h];
+          c[n] = fmaf((float)sum, p->scale[g * halves + h][n] * x->scale[at], c[n]);
+        }
+        if (x->sum) c[n] = fmaf(p->minimum[g][n], x->sum[at], c[n]);
+      }
+    }
+}
+
+const tn_linear_isa tn_linear_plain = {.tile_rows = 4,
+                                       .zero_of_bytes = ZERO_OF_BYTES,
+                                       .quantize = quantize,
+                                       .expand = expand,
+                                       .tile = tile};
+
+static tn_status linear(tn_stream *stream, const tn_linear_args *args, tn_error *err) {
+  if (!tn_linear_takes_int(args)) return tn_ops_ref()->linear(stream, args, err);
+  return tn_linear_int(&tn_linear_plain, stream, args, err);
+}
+
+static tn_status embed(tn_stream *stream, const tn_embed_args *args, tn_error *err) {
+  if (args->out.dtype == TN_F64 && !args->table.layout)
+    return tn_ops_ref()->embed(stream, args, err);
+  return tn_embed_weight(stream, args, err);
+}
+
+const tn_ops tn_cpu_rows_plain = {.linear = linear, .embed = embed};

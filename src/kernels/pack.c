@@ -1,0 +1,226 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "kernels/pack.h"
+
+#include <inttypes.h>
+#include <sys/mman.h>
+
+#include "kernels/panel.h"
+#include "tensor/quant.h"
+
+const char *tn_pack_key(void) {
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+  return "panels16.1-le";
+#else
+  return "panels16.1-be";
+#endif
+}
+
+static bool is_float(tn_dtype dtype) {
+  return false;
+}
+
+/* Of a panel; 0: no packed layout; -1: too many. */
+static int64_t panel_bytes(tn_dtype dtype, int64_t cols) {
+  const tn_panel_format *f = tn_panel_format_of(dtype);
+  int64_t bytes;
+  if (is_float(dtype)) {
+    if (cols > INT64_MAX - 1) return -1;
+    int64_t padded = dtype == TN_BF16 ? cols + cols % 2 : cols;
+    return __builtin_mul_overflow(padded, TN_PANEL_ROWS * tn_dtype_bytes(dtype), &bytes) ? -1
+                                                                                         : bytes;
+  }
+  if (!f || cols % f->elements) return 0;
+  int64_t blocks = cols / f->elements;
+  return __builtin_mul_overflow(blocks, tn_panel_block_bytes(f), &bytes) ? -1 : bytes;
+}
+
+int64_t tn_pack_bytes(tn_dtype dtype, int64_t rows, int64_t cols) {
+  if (rows < 0 || cols < 0) return -1;
+  int64_t one = panel_bytes(dtype, cols), bytes;
+  int64_t panels = rows / TN_PANEL_ROWS + (rows % TN_PANEL_ROWS != 0);
+  if (one <= 0) return one;
+  return __builtin_mul_overflow(one, panels, &bytes) ? -1 : bytes;
+}
+
+/* ---- packing ---- */
+
+typedef struct packing {
+  uint8_t *to;
+  const uint8_t *from;
+  tn_dtype dtype;
+  int64_t rows, cols, row_bytes, panel_bytes;
+} packing;
+
+static void pack_blocks(const packing *p, uint8_t *to, const uint8_t *from, int64_t rows) {
+  const tn_panel_format *f = tn_panel_format_of(p->dtype);
+  int32_t block_bytes = tn_dtype_bytes(p->dtype), panel_block_bytes = tn_panel_block_bytes(f);
+  for (int64_t b = 0; b < p->cols / f->elements; b++)
+    tn_panel_pack_block(to + b * panel_block_bytes, f, p->dtype, from + b * block_bytes,
+                        p->row_bytes, rows);
+}
+
+static void pack_floats(const packing *p, float *to, const uint8_t *from, int64_t rows) {
+  for (int64_t row = 0; row < rows; row++) {
+    const float *values = (const void *)(from + row * p->row_bytes);
+    for (int64_t k = 0; k < p->cols; k++) to[k * TN_PANEL_ROWS + row] = values[k];
+  }
+}
+
+/* `together` elements of a row lie side by side: 2 of bfloat16. */
+static void pack_halves(const packing *p, uint16_t *to, const uint8_t *from, int64_t rows,
+                        const int64_t together) {
+  for (int64_t row = 0; row < rows; row++) {
+    const uint16_t *values = (const void *)(from + row * p->row_bytes);
+    for (int64_t k = 0; k < p->cols; k++)
+      to[(k / together * TN_PANEL_ROWS + row) * together + k % together] = values[k];
+  }
+}
+
+static void pack_panel(void *context, int64_t item, int32_t worker) {
+  const packing *p = context;
+  int64_t first = item * TN_PANEL_ROWS;
+  int64_t rows = p->rows - first < TN_PANEL_ROWS ? p->rows - first : TN_PANEL_ROWS;
+  const uint8_t *from = p->from + first * p->row_bytes;
+  uint8_t *to = p->to + item * p->panel_bytes;
+  if (!is_float(p->dtype)) {
+    pack_blocks(p, to, from, rows);
+    return;
+  }
+  memset(to, 0, (size_t)p->panel_bytes);
+  if (p->dtype == TN_F32)
+    pack_floats(p, (float *)(void *)to, from, rows);
+  else
+    pack_halves(p, (uint16_t *)(void *)to, from, rows, p->dtype == TN_BF16 ? 2 : 1);
+}
+
+tn_status tn_pack_view(tn_tensor *out, tn_buffer *buffer, int64_t offset_bytes, tn_dtype dtype,
+                       int64_t rows, int64_t cols, tn_error *err) {
+  int64_t bytes = tn_pack_bytes(dtype, rows, cols);
+  if (bytes < 0 || (bytes == 0 && rows > 0 && cols > 0))
+    return tn_fail(err, TN_ERR_ARGUMENT, "a %s weight [%" PRId64 ", %" PRId64 "] cannot be packed",
+                   tn_dtype_name(dtype), rows, cols);
+  if (offset_bytes < 0 || offset_bytes % 64)
+    return tn_fail(err, TN_ERR_ARGUMENT,
+                   "packed weights at byte %" PRId64 ", wants a multiple of 64", offset_bytes);
+  if ((uint64_t)offset_bytes > buffer->bytes ||
+      (uint64_t)bytes > buffer->bytes - (uint64_t)offset_bytes)
+    return tn_fail(err, TN_ERR_ARGUMENT,
+                   "packed weights, %" PRId64 " bytes at byte %" PRId64
+                   ", reach past their buffer of %zu",
+                   bytes, offset_bytes, buffer->bytes);
+  *out = (tn_tensor){.buffer = buffer,
+                     .offset_bytes = offset_bytes,
+                     .dtype = dtype,
+                     .layout = TN_LAYOUT_PANELS,
+                     .rank = 2,
+                     .shape = {rows, cols},
+                     .strides = {cols, 1}};
+  return TN_OK;
+}
+
+tn_status tn_pack(tn_tensor *out, const tn_tensor *w, tn_buffer *into, int64_t offset_bytes,
+                  tn_pool *pool, tn_error *err) {
+  if (w->rank != 2 || w->layout != 0 || !tn_tensor_is_contiguous(w))
+    return tn_fail(err, TN_ERR_ARGUMENT, "only a contiguous matrix in rows can be packed");
+  int64_t rows = w->shape[0], cols = w->shape[1];
+  TN_TRY(tn_pack_view(out, into, offset_bytes, w->dtype, rows, cols, err));
+  packing p = {.to = tn_tensor_data(out),
+               .from = tn_tensor_data(w),
+               .dtype = w->dtype,
+               .rows = rows,
+               .cols = cols,
+               .row_bytes = tn_dtype_bytes_of(w->dtype, cols),
+               .panel_bytes = panel_bytes(w->dtype, cols)};
+  tn_pool_run(pool, (rows + TN_PANEL_ROWS - 1) / TN_PANEL_ROWS, pack_panel, &p);
+  return TN_OK;
+}
+
+tn_status tn_pack_buffer_new(tn_buffer **out, size_t bytes, tn_error *err) {
+  enum { HUGE_PAGE = 2 << 20 };
+  TN_TRY(tn_buffer_new(out, bytes, err));
+  uintptr_t first = ((uintptr_t)(*out)->data + HUGE_PAGE - 1) / HUGE_PAGE * HUGE_PAGE;
+  uintptr_t end = ((uintptr_t)(*out)->data + bytes) / HUGE_PAGE * HUGE_PAGE;
+  /* a wish: where it is not granted, the pages are small */
+  if (end > first) madvise((void *)first, end - first, MADV_HUGEPAGE);
+  return TN_OK;
+}
+
+/* ---- one row back ---- */
+
+static float half_at(const uint8_t *header, int32_t list, int64_t lane) {
+  uint16_t bits;
+  memcpy(&bits, header + (list * TN_PANEL_ROWS + lane) * 2, 2);
+  return tn_f16_to_f32(bits);
+}
+
+static float float_at(const uint8_t *header, int32_t list, int64_t lane) {
+  float f;
+  memcpy(&f, header + (list * TN_PANEL_ROWS + lane) * 4, 4);
+  return f;
+}
+
+/* value = scale (q - zero) - minimum, in the order in which quant.c makes it */
+static void scale_of(tn_dtype dtype, const uint8_t *header, int64_t lane, int32_t at, double *scale,
+                     double *zero, double *minimum) {
+  *scale = half_at(header, 0, lane);
+  switch (dtype) {
+    case TN_Q4_1:
+    case TN_Q5_1:
+      *minimum = -(double)half_at(header, 1, lane);
+      break;
+    case TN_Q4_K:
+    case TN_Q5_K:
+      *scale *= header[(4 + at / 32) * TN_PANEL_ROWS + lane];
+      *minimum = (double)half_at(header, 1, lane) * header[(12 + at / 32) * TN_PANEL_ROWS + lane];
+      break;
+    case TN_Q6_K:
+      *scale *= (int8_t)header[(2 + at / 16) * TN_PANEL_ROWS + lane];
+      break;
+    case TN_Q4_0:
+    case TN_Q5_0:
+    case TN_Q8_0:
+      break;
+    default:
+      *scale = float_at(header, 0, lane);
+      *zero = float_at(header, 1, lane);
+  }
+}
+
+static int32_t integer_at(const tn_panel_format *f, const uint8_t *group, int64_t lane, int32_t e) {
+  const uint8_t *words = group + f->planes * TN_WORD_BYTES + lane * 4 + e % 4;
+  int32_t j = e / 4;
+  if (f->words == 8) return (int8_t)words[j * TN_WORD_BYTES];
+  int32_t q = words[j % 4 * TN_WORD_BYTES] >> (j < 4 ? 0 : 4) & 15;
+  const uint8_t *planes = group + lane * 4 + e % 4;
+  if (f->planes == 1) q |= (planes[0] >> j & 1) << 4;
+  if (f->planes == 2) q |= (planes[j / 4 * TN_WORD_BYTES] >> j % 4 * 2 & 3) << 4;
+  return q;
+}
+
+static void block_to_f32(float *out, const tn_panel_format *f, tn_dtype dtype, const uint8_t *block,
+                         int64_t lane) {
+  for (int32_t e = 0; e < f->elements; e++) {
+    double scale, zero = f->zero, minimum = 0;
+    scale_of(dtype, block, lane, e, &scale, &zero, &minimum);
+    const uint8_t *group = block + f->header_bytes + e / TN_GROUP * tn_panel_group_bytes(f);
+    out[e] = (float)(scale * (integer_at(f, group, lane, e % TN_GROUP) - zero) - minimum);
+  }
+}
+
+void tn_pack_row_to_f32(float *out, const tn_tensor *packed, int64_t row) {
+  tn_dtype dtype = packed->dtype;
+  int64_t cols = packed->shape[1], lane = row % TN_PANEL_ROWS;
+  const uint8_t *panel =
+      (const uint8_t *)tn_tensor_data(packed) + row / TN_PANEL_ROWS * panel_bytes(dtype, cols);
+  const tn_panel_format *f = tn_panel_format_of(dtype);
+  if (f) {
+    for (int64_t b = 0; b < cols / f->elements; b++)
+      block_to_f32(out + b * f->elements, f, dtype, panel + b * tn_panel_block_bytes(f), lane);
+    return;
+  }
+  const uint16_t *halves = (const void *)panel;
+  for (int64_t k = 0; k < cols; k++)
+    out[k] = dtype == TN_F32   ? ((const float *)(const void *)panel)[k * TN_PANEL_ROWS + lane]
+             : dtype == TN_F16 ? tn_f16_to_f32(halves[k * TN_PANEL_ROWS + lane])
+                               : tn_bf16_to_f32(halves[(k / 2 * TN_PANEL_ROWS + lane) * 2 + k % 2]);
+}

@@ -1,0 +1,440 @@
+/* Packed weights and products with weights of integers: the same values and, on every instruction
+ * set, in either layout, for any batch and number of threads, the same bits. */
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "call.h"
+#include "kernels/pack.h"
+#include "tensor/quant.h"
+
+static const tn_dtype int_types[] = {TN_Q4_0,    TN_Q4_1,   TN_Q5_0,   TN_Q5_1,   TN_Q8_0,
+                                     TN_Q4_K,    TN_Q5_K,   TN_Q6_K,   TN_I4_G32, TN_I4_G64,
+                                     TN_I4_G128, TN_I8_G32, TN_I8_G128};
+#define INT_TYPES ((int32_t)(sizeof int_types / sizeof int_types[0]))
+static const char *const int_isas[] = {"plain", "avx2", "avx512", "avx512vnni"};
+#define INT_ISAS ((int32_t)(sizeof int_isas / sizeof int_isas[0]))
+#define THREADS  3
+
+static tn_pool *pool;
+
+static int open_pool(void **state) {
+  tn_error err = {0};
+  if (tn_pool_new(&pool, THREADS, &err)) fail_msg("%s", err.text);
+  return 0;
+}
+static int close_pool(void **state) {
+  tn_pool_free(pool);
+  return 0;
+}
+
+/* ---- random weights ---- */
+
+static void put_half(uint8_t *at, double value) {
+  uint16_t bits = tn_f32_to_f16((float)value);
+  memcpy(at, &bits, 2);
+}
+static void put_float(uint8_t *at, double value) {
+  float f = (float)value;
+  memcpy(at, &f, 4);
+}
+
+/* Any bytes are integers of a block; its scales must be sensible numbers. */
+static void fill_block(uint8_t *block, tn_dtype dtype) {
+  for (int32_t i = 0; i < tn_dtype_bytes(dtype); i++) block[i] = (uint8_t)draw_below(256);
+  switch (dtype) {
+    case TN_Q4_0:
+    case TN_Q5_0:
+    case TN_Q8_0:
+      put_half(block, 0.1 * draw_normal());
+      break;
+    case TN_Q6_K:
+      put_half(block + 208, 0.01 * draw_normal());
+      break;
+    case TN_Q4_1:
+    case TN_Q5_1:
+    case TN_Q4_K:
+    case TN_Q5_K:
+      put_half(block, 0.1 * draw_normal());
+      put_half(block + 2, 0.1 * draw_normal());
+      break;
+    default:
+      put_float(block, 0.1 * draw_normal());
+      put_float(block + 4, draw_below(2) ? (double)draw(0, 15) : 8 + draw_normal());
+  }
+}
+
+typedef struct weights {
+  tn_buffer *rows_buffer, *packed_buffer;
+  tn_tensor rows, packed;
+} weights;
+
+static void weights_init(weights *w, tn_dtype dtype, int64_t N, int64_t K) {
+  tn_error err = {0};
+  int64_t bytes = N * tn_dtype_bytes_of(dtype, K), packed = tn_pack_bytes(dtype, N, K);
+  assert_true(packed > 0);
+  if (tn_buffer_new(&w->rows_buffer, (size_t)bytes, &err)) fail_msg("%s", err.text);
+  if (tn_tensor_view(&w->rows, w->rows_buffer, 0, dtype, 2, (int64_t[]){N, K}, &err))
+    fail_msg("%s", err.text);
+  if (tn_dtype_is_real(dtype)) {
+    for (int64_t i = 0; i < N * K; i++) set(&w->rows, i, draw_normal());
+  } else {
+    uint8_t *block = w->rows_buffer->data;
+    for (int64_t at = 0; at < bytes; at += tn_dtype_bytes(dtype)) fill_block(block + at, dtype);
+  }
+  /* one cache line behind is guarded */
+  if (tn_pack_buffer_new(&w->packed_buffer, (size_t)packed + 64, &err)) fail_msg("%s", err.text);
+  memset(w->packed_buffer->data, GUARD, w->packed_buffer->bytes);
+  if (tn_pack(&w->packed, &w->rows, w->packed_buffer, 0, pool, &err)) fail_msg("%s", err.text);
+  for (int32_t i = 0; i < 64; i++)
+    assert_int_equal(((uint8_t *)w->packed_buffer->data)[packed + i], GUARD);
+}
+
+static void weights_clear(weights *w) {
+  tn_buffer_drop(w->rows_buffer);
+  tn_buffer_drop(w->packed_buffer);
+}
+
+static int64_t draw_k(tn_dtype dtype) {
+  int64_t block = tn_dtype_block(dtype);
+  return block * draw(1, block == 1 ? 600 : 1 + 800 / block);
+}
+
+/* ---- values ---- */
+
+static void packing_keeps_every_value(void **state) {
+  for (int32_t i = 0; i < INT_TYPES; i++) {
+    weights w;
+    int64_t N = draw(1, 50), K = draw_k(int_types[i]);
+    weights_init(&w, int_types[i], N, K);
+    float *row = tn_alloc((size_t)K, sizeof *row);
+    assert_non_null(row);
+    for (int64_t n = 0; n < N; n++) {
+      tn_pack_row_to_f32(row, &w.packed, n);
+      for (int64_t k = 0; k < K; k++)
+        if (row[k] != (float)get(&w.rows, n * K + k))
+          fail_msg("%s: element %d, %d is %.9g packed, %.9g in rows", tn_dtype_name(int_types[i]),
+                   (int)n, (int)k, (double)row[k], get(&w.rows, n * K + k));
+    }
+    tn_free(row);
+    weights_clear(&w);
+  }
+}
+
+static void embed_reads_either_layout(void **state) {
+  for (int32_t i = 0; i < INT_TYPES; i++)
+    for (int32_t isa = 0; isa < INT_ISAS; isa++) {
+      const tn_ops *ops = tn_ops_cpu(int_isas[isa]);
+      if (!ops || isa == 3) continue;
+      weights w;
+      int64_t N = draw(1, 50), K = draw_k(int_types[i]);
+      weights_init(&w, int_types[i], N, K);
+      call rows = {0}, packed;
+      set_size(&rows, "V", N), set_size(&rows, "C", K);
+      call_open(&rows, TN_OP_embed, SIZES_ODD, draw_below(2) ? TN_F32 : TN_BF16, NULL);
+      call_copy(&packed, &rows, TN_DTYPE_COUNT);
+      *call_named(&rows, "table") = w.rows;
+      *call_named(&packed, "table") = w.packed;
+      tn_stream *stream = open_stream(pool);
+      call_must_run(ops, stream, &rows);
+      call_must_run(ops, stream, &packed);
+      const tn_tensor *a = call_named(&rows, "out"), *b = call_named(&packed, "out");
+      assert_memory_equal(tn_tensor_data(a), tn_tensor_data(b), (size_t)tn_tensor_bytes(a));
+      call_must_run(tn_ops_ref(), stream, &rows);
+      for (int64_t j = 0; j < tn_tensor_count(a); j++) assert_true(get(a, j) == get(b, j));
+      assert_true(call_guards_hold(&packed));
+      tn_stream_close(stream);
+      call_close(&rows);
+      call_close(&packed);
+      weights_clear(&w);
+    }
+}
+
+/* ---- products ---- */
+
+/* A call of linear with weights of its own. */
+static void open_product(call *c, weights *w, int64_t M, int64_t N, int64_t K, tn_dtype dtype,
+                         tn_dtype (*pick)(void)) {
+  *c = (call){0};
+  set_size(c, "M", M), set_size(c, "N", N), set_size(c, "K", K);
+  call_open(c, TN_OP_linear, SIZES_ODD, TN_F32, pick);
+  weights_init(w, dtype, N, K);
+  *call_named(c, "w") = w->rows;
+  ((tn_linear_args *)(void *)c->args)->accumulate = (int32_t)draw_below(2);
+}
+
+static void close_product(call *c, weights *w) {
+  call_close(c);
+  weights_clear(w);
+}
+
+static tn_dtype pick_small(void) {
+  static const tn_dtype types[] = {TN_F32, TN_BF16, TN_F16};
+  return types[draw_below(3)];
+}
+
+/* Runs a copy of c with w in the given layout; returns y's bytes, to be freed by the caller. */
+static void *run_product(const char *isa, call *c, const tn_tensor *w, int32_t threads) {
+  call run;
+  const tn_ops *ops = tn_ops_cpu(isa);
+  tn_tensor rows = *call_named(c, "w");
+  call_tensor(c, 2)[0] = *w;
+  run = *c;
+  const tn_tensor *old = call_named(c, "y");
+  make_tensor(&run, 0, old->dtype, old->rank, old->shape);
+  size_t bytes = (size_t)tn_tensor_bytes(old);
+  memcpy(tn_tensor_data(call_tensor(&run, 0)), tn_tensor_data(old), bytes);
+  tn_stream *stream = open_stream(threads > 1 ? pool : NULL);
+  call_must_run(ops, stream, &run);
+  tn_stream_close(stream);
+  void *y = tn_alloc(bytes, 1);
+  assert_non_null(y);
+  memcpy(y, tn_tensor_data(call_tensor(&run, 0)), bytes);
+  const uint8_t *all = run.buffers[0]->data;
+  for (size_t i = 0; i < GUARD_BYTES; i++)
+    assert_true(all[i] == GUARD && all[run.buffers[0]->bytes - 1 - i] == GUARD);
+  tn_buffer_drop(run.buffers[0]);
+  call_tensor(c, 2)[0] = rows;
+  return y;
+}
+
+static void assert_bits(const call *c, const void *a, const void *b, size_t bytes, const char *isa,
+                        const char *what, tn_dtype dtype) {
+  if (memcmp(a, b, bytes) == 0) return;
+  const tn_linear_args *args = (const void *)c->args;
+  fail_msg("%s, %s weights [%d, %d], %d rows: %s has other bits", isa, tn_dtype_name(dtype),
+           (int)args->w.shape[0], (int)args->w.shape[1], (int)args->x.shape[0], what);
+}
+
+static void every_set_and_layout_has_the_same_bits(void **state) {
+  for (int32_t round = 0; round < 4; round++)
+    for (int32_t i = 0; i < INT_TYPES; i++) {
+      call c;
+      weights w;
+      open_product(&c, &w, round == 0 ? 1 : draw(1, 60), draw(1, 130), draw_k(int_types[i]),
+                   int_types[i], pick_small);
+      size_t bytes = (size_t)tn_tensor_bytes(call_named(&c, "y"));
+      void *want = run_product("plain", &c, &w.rows, 1);
+      for (int32_t isa = 0; isa < INT_ISAS; isa++) {
+        if (!tn_ops_cpu(int_isas[isa])) continue;
+        for (int32_t threads = 1; threads <= THREADS; threads += THREADS - 1)
+          for (int32_t packed = 0; packed < 2; packed++) {
+            void *y = run_product(int_isas[isa], &c, packed ? &w.packed : &w.rows, threads);
+            assert_bits(&c, want, y, bytes, int_isas[isa], packed ? "packed" : "in rows",
+                        int_types[i]);
+            tn_free(y);
+          }
+      }
+      tn_free(want);
+      close_product(&c, &w);
+    }
+}
+
+/* Sizes beyond one block of rows and one pass of columns, each row again alone. */
+static void a_row_alone_is_a_row_of_512(void **state) {
+  for (int32_t i = 0; i < INT_TYPES; i++)
+    for (int32_t isa = 1; isa < INT_ISAS; isa++) {
+      const tn_ops *ops = tn_ops_cpu(int_isas[isa]);
+      if (!ops) continue;
+      call c;
+      weights w;
+      open_product(&c, &w, 512, draw(60, 90), 768, int_types[i], NULL);
+      ((tn_linear_args *)(void *)c.args)->accumulate = 0;
+      float *all = run_product(int_isas[isa], &c, &w.packed, THREADS);
+      const tn_tensor *x = call_named(&c, "x"), *y = call_named(&c, "y");
+      tn_stream *stream = open_stream(NULL);
+      for (int32_t j = 0; j < 20; j++) {
+        int64_t rows = draw(1, 9), r = draw(0, 512 - rows), N = y->shape[1];
+        tn_error err = {0};
+        tn_linear_args alone = {
+            .y = tn_tensor_rows(y, r, rows), .x = tn_tensor_rows(x, r, rows), .w = w.packed};
+        if (ops->linear(stream, &alone, &err)) fail_msg("%s", err.text);
+        assert_bits(&c, all + r * N, tn_tensor_data(&alone.y), (size_t)(rows * N) * sizeof *all,
+                    int_isas[isa], "a row alone", int_types[i]);
+      }
+      tn_stream_close(stream);
+      tn_free(all);
+      close_product(&c, &w);
+    }
+}
+
+/* x as the kernels round it: the group's scale and integers, in double. */
+static double rounded_x(const tn_tensor *x, int64_t at, double *half_step) {
+  int64_t group = at / 32 * 32;
+  float largest = 0;
+  for (int64_t k = group; k < group + 32; k++) largest = fmaxf(largest, fabsf((float)get(x, k)));
+  float q = largest > 0 ? rintf((float)get(x, at) * (127 / largest)) : 0;
+  *half_step = 0.5 * (double)(largest / 127) * 1.0001;
+  return (double)(largest / 127) * (double)q;
+}
+
+/* Against x rounded to int8, then exact: only float32 roundings of a sum of groups remain.  Against
+ * the exact product: half a step of x by each weight, besides. */
+static void sums_are_exact_but_for_rounding_x(void **state) {
+  for (int32_t i = 0; i < INT_TYPES; i++)
+    for (int32_t isa = 0; isa < INT_ISAS; isa++) {
+      if (!tn_ops_cpu(int_isas[isa])) continue;
+      call c;
+      weights w;
+      int64_t M = 3, N = 21, K = draw_k(int_types[i]);
+      open_product(&c, &w, M, N, K, int_types[i], NULL);
+      ((tn_linear_args *)(void *)c.args)->accumulate = 0;
+      const tn_tensor *x = call_named(&c, "x");
+      float *y = run_product(int_isas[isa], &c, &w.packed, 1);
+      for (int64_t m = 0; m < M; m++)
+        for (int64_t n = 0; n < N; n++) {
+          double exact = 0, rounded = 0, terms = 0, steps = 0;
+          for (int64_t k = 0; k < K; k++) {
+            double half_step, q = rounded_x(x, m * K + k, &half_step);
+            double weight = get(&w.rows, n * K + k);
+            exact += get(x, m * K + k) * weight;
+            rounded += q * weight;
+            /* scale q and minimum are summed apart, and are larger than their difference */
+            terms += fabs(q) * (fabs(weight) + 12);
+            steps += half_step * fabs(weight);
+          }
+          double slack = (8 + sqrt((double)K)) * 0x1p-24 * terms;
+          if (fabs((double)y[m * N + n] - rounded) > slack ||
+              fabs((double)y[m * N + n] - exact) > slack + steps)
+            fail_msg(
+                "%s, %s, K = %d: %.9g, with x rounded %.9g (within %.2g), exact %.9g (within "
+                "%.2g)",
+                int_isas[isa], tn_dtype_name(int_types[i]), (int)K, (double)y[m * N + n], rounded,
+                slack, exact, slack + steps);
+        }
+      tn_free(y);
+      close_product(&c, &w);
+    }
+}
+
+/* The largest magnitudes everywhere: where a 16-bit sum would overflow, it does here. */
+static void the_largest_integers_do_not_overflow(void **state) {
+  for (int32_t i = 0; i < INT_TYPES; i++)
+    for (int32_t isa = 0; isa < INT_ISAS; isa++)
+      for (int32_t fill = 0; fill < 4; fill++) {
+        if (!tn_ops_cpu(int_isas[isa])) continue;
+        call c;
+        weights w;
+        int64_t N = 16, K = 256;
+        open_product(&c, &w, 4, N, K, int_types[i], NULL);
+        uint8_t *block = w.rows_buffer->data;
+        size_t bytes = w.rows_buffer->bytes;
+        memset(block, fill % 2 ? 0x80 : 0xff, bytes);
+        if (int_types[i] == TN_I8_G32 || int_types[i] == TN_I8_G128 || int_types[i] == TN_Q8_0)
+          memset(block, fill % 2 ? 0x80 : 0x7f, bytes);
+        for (size_t at = 0; at < bytes; at += (size_t)tn_dtype_bytes(int_types[i])) {
+          if (int_types[i] == TN_Q6_K) put_half(block + at + 208, 1);
+          if (int_types[i] < TN_I4_G32 && int_types[i] != TN_Q6_K) put_half(block + at, 1);
+          if (int_types[i] == TN_Q4_1 || int_types[i] == TN_Q5_1 || int_types[i] == TN_Q4_K ||
+              int_types[i] == TN_Q5_K)
+            put_half(block + at + 2, 1);
+          if (int_types[i] >= TN_I4_G32) put_float(block + at, 1), put_float(block + at + 4, 0);
+        }
+        tn_error err = {0};
+        if (tn_pack(&w.packed, &w.rows, w.packed_buffer, 0, NULL, &err)) fail_msg("%s", err.text);
+        const tn_tensor *x = call_named(&c, "x");
+        for (int64_t k = 0; k < 4 * K; k++) set(x, k, fill / 2 ? -127 : 127);
+        ((tn_linear_args *)(void *)c.args)->accumulate = 0;
+        float *y = run_product(int_isas[isa], &c, &w.packed, 1);
+        double want = 0, terms = 0;
+        for (int64_t k = 0; k < K; k++) {
+          want += get(x, k) * get(&w.rows, k);
+          terms += 127 * (fabs(get(&w.rows, k)) + 63);
+        }
+        if (fabs((double)y[0] - want) > 0x1p-20 * terms)
+          fail_msg("%s, %s: %.9g, wants %.9g", int_isas[isa], tn_dtype_name(int_types[i]),
+                   (double)y[0], want);
+        tn_free(y);
+        close_product(&c, &w);
+      }
+}
+
+static void what_is_not_finite_shows(void **state) {
+  static const float bad[] = {NAN, INFINITY, -INFINITY};
+  for (int32_t isa = 0; isa < INT_ISAS; isa++)
+    for (int32_t i = 0; i < 3; i++) {
+      if (!tn_ops_cpu(int_isas[isa])) continue;
+      call c;
+      weights w;
+      open_product(&c, &w, 2, 20, 96, TN_Q4_0, NULL);
+      const tn_tensor *x = call_named(&c, "x");
+      set(x, draw_below(96), (double)bad[i]);
+      for (int64_t k = 96; k < 128; k++) set(x, k, 0x1p-140 * (double)k); /* tiny: zeros */
+      float *y = run_product(int_isas[isa], &c, &w.packed, 1);
+      for (int64_t n = 0; n < 20; n++) {
+        assert_true(isnan(y[n]));
+        assert_true(isfinite(y[20 + n]));
+      }
+      tn_free(y);
+      close_product(&c, &w);
+    }
+}
+
+/* ---- refusals ---- */
+
+static void assert_refused(tn_status status, tn_status want, const tn_error *err,
+                           const char *text) {
+  if (status != want || !strstr(err->text, text))
+    fail_msg("status %d, \"%s\"; wanted \"%s\"", (int)status, err->text, text);
+}
+
+static void wrong_packed_weights_are_refused(void **state) {
+  tn_error err = {0};
+  call c;
+  weights w;
+  tn_tensor t;
+  const tn_ops *ops = tn_ops_for(tn_device_cpu());
+  open_product(&c, &w, 2, 20, 64, TN_Q8_0, NULL);
+  tn_linear_args args = *(tn_linear_args *)(void *)c.args;
+  args.w = w.packed;
+  tn_stream *stream = open_stream(NULL);
+  assert_refused(tn_ops_ref()->linear(stream, &args, &err), TN_ERR_UNSUPPORTED, &err, "packed");
+  args.w.layout = 7;
+  assert_refused(ops->linear(stream, &args, &err), TN_ERR_ARGUMENT, &err, "layout 7");
+  args.w = w.packed;
+  args.w.offset_bytes = 1 << 20;
+  assert_refused(ops->linear(stream, &args, &err), TN_ERR_ARGUMENT, &err, "past its buffer");
+  args.w = w.packed;
+  args.x.dtype = TN_F64;
+  args.x.shape[0] = args.y.shape[0] = 1;
+  assert_refused(ops->linear(stream, &args, &err), TN_ERR_UNSUPPORTED, &err, "float64");
+  tn_linear_backward_input_args back = {.dx = args.y, .dy = args.y, .w = w.packed};
+  assert_refused(ops->linear_backward_input(stream, &back, &err), TN_ERR_ARGUMENT, &err, "rows");
+  assert_refused(tn_pack_view(&t, w.packed_buffer, 32, TN_Q8_0, 16, 32, &err), TN_ERR_ARGUMENT,
+                 &err, "multiple of 64");
+  assert_refused(tn_pack_view(&t, w.packed_buffer, 0, TN_Q8_0, 1 << 20, 64, &err), TN_ERR_ARGUMENT,
+                 &err, "past their buffer");
+  assert_refused(tn_pack_view(&t, w.packed_buffer, 0, TN_I64, 16, 32, &err), TN_ERR_ARGUMENT, &err,
+                 "cannot be packed");
+  assert_refused(tn_pack(&t, &w.packed, w.packed_buffer, 0, NULL, &err), TN_ERR_ARGUMENT, &err,
+                 "in rows");
+  assert_int_equal(tn_pack_bytes(TN_Q8_0, 16, 33), 0);
+  assert_int_equal(tn_pack_bytes(TN_Q8_0, INT64_MAX, 1 << 20), -1);
+  assert_int_equal(tn_pack_bytes(TN_Q8_0, -1, 32), -1);
+  tn_stream_close(stream);
+  close_product(&c, &w);
+}
+
+static void out_of_memory_is_an_ordinary_error(void **state) {
+  tn_buffer *buffer = NULL;
+  tn_error err = {0};
+  for (int64_t n = 1; n <= 2; n++) {
+    int64_t live = tn_alloc_live();
+    tn_alloc_fail_at(n);
+    assert_int_equal(tn_pack_buffer_new(&buffer, 1 << 22, &err), TN_ERR_MEMORY);
+    tn_alloc_fail_at(0);
+    assert_int_equal(tn_alloc_live(), live);
+  }
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test_setup(packing_keeps_every_value, seed_setup),
+      cmocka_unit_test_setup(embed_reads_either_layout, seed_setup),
+      cmocka_unit_test_setup(every_set_and_layout_has_the_same_bits, seed_setup),
+      cmocka_unit_test_setup(a_row_alone_is_a_row_of_512, seed_setup),
+      cmocka_unit_test_setup(sums_are_exact_but_for_rounding_x, seed_setup),
+      cmocka_unit_test_setup(the_largest_integers_do_not_overflow, seed_setup),
+      cmocka_unit_test_setup(what_is_not_finite_shows, seed_setup),
+      cmocka_unit_test_setup(wrong_packed_weights_are_refused, seed_setup),
+      cmocka_unit_test_setup(out_of_memory_is_an_ordinary_error, seed_setup),
+  };
+  return cmocka_run_group_tests(tests, open_pool, close_pool);
+}
