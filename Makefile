@@ -44,6 +44,7 @@ LIBS_net     := -lmicrohttpd -lcurl
 LIBS_columns := -lzstd -lsnappy -ldeflate -lz -llz4 -lbrotlidec -lbrotlienc -lxxhash -lcrypto
 LIBS_model   := -lpcre2-8 -lxxhash
 LIBS_train   := -lyaml
+LIBS_cli     := -ledit
 libs = $(sort $(foreach r,$(1),$(LIBS_$(r)))) -lm -ldl
 
 # ---- objects and room archives -------------------------------------------------------------------
@@ -76,7 +77,7 @@ archives = $(foreach r,$(1),$(B)/lib/lib$(r).a)
 
 $(PROGRAM): $(CLI_OBJECTS) $(call archives,$(LINK_ORDER))
 	$(if $(filter 0,$(V)),@echo "  link $@")
-	$(Q)$(CC) $(CFLAGS) -o $@ $^ $(call libs,$(ROOMS))
+	$(Q)$(CC) $(CFLAGS) -o $@ $^ $(call libs,$(ROOMS) cli)
 
 # ---- libtenon.so: what include/tenon/ declares, for Python and other programs --------------------------
 LIBRARY       := $(B)/libtenon.so
@@ -113,7 +114,7 @@ unit: $(if $(ROOM),$(filter $(B)/tests/$(ROOM)/%,$(TEST_PROGRAMS)),$(TEST_PROGRA
 BENCH_PROGRAMS := $(patsubst bench/%.c,$(B)/bench/%,$(sort $(wildcard bench/bench_*.c)))
 $(B)/bench/%: $(B)/obj/bench/%.o $(call archives,$(LINK_ORDER))
 	@mkdir -p $(@D)
-	$(Q)$(CC) $(CFLAGS) -o $@ $^ $(call libs,$(ROOMS))
+	$(Q)$(CC) $(CFLAGS) -o $@ $^ $(call libs,$(ROOMS) cli)
 
 # Columns against DuckDB and pyarrow (bench/bench_columns.py says what is measured): BENCH_FLAGS=--quick
 .PHONY: bench-columns
@@ -136,7 +137,7 @@ $(BUILD)/fuzz/%: tests/fuzz/%.c $(foreach r,$(FUZZ_ROOMS),$(call room_sources,$(
 CORPUS_PROGRAMS := $(patsubst tests/fuzz/%.c,$(B)/tests/fuzz/%,$(FUZZ_SOURCES))
 $(B)/tests/fuzz/%: $(B)/obj/tests/fuzz/%.o $(B)/obj/tests/fuzz/driver.o $(call archives,$(LINK_ORDER))
 	@mkdir -p $(@D)
-	$(Q)$(CC) $(CFLAGS) -o $@ $^ $(call libs,$(ROOMS))
+	$(Q)$(CC) $(CFLAGS) -o $@ $^ $(call libs,$(ROOMS) cli)
 .PHONY: corpora
 corpora: $(CORPUS_PROGRAMS)
 	$(Q)tools/run_unit.sh $^

@@ -27,6 +27,7 @@ zlib1g-dev|gzip input of CSV and JSONL, as a stream
 libpcre2-dev|pre-tokenizer patterns
 libxxhash-dev|checksums of weights and shards, Parquet Bloom filters
 libyaml-dev|run configuration
+libedit-dev|line editing in tenon run
 "
 DEMO="
 python3|makes the demo's CSV files

@@ -34,6 +34,7 @@ typedef struct tn_command {
   X(model)                 \
   X(eval)                  \
   X(serve)                 \
+  X(run)                   \
   X(bench)                 \
   X(doctor)
 #define X(name) extern const tn_command tn_command_##name;
@@ -98,6 +99,7 @@ int tn_cli_usage_error(const char *format, ...) __attribute__((format(printf, 1,
  * --quiet or --json.  Its `show` says stop after Ctrl-C. */
 tn_progress tn_cli_progress(bool quiet);
 bool tn_cli_stop_requested(void); /* SIGINT, SIGTERM or SIGHUP has come */
+void tn_cli_stop_forget(void);    /* a SIGINT has stopped what it was meant for; others stay */
 /* Called once by main.  The third signal kills: a terminal and `make` may both pass on the first.
  */
 void tn_cli_catch_signals(void);

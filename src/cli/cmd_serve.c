@@ -1,18 +1,14 @@
 /* cmd_serve.c - `tenon serve`: a model folder behind OpenAI's HTTP interface. */
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <inttypes.h>
-#include <stdlib.h>
 #include <unistd.h>
 
 #include "base/clock.h"
 #include "base/io.h"
 #include "base/log.h"
-#include "base/mem.h"
 #include "cli/cli.h"
-#include "cli/model_path.h"
+#include "cli/served_model.h"
 #include "serve/api.h"
-
-enum { EOS_MAX = 16 };
 
 typedef struct serve_words {
   const char *host, *port_file, *name;
@@ -23,14 +19,8 @@ typedef struct serve_words {
 
 /* All that one server consists of, in the order in which it is made. */
 typedef struct service {
-  char *folder; /* without links: a newer checkpoint does not change what is served */
-  char name[128];
-  int32_t eos_ids[EOS_MAX];
-  int32_t eos_count;
+  tn_served_model served;
   tn_metrics *metrics;
-  tn_model *model;
-  tn_tokenizer *tokenizer;
-  tn_chat_template *chat_template;
   tn_engine *engine;
   tn_api *api;
   tn_http_server *server;
@@ -40,118 +30,38 @@ static void close_service(service *s) {
   tn_http_server_close(s->server, 2000);
   tn_engine_free(s->engine);
   tn_api_free(s->api);
-  tn_chat_template_free(s->chat_template);
-  tn_tokenizer_free(s->tokenizer);
-  tn_model_free(s->model);
+  tn_served_model_clear(&s->served);
   tn_metrics_free(s->metrics);
-  free(s->folder);
-}
-
-/* ---- opening
- * -------------------------------------------------------------------------------------------- */
-
-static void add_eos(service *s, int64_t id) {
-  if (id < 0 || id > INT32_MAX || s->eos_count == EOS_MAX) return;
-  for (int32_t i = 0; i < s->eos_count; i++) {
-    if (s->eos_ids[i] == id) return;
-  }
-  s->eos_ids[s->eos_count++] = (int32_t)id;
-}
-
-/* eos_token_id of generation_config.json: a number or a list of them. */
-static tn_status read_generation_config(service *s, tn_error *err) {
-  tn_strbuf path = {0}, text = {0};
-  tn_arena arena = {0};
-  tn_json *root = NULL;
-  tn_strbuf_addf(&path, "%s/generation_config.json", s->folder);
-  tn_status status = tn_strbuf_check(&path, err);
-  if (status == TN_OK && tn_file_exists(path.data)) {
-    status = tn_file_read(path.data, 1 << 20, &text, err);
-    if (status == TN_OK) {
-      status = tn_json_parse(&root, &arena, tn_strbuf_view(&text), NULL, err);
-      if (status != TN_OK) status = tn_error_context(err, status, "%s", path.data);
-    }
-  }
-  const tn_json *eos = status == TN_OK && root ? tn_json_get(root, "eos_token_id") : NULL;
-  if (eos && eos->kind == TN_JSON_NUMBER) add_eos(s, eos->integer);
-  for (const tn_json *v = eos && eos->kind == TN_JSON_ARRAY ? eos->first : NULL; v; v = v->next) {
-    if (v->is_integer) add_eos(s, v->integer);
-  }
-  tn_arena_clear(&arena);
-  tn_strbuf_clear(&text);
-  tn_strbuf_clear(&path);
-  return status;
-}
-
-static tn_status find_eos(service *s, tn_error *err) {
-  add_eos(s, tn_model_config_of(s->model)->eos_id);
-  TN_TRY(read_generation_config(s, err));
-  if (s->eos_count == 0) add_eos(s, tn_tokenizer_eos(s->tokenizer, s->folder));
-  return TN_OK;
-}
-
-static tn_status resolve(service *s, const char *word, const serve_words *w, tn_error *err) {
-  tn_strbuf folder = {0};
-  tn_status status = tn_model_path(word, &folder, err);
-  if (status == TN_OK) {
-    s->folder = realpath(folder.data, NULL);
-    char *named = realpath(word, NULL); /* "runs/austen", not the checkpoint inside */
-    if (!s->folder || !named) status = tn_fail(err, TN_ERR_NOT_FOUND, "%s: no such folder", word);
-    const char *slash = named ? strrchr(named, '/') : NULL;
-    snprintf(s->name, sizeof s->name, "%s",
-             w->name             ? w->name
-             : slash && slash[1] ? slash + 1
-                                 : "model");
-    free(named);
-  }
-  tn_strbuf_clear(&folder);
-  return status;
-}
-
-static tn_status open_model(service *s, tn_error *err) {
-  TN_TRY(tn_model_open(&s->model, s->folder, tn_device_cpu(), err));
-  TN_TRY(tn_tokenizer_open(&s->tokenizer, s->folder, err));
-  TN_TRY(tn_chat_template_open(&s->chat_template, s->folder, err));
-  int64_t known = tn_tokenizer_vocab_size(s->tokenizer);
-  int64_t rows = tn_model_config_of(s->model)->vocab_size;
-  if (known > rows) {
-    return tn_fail(err, TN_ERR_DATA,
-                   "%s: the tokenizer has %" PRId64 " tokens, the model only %" PRId64, s->folder,
-                   known, rows);
-  }
-  return find_eos(s, err);
 }
 
 static tn_status open_service(service *s, const char *word, const serve_words *w, tn_error *err) {
-  TN_TRY(resolve(s, word, w, err));
+  const tn_served_model *m = &s->served;
+  TN_TRY(tn_served_model_open(&s->served, word, w->name, err));
   TN_TRY(tn_metrics_new(&s->metrics, err));
-  TN_TRY(open_model(s, err));
-  const tn_model_config *config = tn_model_config_of(s->model);
+  const tn_model_config *config = tn_model_config_of(m->model);
   tn_engine_options engine = {
       .running_max = (int32_t)w->running_max,
       .step_tokens = (int32_t)w->step_tokens,
       .queue_max = (int32_t)w->queue_max,
       .kv_bytes = w->kv_bytes,
       .context = w->context,
-      .eos_ids = s->eos_ids,
-      .eos_count = s->eos_count,
-      .tokenizer = s->tokenizer,
+      .eos_ids = m->eos_ids,
+      .eos_count = m->eos_count,
+      .tokenizer = m->tokenizer,
       .pool = tn_cli_pool((int32_t)w->threads),
       .metrics = s->metrics,
   };
-  TN_TRY(tn_engine_new(&s->engine, s->model, &engine, err));
+  TN_TRY(tn_engine_new(&s->engine, m->model, &engine, err));
   tn_api_options api = {
       .engine = s->engine,
-      .tokenizer = s->tokenizer,
-      .chat_template = s->chat_template,
+      .tokenizer = m->tokenizer,
+      .chat_template = m->chat_template,
       .metrics = s->metrics,
-      .model_name = s->name,
+      .model_name = m->name,
       .version = TENON_VERSION,
       .parameters = tn_model_config_parameters(config),
       .vocab_size = config->vocab_size,
-      .start_id = config->bos_id >= 0 ? (int32_t)config->bos_id
-                  : s->eos_count > 0  ? s->eos_ids[0]
-                                      : -1,
+      .start_id = m->start_id,
   };
   TN_TRY(tn_api_new(&s->api, &api, err));
   tn_http_server_options server = {
@@ -171,7 +81,7 @@ static tn_status open_service(service *s, const char *word, const serve_words *w
 
 static void say_ready(const service *s, const serve_words *w) {
   tn_engine_stats e = tn_engine_look(s->engine);
-  int64_t parameters = tn_model_config_parameters(tn_model_config_of(s->model));
+  int64_t parameters = tn_model_config_parameters(tn_model_config_of(s->served.model));
   char url[160];
   bool six = strchr(w->host, ':') != NULL;
   snprintf(url, sizeof url, "http://%s%s%s:%d", six ? "[" : "", w->host, six ? "]" : "",
@@ -183,7 +93,7 @@ static void say_ready(const service *s, const serve_words *w) {
     tn_json_key(&j.w, "url");
     tn_json_cstr(&j.w, url);
     tn_json_key(&j.w, "model");
-    tn_json_cstr(&j.w, s->name);
+    tn_json_cstr(&j.w, s->served.name);
     tn_json_key(&j.w, "parameters");
     tn_json_i64(&j.w, parameters);
     tn_json_key(&j.w, "context");
@@ -194,7 +104,7 @@ static void say_ready(const service *s, const serve_words *w) {
     tn_cli_json_finish(&j);
   } else {
     tn_strbuf text = {0};
-    tn_strbuf_addf(&text, "serving %s at %s  (", s->name, url);
+    tn_strbuf_addf(&text, "serving %s at %s  (", s->served.name, url);
     tn_strbuf_add_count_human(&text, parameters);
     tn_strbuf_addf(&text, " parameters, context %" PRId64 ", %" PRId64 " KV blocks of 16 tokens, ",
                    e.context, e.blocks_total);
@@ -258,12 +168,7 @@ static tn_status write_port_file(const service *s, const serve_words *w, tn_erro
 static const char *hint_for(const tn_error *err) {
   if (strstr(err->text, "listening on"))
     return "another port: --port 8001, or --port 0 for any free one";
-  if (strstr(err->text, "KV memory")) return "give it more: --kv-memory 1GiB";
-  if (err->status == TN_ERR_NOT_FOUND) {
-    return "a model folder holds config.json, model.safetensors and tokenizer.json; `tenon train` "
-           "makes one";
-  }
-  return NULL;
+  return tn_served_model_hint(err);
 }
 
 static int serve(const char *word, const serve_words *w) {

@@ -10,10 +10,11 @@
 #include "cli/cli.h"
 
 /* ---- signals ---- */
-static volatile sig_atomic_t stop_signals;
+static volatile sig_atomic_t stop_signals, ending; /* ending: one that was no SIGINT */
 
 static void on_stop_signal(int signal_number) {
   stop_signals++;
+  if (signal_number != SIGINT) ending = 1;
   if (stop_signals >= 3) { /* the user insists: die the ordinary way */
     signal(signal_number, SIG_DFL);
     raise(signal_number);
@@ -30,6 +31,10 @@ void tn_cli_catch_signals(void) {
 }
 bool tn_cli_stop_requested(void) {
   return stop_signals > 0;
+}
+
+void tn_cli_stop_forget(void) {
+  if (!ending) stop_signals = 0;
 }
 
 /* ---- progress ---- */

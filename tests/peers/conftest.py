@@ -52,3 +52,34 @@ def testdata():
     if not TESTDATA.is_dir():
         pytest.skip("no TENON_TESTDATA folder")
     return TESTDATA
+
+
+TINY_CONTEXT = 8192  # of the tiny model, in tokens
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tmp_path_factory):
+    """A tiny random model: untied, with lively weights, so that different inputs give different outputs."""
+    import torch  # here: most tests need neither
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    out = tmp_path_factory.mktemp("models") / "tiny"
+    out.mkdir()
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(vocab_size=400, special_tokens=["<|endoftext|>"],
+                                  initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+                                  show_progress=False)
+    tokenizer.train_from_iterator(["the quick brown fox jumps over the lazy dog " * 20,
+                                   "User: hello\nAssistant: hi there\n" * 10], trainer)
+    tokenizer.save(str(out / "tokenizer.json"))
+    torch.manual_seed(5)
+    torch.set_num_threads(1)  # the server needs the others
+    config = LlamaConfig(vocab_size=tokenizer.get_vocab_size(), hidden_size=128, intermediate_size=352,
+                         num_hidden_layers=4, num_attention_heads=4, num_key_value_heads=2,
+                         max_position_embeddings=TINY_CONTEXT, tie_word_embeddings=False, bos_token_id=0,
+                         eos_token_id=0, initializer_range=0.15)
+    LlamaForCausalLM(config).save_pretrained(out)
+    return out

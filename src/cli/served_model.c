@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "cli/served_model.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/io.h"
+#include "base/json.h"
+#include "cli/model_path.h"
+
+void tn_served_model_clear(tn_served_model *s) {
+  tn_chat_template_free(s->chat_template);
+  tn_tokenizer_free(s->tokenizer);
+  tn_model_free(s->model);
+  free(s->folder);
+  *s = (tn_served_model){0};
+}
+
+static void add_eos(tn_served_model *s, int64_t id) {
+  if (id < 0 || id > INT32_MAX || s->eos_count == TN_SERVED_EOS_MAX) return;
+  for (int32_t i = 0; i < s->eos_count; i++) {
+    if (s->eos_ids[i] == id) return;
+  }
+  s->eos_ids[s->eos_count++] = (int32_t)id;
+}
+
+/* eos_token_id of generation_config.json: a number or a list of them. */
+static tn_status read_generation_config(tn_served_model *s, tn_error *err) {
+  tn_strbuf path = {0}, text = {0};
+  tn_arena arena = {0};
+  tn_json *root = NULL;
+  tn_strbuf_addf(&path, "%s/generation_config.json", s->folder);
+  tn_status status = tn_strbuf_check(&path, err);
+  if (status == TN_OK && tn_file_exists(path.data)) {
+    status = tn_file_read(path.data, 1 << 20, &text, err);
+    if (status == TN_OK) {
+      status = tn_json_parse(&root, &arena, tn_strbuf_view(&text), NULL, err);
+      if (status != TN_OK) status = tn_error_context(err, status, "%s", path.data);
+    }
+  }
+  const tn_json *eos = status == TN_OK && root ? tn_json_get(root, "eos_token_id") : NULL;
+  if (eos && eos->kind == TN_JSON_NUMBER) add_eos(s, eos->integer);
+  for (const tn_json *v = eos && eos->kind == TN_JSON_ARRAY ? eos->first : NULL; v; v = v->next) {
+    if (v->is_integer) add_eos(s, v->integer);
+  }
+  tn_arena_clear(&arena);
+  tn_strbuf_clear(&text);
+  tn_strbuf_clear(&path);
+  return status;
+}
+
+static tn_status find_ends(tn_served_model *s, tn_error *err) {
+  const tn_model_config *config = tn_model_config_of(s->model);
+  add_eos(s, config->eos_id);
+  for (int64_t i = 0; i < config->eos_more_count; i++) add_eos(s, config->eos_more[i]);
+  TN_TRY(read_generation_config(s, err));
+  if (s->eos_count == 0) add_eos(s, tn_tokenizer_eos(s->tokenizer, s->folder));
+  s->start_id = config->bos_id >= 0 ? (int32_t)config->bos_id
+                : s->eos_count > 0  ? s->eos_ids[0]
+                                    : -1;
+  return TN_OK;
+}
+
+static tn_status resolve(tn_served_model *s, const char *word, const char *name, tn_error *err) {
+  tn_strbuf folder = {0};
+  tn_status status = tn_model_path(word, &folder, err);
+  if (status == TN_OK) {
+    s->folder = realpath(folder.data, NULL);
+    char *named = realpath(word, NULL); /* "runs/austen", not the checkpoint inside */
+    if (!s->folder || !named) status = tn_fail(err, TN_ERR_NOT_FOUND, "%s: no such folder", word);
+    const char *slash = named ? strrchr(named, '/') : NULL;
+    if (!name) name = slash && slash[1] ? slash + 1 : "model";
+    snprintf(s->name, sizeof s->name, "%s", name);
+    free(named);
+  }
+  tn_strbuf_clear(&folder);
+  return status;
+}
+
+tn_status tn_served_model_open(tn_served_model *s, const char *word, const char *name,
+                               tn_error *err) {
+  TN_TRY(resolve(s, word, name, err));
+  TN_TRY(tn_model_open(&s->model, s->folder, tn_device_cpu(), err));
+  TN_TRY(tn_tokenizer_open(&s->tokenizer, s->folder, err));
+  TN_TRY(tn_chat_template_open(&s->chat_template, s->folder, err));
+  int64_t known = tn_tokenizer_vocab_size(s->tokenizer);
+  int64_t rows = tn_model_config_of(s->model)->vocab_size;
+  if (known > rows) {
+    return tn_fail(err, TN_ERR_DATA,
+                   "%s: the tokenizer has %" PRId64 " tokens, the model only %" PRId64, s->folder,
+                   known, rows);
+  }
+  return find_ends(s, err);
+}
+
+const char *tn_served_model_hint(const tn_error *err) {
+  if (strstr(err->text, "KV memory")) return "give it more: --kv-memory 1GiB";
+  if (err->status == TN_ERR_NOT_FOUND) {
+    return "a model folder holds config.json, model.safetensors and tokenizer.json; `tenon train` "
+           "makes one";
+  }
+  return NULL;
+}

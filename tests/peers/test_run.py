@@ -1,0 +1,180 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`tenon run`: one answer in a pipe against transformers, and a conversation in a pseudo-terminal."""
+import json
+import os
+import pty
+import re
+import select
+import shutil
+import signal
+import subprocess
+import time
+
+import pytest
+import torch
+from tokenizers import Tokenizer
+from transformers import LlamaForCausalLM
+
+TEMPLATE = """{% for m in messages %}<{{ m.role }}>{{ m.content }}</{{ m.role }}>
+{% endfor %}{% if add_generation_prompt %}<assistant>{% endif %}"""
+
+
+@pytest.fixture(scope="module")
+def chat_model(tiny_model, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("chat") / "talker"
+    shutil.copytree(tiny_model, folder)
+    (folder / "chat_template.jinja").write_text(TEMPLATE)
+    return folder
+
+
+def greedy(folder, text, count):
+    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    ids = tokenizer.encode(text).ids
+    model = LlamaForCausalLM.from_pretrained(folder).eval()
+    with torch.no_grad():
+        out = model.generate(torch.tensor([ids]), max_new_tokens=count, do_sample=False, pad_token_id=0)
+    return len(ids), tokenizer.decode(out[0][len(ids):].tolist())
+
+
+def test_raw_equals_transformers(tenon, tiny_model):
+    for text in ("the quick brown", "User: hello", "a\n\nb"):
+        count, expected = greedy(tiny_model, text, 24)
+        done = tenon.json("run", tiny_model, "--raw", "-p", text, "-n", 24, "--temperature", 0)
+        assert done["text"] == expected and done["prompt_tokens"] == count
+        assert done["tokens"] == 24 and done["finish"] == "length"
+
+
+def test_a_question_goes_through_the_template(tenon, chat_model):
+    prompt = "<system>be brief</system>\n<user>the lazy dog</user>\n<assistant>"
+    count, expected = greedy(chat_model, prompt, 16)
+    words = ("--system", "be brief", "-n", 16, "--temperature", 0)
+    done = tenon.json("run", chat_model, "-p", "the lazy dog", *words)
+    assert done["text"] == expected and done["prompt_tokens"] == count
+    piped = tenon("run", chat_model, *words, "-q", input="the lazy dog")
+    assert piped.stdout == expected + "\n" and piped.stderr == ""
+
+
+def test_the_seed_decides(tenon, tiny_model):
+    def answer(seed):
+        return tenon.json("run", tiny_model, "--raw", "-p", "the", "-n", 20, "--temperature", 1,
+                          "--seed", seed)["text"]
+    assert answer(3) == answer(3)
+    assert len({answer(seed) for seed in range(4)}) > 1
+
+
+def test_wrong_words(tenon, tiny_model, tmp_path):
+    assert "no such" in tenon.fails("run", tmp_path / "nowhere", "-p", "x")
+    for words in (("--top-p", 2), ("--temperature", -1), ("--max-tokens", -3), ("--raw", "--system", "x"),
+                  ("--stop", "")):
+        tenon.fails("run", tiny_model, "-p", "x", *words, code=2)
+    long = tenon.fails("run", tiny_model, "--raw", "--context", 32, "-p", "the lazy dog " * 40)
+    assert "limit 32 tokens" in long
+
+
+class Terminal:
+    def __init__(self, tenon, *words, cwd=None):
+        self.pid, self.fd = pty.fork()
+        if self.pid == 0:
+            os.chdir(cwd or ".")
+            os.environ["TERM"] = "dumb"
+            os.execv(tenon.path, [str(tenon.path), *map(str, words)])
+        self.seen = ""
+
+    def until(self, pattern, timeout=60):
+        """All that came up to and with the pattern."""
+        end = time.monotonic() + timeout
+        while not (found := re.search(pattern, self.seen)):
+            assert time.monotonic() < end, self.seen
+            if select.select([self.fd], [], [], 0.1)[0]:
+                try:
+                    self.seen += os.read(self.fd, 65536).decode("utf-8", "replace")
+                except OSError:
+                    assert re.search(pattern, self.seen), self.seen
+        text, self.seen = self.seen[:found.end()], self.seen[found.end():]
+        return text
+
+    def say(self, text):
+        os.write(self.fd, text.encode())
+
+    def ends(self):
+        end = time.monotonic() + 60
+        while time.monotonic() < end:
+            if select.select([self.fd], [], [], 0.1)[0]:
+                try:
+                    self.seen += os.read(self.fd, 65536).decode("utf-8", "replace")
+                except OSError:
+                    break
+        else:
+            os.kill(self.pid, signal.SIGKILL)
+        return os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
+
+
+def test_a_conversation(tenon, chat_model, tmp_path):
+    t = Terminal(tenon, "run", chat_model, "-n", 12, "--temperature", 0, cwd=tmp_path)
+    assert "talker: context 8192 tokens" in t.until(">>> ")
+    t.say("the quick brown fox\n")
+    t.until(r"\(12 tokens, [0-9.]+ tokens/s")
+    t.until(">>> ")
+    t.say('"""\nthe lazy\ndog\n"""\n')
+    t.until(r"\(12 tokens")
+    t.until(">>> ")
+    t.say("/system be kind\n")
+    t.until(">>> ")
+    t.say("/nothing\n")
+    assert "/reset" in t.until("Ctrl-C stops")
+    t.say("/save talk.json\n")
+    t.until("saved 5 messages to talk.json")
+    turns = json.loads((tmp_path / "talk.json").read_text())
+    assert [m["role"] for m in turns] == ["system", "user", "assistant", "user", "assistant"]
+    assert turns[0]["content"] == "be kind" and turns[3]["content"] == "the lazy\ndog\n"
+    prompt = f"<user>{turns[1]['content']}</user>\n<assistant>{turns[2]['content']}</assistant>\n" \
+             f"<user>{turns[3]['content']}</user>\n<assistant>"
+    assert greedy(chat_model, prompt, 12)[1] == turns[4]["content"]
+    t.say("/undo\n")
+    t.until("taken back")
+    t.say("/save talk.json\n")
+    t.until("saved 3 messages")
+    t.say("/exit\n")
+    assert t.ends() == 0
+
+
+def test_ctrl_c_stops_the_answer_alone(tenon, chat_model):
+    words = ("--temperature", 0, "--threads", 1)
+    question = next(q for i in range(40) if tenon.json("run", chat_model, *words, "-n", 800, "-p",
+                                                        q := f"fox {i}")["finish"] == "length")
+    t = Terminal(tenon, "run", chat_model, *words)
+    t.until(">>> ")
+    t.say(question + "\n")
+    t.until(question + "\r?\n[^>]{20}")  # the answer has begun
+    t.say("\x03")
+    assert "stopped" in t.until(r"tokens/s.*\)")
+    t.until(">>> ")
+    t.say("h\u00e9!\n")  # and the next question is asked
+    t.until("h\u00e9!\r?\n")
+    t.until(r"tokens/s.*\)", timeout=60)
+    t.until(">>> ")
+    t.say("\x03")  # with no answer to stop it ends the program
+    assert t.ends() == 130
+
+
+def test_old_turns_are_forgotten(tenon, chat_model):
+    t = Terminal(tenon, "run", chat_model, "-n", 20, "--context", 96, "--temperature", 0)
+    t.until(">>> ")
+    for _ in range(6):
+        t.say("the quick brown fox jumps\n")
+        t.until(r"tokens/s.*\)")
+        t.until(">>> ")
+    t.say("the quick brown fox jumps\n")
+    assert "are forgotten" in t.until(r"tokens/s.*\)")
+    t.until(">>> ")
+    t.say("\x04")
+    assert t.ends() == 0
+
+
+def test_sigterm_ends_the_program(tenon, chat_model):
+    process = subprocess.Popen([str(tenon.path), "run", str(chat_model), "-p", "the", "--temperature", "1"],
+                               stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process.stdout.read(1)
+    process.terminate()
+    process.communicate(timeout=60)
+    assert process.returncode == 130
