@@ -36,7 +36,7 @@ static void inspect_json(const tn_model *model) {
   tn_cli_json j;
   tn_cli_json_begin(&j);
   tn_json_begin_object(&j.w);
-  tn_json_key(&j.w, "architecture"), tn_json_cstr(&j.w, "LlamaForCausalLM");
+  tn_json_key(&j.w, "architecture"), tn_json_cstr(&j.w, tn_model_config_class(c));
   json_i64(&j.w, "parameters", tn_model_config_parameters(c));
   tn_json_key(&j.w, "dtype"), tn_json_str(&j.w, tn_strbuf_view(&dtypes));
   json_i64(&j.w, "weight_bytes", tn_model_weight_bytes(model));
@@ -60,7 +60,7 @@ static void inspect_json(const tn_model *model) {
 static void inspect_text(const tn_model *model) {
   const tn_model_config *c = tn_model_config_of(model);
   tn_strbuf t = {0};
-  tn_strbuf_add(&t, "architecture  LlamaForCausalLM\n");
+  tn_strbuf_addf(&t, "architecture  %s\n", tn_model_config_class(c));
   tn_strbuf_addf(&t,
                  "shape         %" PRId64 " layers, hidden %" PRId64 ", feed-forward %" PRId64 "\n",
                  c->layers, c->hidden_size, c->intermediate_size);
@@ -204,7 +204,7 @@ static int run_init(int argc, char **argv) {
       .about =
           "Writes a new checkpoint with random weights: config.json and model.safetensors, "
           "as\nHugging Face transformers loads them.  CONFIG.json is in its form; a key that "
-          "a Llama\nconfig does not have is refused.",
+          "its\narchitecture does not have is refused.",
       .example = "tenon model init small.json runs/small --seed 7 --dtype bf16",
       .options = options,
       .words_min = 2,
@@ -234,8 +234,7 @@ static int run(int argc, char **argv) {
       {"logits", "for developers: logits of given tokens, as .npy", tn_cmd_model_logits},
       {"grads", "for developers: loss and gradients of given tokens", tn_cmd_model_grads},
       {0}};
-  return tn_dispatch("model", "Model checkpoints in Hugging Face form (Llama architecture).", subs,
-                     argc, argv);
+  return tn_dispatch("model", "Model checkpoints in Hugging Face form.", subs, argc, argv);
 }
 
 const tn_command tn_command_model = {"model", "look into checkpoints, start new ones", run};

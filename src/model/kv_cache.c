@@ -3,8 +3,13 @@
 
 #include "model/weights.h"
 
+/* An encoder looks at a layer's keys and values only while that layer runs. */
+static int64_t layers_held(const tn_model_config *c) {
+  return c->encoder ? 1 : c->layers;
+}
+
 int64_t tn_kv_cache_block_bytes(const tn_model_config *config, int64_t block_tokens) {
-  const int64_t factors[] = {2, config->layers, config->kv_heads, config->head_dim,
+  const int64_t factors[] = {2, layers_held(config), config->kv_heads, config->head_dim,
                              (int64_t)sizeof(float)};
   int64_t bytes = block_tokens;
   for (size_t i = 0; i < sizeof factors / sizeof *factors; i++)
@@ -33,7 +38,7 @@ static tn_status check_size(const tn_model_config *c, int64_t blocks, int64_t bl
 static tn_status allocate(tn_kv_cache *kv, const tn_model *model, int64_t bytes, tn_error *err) {
   const tn_model_config *c = &model->config;
   const int64_t shape[4] = {kv->blocks, c->kv_heads, kv->block_tokens, c->head_dim};
-  int64_t one = bytes / (2 * c->layers);
+  int64_t one = bytes / (2 * layers_held(c));
   kv->k = tn_alloc((size_t)c->layers, sizeof *kv->k);
   kv->v = tn_alloc((size_t)c->layers, sizeof *kv->v);
   if (!kv->k || !kv->v)
@@ -42,8 +47,9 @@ static tn_status allocate(tn_kv_cache *kv, const tn_model *model, int64_t bytes,
   if (status != TN_OK)
     return tn_error_context(err, status, "a KV cache of %" PRId64 " blocks", kv->blocks);
   for (int64_t i = 0; i < c->layers; i++) {
-    TN_TRY(tn_tensor_view(&kv->k[i], kv->buffer, 2 * i * one, TN_F32, 4, shape, err));
-    TN_TRY(tn_tensor_view(&kv->v[i], kv->buffer, (2 * i + 1) * one, TN_F32, 4, shape, err));
+    int64_t at = c->encoder ? 0 : 2 * i * one;
+    TN_TRY(tn_tensor_view(&kv->k[i], kv->buffer, at, TN_F32, 4, shape, err));
+    TN_TRY(tn_tensor_view(&kv->v[i], kv->buffer, at + one, TN_F32, 4, shape, err));
   }
   return TN_OK;
 }

@@ -1,4 +1,4 @@
-/* op_calls.h - the few operations that both passes call all the time, and views of their operands.
+/* op_calls.h - the operations that the passes call, and views of their operands.
  * Private to model/.  Everything here is a contiguous float32 activation or a weight. */
 /* SPDX-License-Identifier: Apache-2.0 */
 #ifndef TN_MODEL_OP_CALLS_H
@@ -39,6 +39,54 @@ static inline tn_status tn_call_linear(const tn_op_calls *c, tn_tensor y, tn_ten
   return c->ops->linear(c->stream, &args, err);
 }
 
+/* In place: y[t] += the parameter at `place`; nothing for a model without it (place -1). */
+static inline tn_status tn_call_bias(const tn_op_calls *c, const tn_model *m, tn_tensor y,
+                                     int64_t place, tn_error *err) {
+  if (place < 0) return TN_OK;
+  const tn_bias_args args = {.y = y, .x = y, .bias = m->parameters[place].tensor};
+  return c->ops->bias(c->stream, &args, err);
+}
+
+/* The norm that the model has; `bias` is -1 with RMSNorm.  mean and rstd: [rows] */
+static inline tn_status tn_call_norm(const tn_op_calls *c, const tn_model *m, tn_tensor y,
+                                     tn_tensor x, int64_t weight, int64_t bias, tn_tensor mean,
+                                     tn_tensor rstd, tn_error *err) {
+  float eps = (float)m->config.norm_eps;
+  if (m->config.norm == TN_NORM_LAYER) {
+    const tn_layernorm_args args = {.y = y,
+                                    .mean = mean,
+                                    .rstd = rstd,
+                                    .x = x,
+                                    .weight = m->parameters[weight].tensor,
+                                    .bias = m->parameters[bias].tensor,
+                                    .eps = eps};
+    return c->ops->layernorm(c->stream, &args, err);
+  }
+  const tn_rmsnorm_args args = {.y = y,
+                                .rstd = rstd,
+                                .x = x,
+                                .weight = m->parameters[weight].tensor,
+                                .eps = eps,
+                                .weight_offset = m->config.norm_adds_one ? 1.0f : 0.0f};
+  return c->ops->rmsnorm(c->stream, &args, err);
+}
+
+/* sum += x */
+static inline tn_status tn_call_add(const tn_op_calls *c, tn_tensor sum, tn_tensor x,
+                                    tn_error *err) {
+  tn_tensor y = tn_view_flat(sum);
+  const tn_add_args args = {.y = y, .a = y, .b = tn_view_flat(x)};
+  return c->ops->add(c->stream, &args, err);
+}
+
+/* x = cap tanh(x / cap), in place */
+static inline tn_status tn_call_softcap(const tn_op_calls *c, tn_tensor x, double cap,
+                                        tn_error *err) {
+  tn_tensor flat = tn_view_flat(x);
+  const tn_softcap_args args = {.y = flat, .x = flat, .cap = (float)cap};
+  return c->ops->softcap(c->stream, &args, err);
+}
+
 static inline tn_status tn_call_rmsnorm(const tn_op_calls *c, const tn_model *m, tn_tensor y,
                                         tn_tensor rstd, tn_tensor x, tn_tensor weight,
                                         tn_error *err) {
@@ -55,6 +103,18 @@ static inline tn_status tn_call_rope(const tn_op_calls *c, const tn_model *m, tn
   return c->ops->rope(c->stream, &args, err);
 }
 
+/* y = act(gate) up, or act(up) for a model without gates; y may be up then. */
+static inline tn_status tn_call_activation(const tn_op_calls *c, const tn_model *m, tn_tensor y,
+                                           tn_tensor gate, tn_tensor up, tn_error *err) {
+  if (m->config.ungated) {
+    const tn_activate_args args = {.y = y, .x = up, .activation = (int32_t)m->config.activation};
+    return c->ops->activate(c->stream, &args, err);
+  }
+  const tn_glu_args args = {
+      .y = y, .gate = gate, .up = up, .activation = (int32_t)m->config.activation};
+  return c->ops->glu(c->stream, &args, err);
+}
+
 static inline tn_status tn_call_swiglu(const tn_op_calls *c, tn_tensor y, tn_tensor gate,
                                        tn_tensor up, tn_error *err) {
   const tn_glu_args args = {.y = y, .gate = gate, .up = up, .activation = TN_ACT_SILU};
@@ -69,7 +129,7 @@ static inline tn_status tn_call_gather(const tn_op_calls *c, tn_tensor out, tn_t
 }
 
 static inline tn_tensor tn_layer_tensor(const tn_model *m, int64_t layer, tn_layer_weight_id id) {
-  return m->parameters[tn_layer_weight_place(layer, id)].tensor;
+  return m->parameters[tn_layer_weight_place(m, layer, id)].tensor;
 }
 
 #endif

@@ -118,7 +118,7 @@ static tn_status allocate(tn_train_pass *p, tn_error *err) {
     p->host_logits = tn_alloc((size_t)tn_tensor_count(&p->logits), sizeof(float));
     if (!p->host_logits) return tn_fail_memory(err, "logits", (size_t)tn_tensor_bytes(&p->logits));
   }
-  TN_TRY(tn_rope_table_new(&p->rope, c, p->tokens, p->call.stream, err));
+  TN_TRY(tn_rope_table_new(&p->rope, c, (tn_rope_options){0}, p->tokens, p->call.stream, err));
   return send_positions(p, err);
 }
 
@@ -137,9 +137,26 @@ static tn_status check_size(const tn_model *m, int64_t batch, int64_t tokens, in
   return TN_OK;
 }
 
+/* The backward pass knows Llama's arithmetic. */
+static tn_status check_variations(const tn_model *m, tn_error *err) {
+  const tn_model_config *c = &m->config;
+  bool plain = c->task == TN_TASK_GENERATE && c->norm == TN_NORM_RMS && !c->encoder &&
+               c->norm_place == TN_NORM_BEFORE && !c->norm_adds_one && !c->parallel &&
+               c->activation == TN_ACT_SILU && !c->ungated && !c->qkv_bias && !c->o_bias &&
+               !c->feed_forward_bias && c->qk_norm == TN_QK_NORM_NONE && c->attention_scale == 0 &&
+               c->attention_softcap == 0 && c->logit_softcap == 0 && !c->embedding_scaled &&
+               c->rotary_dim == c->head_dim && c->rope.kind != TN_ROPE_LONGROPE && c->experts == 0;
+  for (int64_t i = 0; i < c->layers && plain; i++) plain = tn_model_config_window(c, i) == 0;
+  if (plain) return TN_OK;
+  return tn_fail(err, TN_ERR_UNSUPPORTED,
+                 "training pass: a %s model is not supported, only those of Llama's form",
+                 tn_architecture_of(c->arch)->model_type);
+}
+
 tn_status tn_train_pass_new(tn_train_pass **out, tn_model *model, tn_stream *stream, int64_t batch,
                             int64_t tokens, tn_error *err) {
   int64_t rows = 0;
+  TN_TRY(check_variations(model, err));
   TN_TRY(check_size(model, batch, tokens, &rows, err));
   tn_train_pass *p = tn_alloc(1, sizeof *p);
   if (!p) return tn_fail_memory(err, "a training pass", sizeof *p);
@@ -352,10 +369,10 @@ static tn_status backward_feed_forward(tn_train_pass *p, const tn_tensor *grads,
                                        tn_error *err) {
   const tn_model *m = p->model;
   saved_layer *s = &p->layers[layer];
-  int64_t down = tn_layer_weight_place(layer, TN_W_DOWN);
-  int64_t gate = tn_layer_weight_place(layer, TN_W_GATE);
-  int64_t up = tn_layer_weight_place(layer, TN_W_UP);
-  int64_t norm = tn_layer_weight_place(layer, TN_W_POST_NORM);
+  int64_t down = tn_layer_weight_place(m, layer, TN_W_DOWN);
+  int64_t gate = tn_layer_weight_place(m, layer, TN_W_GATE);
+  int64_t up = tn_layer_weight_place(m, layer, TN_W_UP);
+  int64_t norm = tn_layer_weight_place(m, layer, TN_W_POST_NORM);
   const tn_glu_backward_args swiglu = {.dgate = s->gate,
                                        .dup = s->up,
                                        .dy = p->dact,
@@ -400,9 +417,9 @@ static tn_status backward_attention(tn_train_pass *p, const tn_tensor *grads, in
                                     tn_error *err) {
   const tn_model *m = p->model;
   saved_layer *s = &p->layers[layer];
-  int64_t norm = tn_layer_weight_place(layer, TN_W_INPUT_NORM);
-  int64_t q = tn_layer_weight_place(layer, TN_W_Q), k = tn_layer_weight_place(layer, TN_W_K);
-  int64_t v = tn_layer_weight_place(layer, TN_W_V), o = tn_layer_weight_place(layer, TN_W_O);
+  int64_t norm = tn_layer_weight_place(m, layer, TN_W_INPUT_NORM);
+  int64_t q = tn_layer_weight_place(m, layer, TN_W_Q), k = tn_layer_weight_place(m, layer, TN_W_K);
+  int64_t v = tn_layer_weight_place(m, layer, TN_W_V), o = tn_layer_weight_place(m, layer, TN_W_O);
   TN_TRY(backward_linear(p, grads, o, p->dx, s->attended, p->dattended, false, err));
   TN_TRY(backward_attend(p, s, err));
   TN_TRY(tn_call_rmsnorm(&p->call, m, p->h, s->x_rstd, s->x, m->parameters[norm].tensor, err));

@@ -1,8 +1,8 @@
-/* transformer.h - a Llama-architecture decoder: weights, a forward pass over paged KV for serving,
- * and a forward and backward pass over whole sequences for training.
+/* transformer.h - a transformer with the variations of config.h: weights, a forward pass over paged
+ * KV for serving, and a forward and backward pass over whole sequences for training.
  *
- *     ids -> embed -> [ rmsnorm -> q k v -> rope -> attention -> o -> + -> rmsnorm -> gate up ->
- *                       swiglu -> down -> + ] x layers -> rmsnorm -> head -> logits
+ *     ids -> embed -> [ norm -> q k v -> rope -> attention -> o -> + -> norm -> gate up ->
+ *                       glu -> down -> + ] x layers -> norm -> head -> logits
  *
  * Everything runs through tn_ops, so a device is another table.  Trainable parameters (and their
  * gradients) lie in ONE flat buffer each, in the order of tn_model_parameters: the optimizer walks
@@ -39,7 +39,9 @@ void tn_model_free(tn_model *model);
 const tn_model_config *tn_model_config_of(const tn_model *model);
 
 typedef struct tn_parameter {
-  const char *name; /* as Hugging Face names it: "model.layers.0.self_attn.q_proj.weight" */
+  /* As Hugging Face names it: "model.layers.0.self_attn.q_proj.weight"; a part of a tensor that
+   * files hold fused: "transformer.h.0.attn.c_attn.weight[2]". */
+  const char *name;
   tn_tensor tensor;
   bool decays; /* weight decay applies (matrices yes, norms no) */
 } tn_parameter;
@@ -65,7 +67,8 @@ typedef struct tn_kv_cache { /* one pair of tensors a layer: [blocks, kv_heads, 
 TN_NODISCARD tn_status tn_kv_cache_new(tn_kv_cache **out, const tn_model *model, int64_t blocks,
                                        int64_t block_tokens, tn_error *err);
 void tn_kv_cache_free(tn_kv_cache *kv);
-/* Float32 keys and values of all layers for one block; -1 when that overflows. */
+/* Float32 keys and values of all layers for one block (an encoder's layers use one after another
+ * the same memory); -1 when that overflows. */
 int64_t tn_kv_cache_block_bytes(const tn_model_config *config, int64_t block_tokens);
 
 typedef struct tn_forward_batch { /* host arrays; borrowed for the call */
@@ -78,6 +81,7 @@ typedef struct tn_forward_batch { /* host arrays; borrowed for the call */
   const int32_t *block_table; /* [sequence_count, blocks_per_sequence] */
   int64_t logit_rows;
   const int32_t *logit_indices; /* [logit_rows] rows whose logits are wanted */
+  const int32_t *types;         /* [rows] token types of an encoder; NULL: 0 */
 } tn_forward_batch;
 
 typedef struct tn_forward tn_forward; /* the workspace of one engine */
@@ -86,11 +90,18 @@ TN_NODISCARD tn_status tn_forward_new(tn_forward **out, tn_model *model, tn_stre
                                       int64_t sequences_max, int64_t blocks_per_sequence_max,
                                       tn_error *err);
 void tn_forward_free(tn_forward *f);
-/* logits: float32 [logit_rows, vocab_size] in host memory, valid until the next run.  Every index
- * is checked before anything runs (TN_ERR_ARGUMENT names it).  A slot below 0 stores nothing.  The
- * logits of a row are bit-equal whatever other rows share its call. */
+/* logits: float32 [logit_rows, vocab_size] in host memory, valid until the next run; of a
+ * classifier [logit_rows, labels], where the wanted rows are the first of their sequences.  Every
+ * index is checked before anything runs (TN_ERR_ARGUMENT names it).  A slot below 0 stores nothing.
+ * The logits of a row are bit-equal whatever other rows share its call.  The sequences of an
+ * encoder must be whole in one call.  TN_ERR_UNSUPPORTED: the model has no head. */
 TN_NODISCARD tn_status tn_forward_run(tn_forward *f, tn_kv_cache *kv, const tn_forward_batch *batch,
                                       const float **logits, tn_error *err);
+
+/* hidden: float32 [logit_rows, hidden_size] of the wanted rows behind the final norm, likewise. */
+TN_NODISCARD tn_status tn_forward_run_hidden(tn_forward *f, tn_kv_cache *kv,
+                                             const tn_forward_batch *batch, const float **hidden,
+                                             tn_error *err);
 
 /* ---- the same pass a layer at a time, for calibration ------------------------------------------
  */

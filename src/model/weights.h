@@ -1,30 +1,39 @@
 /* weights.h - the inside of a tn_model: which parameter is which.  Private to model/.
  *
- * Parameters are numbered: the embedding table, then TN_LAYER_WEIGHTS of each layer in the order of
- * tn_layer_weight_id, then the final norm, then the head when it is not tied. */
+ * Parameters are numbered: what lies in front of the layers, then each layer's weights in the order
+ * of tn_layer_weight_id and its experts (gate, up, down of each), then what lies behind.  A model
+ * has some of them; `places` says which. */
 /* SPDX-License-Identifier: Apache-2.0 */
 #ifndef TN_MODEL_WEIGHTS_H
 #define TN_MODEL_WEIGHTS_H
+#include "model/architecture.h"
 #include "model/transformer.h"
 
-typedef enum tn_layer_weight_id {
-  TN_W_INPUT_NORM,
-  TN_W_Q,
-  TN_W_K,
-  TN_W_V,
-  TN_W_O,
-  TN_W_POST_NORM,
-  TN_W_GATE,
-  TN_W_UP,
-  TN_W_DOWN,
-  TN_LAYER_WEIGHTS
-} tn_layer_weight_id;
+enum { TN_LAYER_EXPERTS = TN_LAYER_WEIGHTS, TN_LAYER_PLACES }; /* the first expert's gate */
+
+typedef enum tn_weight_start {                    /* of tn_model_init */
+                               TN_START_PLAIN,    /* matrices normal, vectors zero */
+                               TN_START_RESIDUAL, /* normal, smaller: writes into the residual
+                                                     stream */
+                               TN_START_ONE
+} tn_weight_start;
+
+/* How the file has a parameter: whole, or a part of the tensor `name`. */
+typedef struct tn_origin {
+  const char *name; /* with the prefix that tn_architecture_prefix gives */
+  tn_weight_form form;
+  int32_t part, parts;
+  int64_t first_row, rows_total; /* of the part, of all parts: [out] */
+  tn_weight_start start;
+} tn_origin;
 
 struct tn_model {
   tn_model_config config;
   tn_device *device;
   tn_parameter *parameters;
+  tn_origin *origins; /* of each parameter */
   int64_t parameter_count;
+  int64_t *places; /* [TN_GLOBAL_WEIGHTS + layers * TN_LAYER_PLACES]; -1: it has no such weight */
   tn_arena names;
   tn_tensor flat;      /* buffer NULL: an opened, read-only model */
   tn_buffer **buffers; /* what the parameters lie in; one reference each */
@@ -37,14 +46,24 @@ TN_NODISCARD tn_status tn_model_new_shapes(tn_model **out, const tn_model_config
 /* Takes over one reference of `buffer`, also when it fails. */
 TN_NODISCARD tn_status tn_model_own_buffer(tn_model *model, tn_buffer *buffer, tn_error *err);
 
-static inline int64_t tn_layer_weight_place(int64_t layer, tn_layer_weight_id id) {
-  return 1 + layer * TN_LAYER_WEIGHTS + id;
+/* -1: this model has no such weight */
+static inline int64_t tn_global_place(const tn_model *m, tn_global_weight_id id) {
+  return m->places[id];
+}
+static inline int64_t tn_layer_weight_place(const tn_model *m, int64_t layer,
+                                            tn_layer_weight_id id) {
+  return m->places[TN_GLOBAL_WEIGHTS + layer * TN_LAYER_PLACES + id];
+}
+static inline int64_t tn_expert_place(const tn_model *m, int64_t layer, int64_t expert,
+                                      tn_expert_weight_id id) {
+  return m->places[TN_GLOBAL_WEIGHTS + layer * TN_LAYER_PLACES + TN_LAYER_EXPERTS] +
+         expert * TN_EXPERT_WEIGHTS + id;
 }
 static inline int64_t tn_final_norm_place(const tn_model *m) {
-  return tn_layer_weight_place(m->config.layers, TN_W_INPUT_NORM);
+  return m->places[TN_G_FINAL_NORM];
 }
 static inline int64_t tn_head_place(const tn_model *m) { /* the embedding table when tied */
-  return m->config.tied ? 0 : tn_final_norm_place(m) + 1;
+  return m->places[m->config.tied ? TN_G_EMBED : TN_G_HEAD];
 }
 
 #endif

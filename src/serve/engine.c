@@ -558,6 +558,11 @@ static void init_sync(tn_engine *e) {
 
 tn_status tn_engine_new(tn_engine **out, tn_model *model, const tn_engine_options *options,
                         tn_error *err) {
+  if (tn_model_config_of(model)->task != TN_TASK_GENERATE)
+    return tn_fail(
+        err, TN_ERR_UNSUPPORTED,
+        "this model has no head over a vocabulary, so it cannot generate text (tenon model "
+        "embed and tenon model rerank run encoders)");
   tn_engine *e = tn_alloc(1, sizeof *e);
   if (!e) return tn_fail_memory(err, "engine", sizeof *e);
   if (options) e->options = *options;

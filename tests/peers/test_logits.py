@@ -259,9 +259,9 @@ def test_truncated(tenon, broken, keep):
     ("hidden_size", 72, "float32[128, 64], config.json wants [128, 72]"),
     ("num_hidden_layers", 4, 'no tensor "model.layers.3.input_layernorm.weight"'),
     ("num_hidden_layers", 2, "model.layers.2"),
-    ("attention_bias", True, "attention_bias"),
-    ("rope_scaling", {"rope_type": "llama3", "factor": 8.0}, "llama3"),
-    ("architectures", ["GPT2LMHeadModel"], "GPT2LMHeadModel"),
+    ("attention_bias", True, 'no tensor "model.layers.0.self_attn.q_proj.bias"'),
+    ("rope_scaling", {"rope_type": "mrope", "factor": 8.0}, "mrope"),
+    ("architectures", ["BloomForCausalLM"], "BloomForCausalLM"),
     ("model_type", "mistral", "mistral"),
     ("vocab_size", "many", "vocab_size"),
 ])

@@ -83,21 +83,67 @@ static void test_older_forms_and_defaults(void **state) {
   assert_int_equal(plain.kv_heads, 2);
 }
 
+#define AS(class) "{\"architectures\":[\"" class "\"]," SIZES
+
 static void test_unsupported(void **state) {
-  expect("{\"architectures\":[\"GPT2LMHeadModel\"]," SIZES "}", TN_ERR_UNSUPPORTED,
-         "GPT2LMHeadModel");
+  expect(AS("BloomForCausalLM") "}", TN_ERR_UNSUPPORTED,
+         "architecture BloomForCausalLM is not "
+         "supported, only LlamaForCausalLM, ");
   expect("{\"architectures\":[]," SIZES "}", TN_ERR_UNSUPPORTED, "empty");
-  expect("{\"model_type\":\"mistral\"," SIZES "}", TN_ERR_UNSUPPORTED, "mistral");
+  expect("{\"model_type\":\"bloom\"," SIZES "}", TN_ERR_UNSUPPORTED, "model_type bloom");
+  expect(AS("LlamaForCausalLM") ",\"model_type\":\"mistral\"}", TN_ERR_UNSUPPORTED, "mistral");
+  expect(AS("GPT2LMHeadModel") "}", TN_ERR_DATA, "\"hidden_size\" is not a key of a gpt2");
   expect("{" SIZES "}", TN_ERR_DATA, "model_type");
-  expect(LLAMA SIZES ",\"attention_bias\":true}", TN_ERR_UNSUPPORTED, "attention_bias");
-  expect(LLAMA SIZES ",\"mlp_bias\":true}", TN_ERR_UNSUPPORTED, "mlp_bias");
-  expect(LLAMA SIZES ",\"hidden_act\":\"gelu\"}", TN_ERR_UNSUPPORTED, "gelu");
-  expect(LLAMA SIZES ",\"rope_scaling\":{\"type\":\"linear\",\"factor\":2}}", TN_ERR_UNSUPPORTED,
-         "linear");
-  expect(LLAMA SIZES ",\"rope_scaling\":{\"rope_type\":\"llama3\",\"factor\":8}}",
-         TN_ERR_UNSUPPORTED, "llama3");
-  expect(LLAMA SIZES ",\"rope_parameters\":{\"rope_type\":\"yarn\"}}", TN_ERR_UNSUPPORTED, "yarn");
-  expect(LLAMA SIZES ",\"partial_rotary_factor\":0.5}", TN_ERR_UNSUPPORTED, "0.5");
+  expect(LLAMA SIZES ",\"hidden_act\":\"mish\"}", TN_ERR_UNSUPPORTED, "hidden_act mish");
+  expect(LLAMA SIZES ",\"rope_scaling\":{\"type\":\"mrope\",\"factor\":2}}", TN_ERR_UNSUPPORTED,
+         "mrope");
+  expect(LLAMA SIZES ",\"sliding_window\":5}", TN_ERR_DATA, "sliding_window");
+  expect(AS("GemmaForCausalLM") ",\"use_bidirectional_attention\":true}", TN_ERR_UNSUPPORTED,
+         "use_bidirectional_attention");
+  expect(
+      "{\"architectures\":[\"GPT2LMHeadModel\"],\"vocab_size\":9,\"n_embd\":8,\"n_layer\":1,"
+      "\"n_head\":2,\"add_cross_attention\":true}",
+      TN_ERR_UNSUPPORTED, "add_cross_attention");
+  expect(
+      "{\"model_type\":\"bert\",\"vocab_size\":9,\"hidden_size\":8,\"num_hidden_layers\":1,"
+      "\"intermediate_size\":8,\"num_attention_heads\":2,\"position_embedding_type\":"
+      "\"relative_key\"}",
+      TN_ERR_UNSUPPORTED, "relative_key");
+}
+
+static void test_rope_scalings(void **state) {
+  tn_model_config c;
+  tn_error err;
+  assert_int_equal(parse(LLAMA SIZES ",\"rope_scaling\":{\"rope_type\":\"llama3\",\"factor\":8,"
+                                     "\"original_max_position_embeddings\":64}}",
+                         &c, &err),
+                   TN_OK);
+  assert_int_equal(c.rope.kind, TN_ROPE_LLAMA3);
+  assert_true(c.rope.factor == 8 && c.rope.low_frequency == 1 && c.rope.high_frequency == 4);
+  assert_int_equal(c.rope.original_positions, 64);
+  assert_int_equal(
+      parse(LLAMA SIZES ",\"rope_scaling\":{\"type\":\"dynamic\",\"factor\":3}}", &c, &err), TN_OK);
+  assert_int_equal(c.rope.original_positions, 2048);
+  assert_int_equal(c.positions_max, 3 * 2048);
+  assert_int_equal(parse(LLAMA SIZES ",\"partial_rotary_factor\":0.5}", &c, &err), TN_OK);
+  assert_int_equal(c.rotary_dim, 4);
+#define ROPE(text) LLAMA SIZES ",\"rope_parameters\":{" text "}}"
+  expect(ROPE("\"rope_type\":\"linear\""), TN_ERR_DATA, "factor is 0");
+  expect(ROPE("\"rope_type\":\"linear\",\"factor\":-1"), TN_ERR_DATA, "factor is -1");
+  expect(ROPE("\"rope_type\":\"dynamic\",\"factor\":0.5"), TN_ERR_DATA, "factor is 0.5");
+  expect(ROPE("\"rope_type\":\"llama3\",\"factor\":8,\"low_freq_factor\":4"), TN_ERR_DATA,
+         "high_freq_factor is 4");
+  expect(ROPE("\"rope_type\":\"yarn\",\"factor\":8,\"original_max_position_embeddings\":-4"),
+         TN_ERR_DATA, "original_max_position_embeddings is -4");
+  expect(ROPE("\"rope_type\":\"longrope\",\"factor\":8"), TN_ERR_DATA, "short_factor");
+  expect(ROPE("\"rope_type\":\"longrope\",\"factor\":8,\"short_factor\":[1,1],\"long_factor\":"
+              "[1]"),
+         TN_ERR_DATA, "2 entries, long_factor 1");
+  expect(ROPE("\"rope_type\":\"longrope\",\"factor\":8,\"short_factor\":[1,1],\"long_factor\":"
+              "[1,1]"),
+         TN_ERR_DATA, "must have 4");
+  expect(ROPE("\"partial_rotary_factor\":0.01"), TN_ERR_DATA, "partial_rotary_factor 0.01");
+  expect(ROPE("\"partial_rotary_factor\":2"), TN_ERR_DATA, "partial_rotary_factor is 2");
 }
 
 static void test_impossible_shapes(void **state) {
@@ -194,6 +240,7 @@ int main(void) {
       cmocka_unit_test(test_reads),
       cmocka_unit_test(test_older_forms_and_defaults),
       cmocka_unit_test(test_unsupported),
+      cmocka_unit_test(test_rope_scalings),
       cmocka_unit_test(test_impossible_shapes),
       cmocka_unit_test(test_unknown_key_of_others_is_a_warning),
       cmocka_unit_test(test_write_reads_back),
