@@ -1,6 +1,7 @@
 /* model_path.h - which folder a user means by "the model".
  *
  *     models/llama      has config.json              -> itself
+ *     llama.gguf        is a file                    -> itself; so is a folder that holds one
  *     runs/austen       has latest -> checkpoints/N  -> runs/austen/latest
  *
  * so that `tenon serve runs/austen` opens the newest checkpoint of a training run. */
@@ -9,7 +10,8 @@
 #define TN_CLI_MODEL_PATH_H
 #include "base/str.h"
 
-/* Writes the folder that holds config.json into *out.  TN_ERR_NOT_FOUND says what was looked for.
+/* Writes the folder (or GGUF file) that is the model into *out.  TN_ERR_NOT_FOUND says what was
+ * looked for.
  */
 TN_NODISCARD tn_status tn_model_path(const char *folder, tn_strbuf *out, tn_error *err);
 #endif

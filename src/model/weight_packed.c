@@ -500,7 +500,7 @@ static tn_status unpack(const tn_packed_weight *p, const column_plan *plan, tn_w
 
 tn_status tn_packed_weight_unpack(const tn_packed_weight *packed, tn_weight *out, tn_error *err) {
   column_plan plan = {0};
-  *out = (tn_weight){.path = packed->path};
+  *out = (tn_weight){.path = packed->path, .out_in = true};
   tn_status status = make_plan(packed, &plan, err);
   if (status == TN_OK) status = unpack(packed, &plan, out, err);
   clear_plan(&plan);

@@ -2,6 +2,7 @@
 #include "model/weight_source.h"
 
 #include "model/weight_files.h"
+#include "model/weight_gguf.h"
 #include "model/weight_packed.h"
 #include "tensor/quant.h"
 
@@ -13,6 +14,7 @@ struct tn_weight_source {
   tn_strbuf config;
   const char *config_path;
   tn_quant_config quant;
+  tn_gguf_weights gguf; /* arch NULL: the files are safetensors */
 };
 
 /* ---- weights ---- */
@@ -48,21 +50,34 @@ void tn_weight_to_f32(const tn_weight *weight, float *out) {
 /* ---- opening ---- */
 
 /* Before the weights, so that a folder which is no model at all is named as such. */
-static tn_status read_config(tn_weight_source *s, const char *folder, tn_error *err) {
-  s->config_path = tn_path_join(&s->arena, folder, TN_STR("config.json"));
-  if (!s->config_path) return tn_fail_memory(err, "a path", strlen(folder));
-  return tn_file_read(s->config_path, CONFIG_BYTES_MAX, &s->config, err);
+static tn_status read_config(tn_weight_source *s, const char *path, tn_error *err) {
+  s->config_path = path;
+  TN_TRY(tn_file_read(path, CONFIG_BYTES_MAX, &s->config, err));
+  return tn_quant_config_parse(&s->quant, tn_strbuf_view(&s->config), path, err);
+}
+
+/* What the file says of itself goes before a config.json beside it, which may be of its original.
+ */
+static tn_status make_config(tn_weight_source *s, tn_error *err) {
+  s->config_path = s->files.list_path;
+  s->quant = (tn_quant_config){0};
+  tn_strbuf_reset(&s->config);
+  TN_TRY(tn_gguf_weights_init(&s->gguf, &s->files, err));
+  return tn_gguf_arch_config(s->gguf.arch, &s->files, &s->config, err);
 }
 
 static tn_status open_source(tn_weight_source *s, const char *path, tn_pool *pool, tn_error *err) {
-  if (tn_dir_exists(path)) {
-    TN_TRY(read_config(s, path, err));
-    TN_TRY(tn_quant_config_parse(&s->quant, tn_strbuf_view(&s->config), s->config_path, err));
+  bool folder = tn_dir_exists(path), config = false;
+  if (folder) {
+    const char *name = tn_path_join(&s->arena, path, TN_STR("config.json"));
+    if (!name) return tn_fail_memory(err, "a path", strlen(path));
+    config = tn_file_exists(name);
+    if (config) TN_TRY(read_config(s, name, err));
   }
   TN_TRY(tn_weight_files_open(&s->files, path, pool, err));
-  if (!s->files.gguf) return TN_OK;
-  return tn_fail(err, TN_ERR_UNSUPPORTED, "%s: a GGUF file, only folders of safetensors are run",
-                 s->files.list_path);
+  if (s->files.gguf) return make_config(s, err);
+  if (config) return TN_OK;
+  return tn_fail(err, TN_ERR_NOT_FOUND, "%s: has no config.json", path);
 }
 
 tn_status tn_weight_source_open(tn_weight_source **out, const char *path, tn_pool *pool,
@@ -98,6 +113,7 @@ const tn_quant_config *tn_weight_source_quant(const tn_weight_source *source) {
 }
 
 bool tn_weight_source_has(const tn_weight_source *source, const char *name) {
+  if (source->gguf.arch) return tn_gguf_weights_has(&source->gguf, &source->files, name);
   return tn_weight_files_find(&source->files, tn_str_of(name)) ||
          tn_packed_weight_is_there(&source->files, &source->quant, name);
 }
@@ -106,6 +122,7 @@ tn_status tn_weight_source_find(tn_weight_source *source, const char *name, tn_w
                                 tn_error *err) {
   tn_packed_weight packed;
   bool is_packed;
+  if (source->gguf.arch) return tn_gguf_weights_find(&source->gguf, &source->files, name, out, err);
   TN_TRY(tn_packed_weight_find(&packed, &source->files, &source->quant, name, &is_packed, err));
   if (is_packed) return tn_packed_weight_unpack(&packed, out, err);
   tn_file_tensor *t = tn_weight_files_find(&source->files, tn_str_of(name));

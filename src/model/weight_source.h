@@ -25,6 +25,9 @@ typedef struct tn_weight {
    * belongs to input order[k].  buffer NULL: they are in order. */
   tn_tensor order;
   const char *path; /* of the file it comes from, for messages; lives as long as the source */
+  /* Where Hugging Face has [in, out] (GPT-2) or q, k, v head by head (GPT-NeoX): this one is
+   * [out, in] all the same, or has q, k and v one behind the other. */
+  bool out_in, parts_apart;
 } tn_weight;
 /* Gives up both references that a weight holds; all zero is fine. */
 void tn_weight_clear(tn_weight *weight);
