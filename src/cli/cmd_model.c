@@ -229,6 +229,8 @@ static int run(int argc, char **argv) {
   static const tn_subcommand subs[] = {
       {"inspect", "what a checkpoint is and what it needs", run_inspect},
       {"init", "a new checkpoint with random weights", run_init},
+      {"embed", "vectors of texts, by a sentence encoder", tn_cmd_model_embed},
+      {"rerank", "texts in the order of how well they answer a query", tn_cmd_model_rerank},
       {"template", "the prompt that a conversation becomes", tn_cmd_model_template},
       {"weight", "for developers: one weight, unpacked, as .npy", tn_cmd_model_weight},
       {"logits", "for developers: logits of given tokens, as .npy", tn_cmd_model_logits},
