@@ -97,9 +97,13 @@ def values(codes, scales, zeros, group_of):
     return s * (codes - z).astype(np.float32)
 
 
-def check_logits(tenon, folder, model, tmp_path):
-    ours = our_logits(tenon, folder, tmp_path)
-    assert np.abs(ours - logits_of(model)).max() < 1e-4
+def check_logits(tenon, path, model, tmp_path, exact, ids=IDS):
+    """Where weights are small integers, inputs of a linear are rounded to int8 in groups of 32."""
+    ours, theirs = our_logits(tenon, path, tmp_path, ids), logits_of(model, ids)
+    if exact:
+        assert np.abs(ours - theirs).max() < 1e-4
+    else:
+        assert np.linalg.norm(ours - theirs) < 0.05 * np.linalg.norm(theirs)
 
 
 # ---- AWQ: AutoAWQ's gemm layout ----------------------------------------------------------------------
@@ -133,7 +137,7 @@ def test_awq(tenon, tmp_path, group, block):
     kind, got = our_weight(tenon, tmp_path / "m", name + ".weight", tmp_path)
     assert kind == f"{block}[256, 128]"
     assert np.array_equal(got, model.get_submodule(name).weight.detach().numpy())
-    check_logits(tenon, tmp_path / "m", model, tmp_path)
+    check_logits(tenon, tmp_path / "m", model, tmp_path, exact=block == "float32")
 
 
 # ---- GPTQ: AutoGPTQ's layout -------------------------------------------------------------------------
@@ -198,7 +202,7 @@ def test_gptq(tenon, tmp_path, bits, group, symmetric, order, version):
         assert np.array_equal(got, model.get_submodule(name).weight.detach().numpy())
         assert ("order" in kind) == (order and group != 16)
         assert kind.startswith("float32" if group == 16 else "int8" if bits == 8 else "int4")
-    check_logits(tenon, tmp_path / "m", model, tmp_path)
+    check_logits(tenon, tmp_path / "m", model, tmp_path, exact=order or group == 16)
 
 
 # ---- compressed-tensors: its own compressors write the files --------------------------------------------
@@ -285,7 +289,7 @@ def test_compressed_tensors(tenon, tmp_path, name):
     assert kind == f"{block}[256, 128]"
     want = model.get_submodule(module).weight.detach().numpy()
     assert np.abs(got - want).max() <= 1e-6 * np.abs(want).max()
-    check_logits(tenon, tmp_path / "m", model, tmp_path)
+    check_logits(tenon, tmp_path / "m", model, tmp_path, exact=block.startswith("float8"))
 
 
 # ---- float8 in blocks, as DeepSeek and Qwen3 have it -----------------------------------------------------
@@ -310,7 +314,7 @@ def test_fp8_blocks(tenon, tmp_path, scale_name, hidden):
         put_weight(model, module, back.numpy())
     save_torch(tmp_path / "m", model, tensors, dict(
         quant_method="fp8", activation_scheme="dynamic", weight_block_size=[B, B]))
-    check_logits(tenon, tmp_path / "m", model, tmp_path)
+    check_logits(tenon, tmp_path / "m", model, tmp_path, exact=True)
 
 
 @pytest.mark.parametrize("dtype", [torch.float8_e4m3fn, torch.float8_e5m2, torch.float16, torch.bfloat16])
@@ -323,7 +327,7 @@ def test_plain_types(tenon, tmp_path, dtype):
         with torch.no_grad():
             p.copy_(tensors[name].float())
     save_torch(tmp_path / "m", model, tensors, None)
-    check_logits(tenon, tmp_path / "m", model, tmp_path)
+    check_logits(tenon, tmp_path / "m", model, tmp_path, exact=True)
 
 
 # ---- what is refused, and how it is said ----------------------------------------------------------------
