@@ -260,6 +260,13 @@ static tn_status find_weight(tn_weight_source *source, file_names *n, const char
   return tn_weight_source_find(source, there, out, err);
 }
 
+/* How the weight found lies, which is not always how Hugging Face has it. */
+static tn_weight_form form_of(const tn_weight *found, tn_weight_form form) {
+  bool plain = (form == TN_FORM_TRANSPOSED && found->out_in) ||
+               (form == TN_FORM_BY_HEAD && found->parts_apart);
+  return plain ? TN_FORM_PLAIN : form;
+}
+
 typedef struct loading {
   tn_model *model;
   tn_weight_source *source;
@@ -272,17 +279,18 @@ typedef struct loading {
 static tn_status load_parameter(loading *l, int64_t place, tn_error *err) {
   tn_model *m = l->model;
   tn_parameter *p = &m->parameters[place];
-  const tn_origin *o = &m->origins[place];
+  tn_origin o = m->origins[place];
   tn_weight part;
-  if (!l->last_name || strcmp(l->last_name, o->name) != 0) {
+  if (!l->last_name || strcmp(l->last_name, o.name) != 0) {
     tn_weight_clear(&l->last);
     l->last = (tn_weight){0};
     l->last_name = NULL;
-    TN_TRY(find_weight(l->source, &l->names, o->name, &l->last, err));
-    l->last_name = o->name;
+    TN_TRY(find_weight(l->source, &l->names, o.name, &l->last, err));
+    l->last_name = o.name;
   }
-  TN_TRY(check_found(p, o, &l->last, err));
-  TN_TRY(take_part(m, p, o, &l->last, &part, err));
+  o.form = form_of(&l->last, o.form);
+  TN_TRY(check_found(p, &o, &l->last, err));
+  TN_TRY(take_part(m, p, &o, &l->last, &part, err));
   tn_status status = m->flat.buffer ? fill_parameter(l->stream, p, &part, err)
                                     : hold_parameter(m, l->stream, p, &part, err);
   tn_weight_clear(&part);

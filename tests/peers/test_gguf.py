@@ -156,12 +156,9 @@ def test_elements_of_random_bytes(tenon, tmp_path, kind):
 
 
 @pytest.mark.parametrize("shape", [dict(tie_word_embeddings=True), dict(num_key_value_heads=8),
-                                   dict(head_dim=64), dict(num_attention_heads=4, num_key_value_heads=1),
-                                   dict(attention_bias=True, mlp_bias=True)])
+                                   dict(head_dim=64), dict(num_attention_heads=4, num_key_value_heads=1)])
 def test_shapes(tenon, tmp_path, shape):
     model = llama(**shape)
-    if "attention_bias" in shape:
-        pytest.skip("biases come with the architectures")
     mark = lambda w: w.add_key_length(shape["head_dim"]) if "head_dim" in shape else None
     write_llama(tmp_path / "m.gguf", model, Q.F32, mark)
     check_logits(tenon, tmp_path / "m.gguf", model, tmp_path, True, IDS)
@@ -223,3 +220,209 @@ def test_refused(tenon, tmp_path):
     w = gguf.GGUFWriter(path, "llama")
     finish(w)
     assert "llama.embedding_length" in tenon.fails("model", "inspect", path)
+
+
+# ---- every architecture ----------------------------------------------------------------------------------
+
+def small(name, **more):
+    import transformers as t
+    base = dict(vocab_size=128, hidden_size=64, intermediate_size=96, num_hidden_layers=3,
+                num_attention_heads=4, num_key_value_heads=2, max_position_embeddings=128,
+                initializer_range=0.12, attn_implementation="eager", bos_token_id=1, eos_token_id=2,
+                pad_token_id=0)
+    config = getattr(t, name + "Config")
+    if name == "GPT2":
+        base = dict(vocab_size=128, n_embd=64, n_layer=3, n_head=4, n_positions=128, n_inner=96,
+                    initializer_range=0.12, attn_implementation="eager", bos_token_id=1, eos_token_id=2)
+    model_class = {"GPT2": "GPT2LMHeadModel", "Bert": "BertModel"}.get(name, name + "ForCausalLM")
+    torch.manual_seed(5)
+    model = getattr(t, model_class)(config(**{**base, **more})).eval()
+    with torch.no_grad():
+        for n, p in model.named_parameters():
+            if "norm" in n.lower() or ".ln_" in n:
+                p.uniform_(0.5, 1.5) if "gemma" not in model.config.model_type else p.uniform_(-0.5, 0.5)
+            elif n.endswith("bias"):
+                p.uniform_(-0.2, 0.2)
+    return model
+
+
+def tensors_of(arch, model):
+    """The converter's tensors: name in the file and values."""
+    c, kind = model.config, model.config.model_type
+    for name, p in model.state_dict().items():
+        w = p.float().numpy()
+        if name in ("lm_head.weight", "embed_out.weight") and c.tie_word_embeddings:
+            continue
+        if name.endswith((".attn.bias", "masked_bias", "position_ids", "inv_freq")) or "pooler" in name:
+            continue
+        if kind in ("llama", "mixtral"):
+            w = turn_q_and_k(c, name, w)
+        if "gemma" in kind and name.endswith("norm.weight"):
+            w = w + np.float32(1)
+        if kind == "gpt2" and name.endswith(("c_attn.weight", "c_proj.weight", "c_fc.weight")):
+            w = w.T
+        if "query_key_value" in name:
+            w = w.reshape(c.num_attention_heads, 3, -1, *w.shape[1:]).swapaxes(0, 1).reshape(w.shape)
+        layer = name.split(".")[2] if ".experts." in name else None
+        if name.endswith("experts.gate_up_proj"):
+            half = w.shape[1] // 2
+            yield f"blk.{layer}.ffn_gate_exps.weight", w[:, :half]
+            yield f"blk.{layer}.ffn_up_exps.weight", w[:, half:]
+            continue
+        if name.endswith("experts.down_proj"):
+            yield f"blk.{layer}.ffn_down_exps.weight", w
+            continue
+        yield own_name(arch, model, name), w
+
+
+def rotary(w, c, partial=1.0):
+    rope = c.rope_parameters
+    rope = rope.get("full_attention", rope)
+    head = getattr(c, "head_dim", None) or c.hidden_size // c.num_attention_heads
+    w.add_rope_freq_base(rope["rope_theta"])
+    w.add_rope_dimension_count(int(head * rope.get("partial_rotary_factor", partial)))
+    w.add_key_length(head)
+
+
+def write_any(path, model, arch, mark=lambda w: None, kind=Q.F32):
+    c, name = model.config, gguf.MODEL_ARCH_NAMES[arch]
+    w = base(path, name, c) if c.model_type != "gpt2" else None
+    if w is None:
+        w = gguf.GGUFWriter(path, name)
+        w.add_context_length(c.n_positions)
+        w.add_embedding_length(c.n_embd)
+        w.add_block_count(c.n_layer)
+        w.add_feed_forward_length(c.n_inner)
+        w.add_head_count(c.n_head)
+    if c.model_type in ("gpt2", "gpt_neox", "bert"):
+        w.add_layer_norm_eps(getattr(c, "layer_norm_eps", None) or c.layer_norm_epsilon)
+    else:
+        w.add_head_count_kv(c.num_key_value_heads)
+        w.add_layer_norm_rms_eps(c.rms_norm_eps)
+    if c.model_type not in ("gpt2", "bert"):
+        rotary(w, c)
+    mark(w)
+    for n, values in tensors_of(arch, model):
+        use = kind if values.ndim > 1 else Q.F32
+        w.add_tensor(n, np.ascontiguousarray(quantized(values, use, None)[0]), raw_dtype=use)
+    finish(w)
+
+
+def mark_gemma2(w):
+    w.add_sliding_window(16)
+    w.add_attn_logit_softcapping(30.0)
+    w.add_final_logit_softcapping(20.0)
+
+
+def mark_experts(w):
+    w.add_expert_count(4)
+    w.add_expert_used_count(2)
+
+
+def mark_qwen_experts(w):
+    mark_experts(w)
+    w.add_expert_feed_forward_length(48)
+
+
+def mark_linear(w):
+    w.add_rope_scaling_type(gguf.RopeScalingType.LINEAR)
+    w.add_rope_scaling_factor(4.0)
+
+
+def mark_yarn(w):
+    w.add_rope_scaling_type(gguf.RopeScalingType.YARN)
+    w.add_rope_scaling_factor(4.0)
+    w.add_rope_scaling_orig_ctx_len(32)
+
+
+LLAMA3_ROPE = dict(rope_type="llama3", rope_theta=10000.0, factor=8.0, low_freq_factor=1.0,
+                   high_freq_factor=4.0, original_max_position_embeddings=64)
+
+
+def mark_llama3(w):
+    """What the converter makes of llama3 scaling: a tensor with a factor a frequency."""
+    p, dim, factors = LLAMA3_ROPE, 16, []
+    for f in 1.0 / p["rope_theta"] ** (np.arange(0, dim, 2, dtype=np.float32) / dim):
+        length, old = 2 * np.pi / f, p["original_max_position_embeddings"]
+        low, high = old / p["low_freq_factor"], old / p["high_freq_factor"]
+        smooth = (old / length - p["low_freq_factor"]) / (p["high_freq_factor"] - p["low_freq_factor"])
+        factors.append(1 if length < high else p["factor"] if length > low
+                       else 1 / ((1 - smooth) / p["factor"] + smooth))
+    assert len({round(float(f), 3) for f in factors}) > 2  # low, between and high
+    w.add_tensor("rope_freqs.weight", np.array(factors, np.float32))
+
+
+PHI3_ROPE = dict(rope_type="longrope", rope_theta=10000.0, short_factor=[1.0 + 0.05 * i for i in range(8)],
+                 long_factor=[1.0 + 0.5 * i for i in range(8)], original_max_position_embeddings=16)
+
+
+def mark_phi3(w):
+    scale = 128 / 16
+    w.add_rope_scaling_orig_ctx_len(16)
+    w.add_rope_scaling_attn_factors(np.sqrt(1 + np.log(scale) / np.log(16)))
+    w.add_sliding_window(16)
+    w.add_tensor("rope_factors_long.weight", np.array(PHI3_ROPE["long_factor"], np.float32))
+    w.add_tensor("rope_factors_short.weight", np.array(PHI3_ROPE["short_factor"], np.float32))
+
+
+A = gguf.MODEL_ARCH
+ARCHS = {
+    "llama-biased": (A.LLAMA, "Llama", dict(attention_bias=True, mlp_bias=True), None),
+    "llama3": (A.LLAMA, "Llama", dict(rope_parameters=LLAMA3_ROPE), mark_llama3),
+    "llama-linear": (A.LLAMA, "Llama", dict(rope_parameters=dict(
+        rope_type="linear", rope_theta=10000.0, factor=4.0)), mark_linear),
+    "llama-yarn": (A.LLAMA, "Llama", dict(rope_parameters=dict(
+        rope_type="yarn", rope_theta=10000.0, factor=4.0, original_max_position_embeddings=32)), mark_yarn),
+    "mixtral": (A.LLAMA, "Mixtral", dict(num_local_experts=4, num_experts_per_tok=2, sliding_window=None),
+                mark_experts),
+    "qwen2": (A.QWEN2, "Qwen2", dict(tie_word_embeddings=True), None),
+    "qwen3": (A.QWEN3, "Qwen3", dict(head_dim=32), None),
+    "qwen3moe": (A.QWEN3MOE, "Qwen3Moe", dict(num_experts=4, num_experts_per_tok=2, norm_topk_prob=True,
+                                              moe_intermediate_size=48, head_dim=16), mark_qwen_experts),
+    "gemma": (A.GEMMA, "Gemma", dict(head_dim=16), None),
+    "gemma2": (A.GEMMA2, "Gemma2", dict(head_dim=16, query_pre_attn_scalar=16, sliding_window=16,
+                                        attn_logit_softcapping=30.0, final_logit_softcapping=20.0),
+               mark_gemma2),
+    "gemma3": (A.GEMMA3, "Gemma3", dict(head_dim=16, query_pre_attn_scalar=16, sliding_window=16,
+                                        num_hidden_layers=7), lambda w: w.add_sliding_window(16)),
+    "phi3": (A.PHI3, "Phi3", dict(rope_parameters=PHI3_ROPE, sliding_window=16,
+                                  original_max_position_embeddings=16), mark_phi3),
+    "olmo2": (A.OLMO2, "Olmo2", {}, None),
+    "gpt2": (A.GPT2, "GPT2", {}, None),
+    "gptneox": (A.GPTNEOX, "GPTNeoX", dict(rotary_pct=0.5), None),
+}
+
+
+def make(name):
+    arch, kind, changes, mark = ARCHS[name]
+    if kind == "Gemma3":
+        import transformers as t
+        torch.manual_seed(5)
+        config = t.Gemma3TextConfig(vocab_size=128, hidden_size=64, intermediate_size=96,
+                                    num_attention_heads=4, num_key_value_heads=2,
+                                    max_position_embeddings=128, initializer_range=0.12,
+                                    attn_implementation="eager", **changes)
+        model = t.Gemma3ForCausalLM(config).eval()
+        with torch.no_grad():
+            for n, p in model.named_parameters():
+                if "norm" in n:
+                    p.uniform_(-0.5, 0.5)
+    else:
+        model = small(kind, **changes)
+    return model, arch, mark or (lambda w: None)
+
+
+@pytest.mark.parametrize("name", ARCHS)
+def test_architectures(tenon, tmp_path, name):
+    model, arch, mark = make(name)
+    write_any(tmp_path / "m.gguf", model, arch, mark)
+    check_logits(tenon, tmp_path / "m.gguf", model, tmp_path, True, IDS)
+
+
+@pytest.mark.parametrize("name", ["gpt2", "gptneox", "phi3", "mixtral", "gemma3"])
+def test_quantized_architectures(tenon, tmp_path, name):
+    """What lies transposed, fused or by expert in Hugging Face files, as blocks; the model keeps its own
+    weights, so their rounding counts too."""
+    model, arch, mark = make(name)
+    write_any(tmp_path / "m.gguf", model, arch, mark, Q.Q8_0)
+    check_logits(tenon, tmp_path / "m.gguf", model, tmp_path, False, IDS, relative=0.1)
