@@ -42,7 +42,7 @@ CFLAGS += $(CFLAGS_COMMON) $(CFLAGS_$(MODE)) $(WERROR)
 # What a room needs beyond libc.
 LIBS_net     := -lmicrohttpd -lcurl
 LIBS_columns := -lzstd -lsnappy -ldeflate -lz -llz4 -lbrotlidec -lbrotlienc -lxxhash -lcrypto
-LIBS_model   := -lpcre2-8 -lxxhash
+LIBS_model   := -lpcre2-8 -lutf8proc -lxxhash
 LIBS_train   := -lyaml
 LIBS_cli     := -ledit
 libs = $(sort $(foreach r,$(1),$(LIBS_$(r)))) -lm -ldl

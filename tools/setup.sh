@@ -25,6 +25,7 @@ libdeflate-dev|Parquet codec gzip and page CRC
 libssl-dev|Parquet encryption (AES)
 zlib1g-dev|gzip input of CSV and JSONL, as a stream
 libpcre2-dev|pre-tokenizer patterns
+libutf8proc-dev|tokenizers: normal forms, character classes
 libxxhash-dev|checksums of weights and shards, Parquet Bloom filters
 libyaml-dev|run configuration
 libedit-dev|line editing in tenon run

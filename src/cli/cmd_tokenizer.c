@@ -186,8 +186,8 @@ static int run_train(int argc, char **argv) {
 /* ---- encode
  * -------------------------------------------------------------------------------------------- */
 typedef struct encode_options {
-  const char *text;
-  bool special, show, lines, json;
+  const char *text, *pair;
+  bool special, add, truncate, show, lines, json;
 } encode_options;
 
 static const char tokenizer_hint[] =
@@ -211,13 +211,23 @@ static void print_tokens(const tn_tokenizer *t, const tn_ids *ids) {
   }
 }
 
-static void print_encoded_json(const tn_tokenizer *t, tn_str text, const tn_ids *ids) {
+/* pair.data NULL: there is one text. */
+static tn_status encode_one(const tn_tokenizer *t, tn_str text, tn_str pair,
+                            const encode_options *o, tn_encoding *out, tn_error *err) {
+  const tn_encode_options options = {
+      .parse_special = o->special, .add_special = o->add, .truncate = o->truncate};
+  return tn_tokenizer_encode_input(t, text, pair.data ? &pair : NULL, &options, out, err);
+}
+
+static void print_encoded_json(const tn_tokenizer *t, tn_str text, const tn_encoding *e) {
+  const tn_ids *ids = &e->ids;
   tn_cli_json j;
   tn_cli_json_begin(&j);
   tn_json_begin_object(&j.w);
   tn_json_key(&j.w, "bytes"), tn_json_i64(&j.w, (int64_t)text.length);
   tn_json_key(&j.w, "count"), tn_json_i64(&j.w, (int64_t)ids->count);
   tn_json_key(&j.w, "ids"), write_ids(&j.w, ids);
+  tn_json_key(&j.w, "type_ids"), write_ids(&j.w, &e->type_ids);
   tn_json_key(&j.w, "tokens");
   tn_json_begin_array(&j.w);
   for (size_t i = 0; i < ids->count; i++) tn_json_str(&j.w, tn_tokenizer_token(t, ids->items[i]));
@@ -228,34 +238,39 @@ static void print_encoded_json(const tn_tokenizer *t, tn_str text, const tn_ids 
 
 static tn_status encode_text(const tn_tokenizer *t, tn_str text, const encode_options *o,
                              tn_error *err) {
-  tn_ids ids = {0};
-  tn_status status = tn_tokenizer_encode(t, text, o->special, &ids, err);
+  tn_encoding e = {0};
+  tn_status status = encode_one(t, text, tn_str_of(o->pair), o, &e, err);
   if (status == TN_OK && o->json)
-    print_encoded_json(t, text, &ids);
+    print_encoded_json(t, text, &e);
   else if (status == TN_OK && o->show)
-    print_tokens(t, &ids);
+    print_tokens(t, &e.ids);
   else if (status == TN_OK)
-    print_ids(&ids);
-  tn_ids_clear(&ids);
+    print_ids(&e.ids);
+  tn_encoding_clear(&e);
   return status;
 }
 
-/* Each line is a JSON string, and its ids come out as one JSON array. */
+/* Each line is a JSON string, or an array of two; the ids come out as one JSON array. */
 static tn_status encode_line(const tn_tokenizer *t, tn_str line, const encode_options *o,
                              tn_arena *arena, tn_error *err) {
   tn_json *value;
-  tn_ids ids = {0};
+  tn_encoding e = {0};
   TN_TRY(tn_json_parse(&value, arena, line, NULL, err));
+  tn_str pair = tn_str_of(o->pair);
+  if (value->kind == TN_JSON_ARRAY && value->count == 2) {
+    value = value->first;
+    if (value->next->kind == TN_JSON_STRING) pair = value->next->text;
+  }
   if (value->kind != TN_JSON_STRING)
     return tn_fail(err, TN_ERR_DATA, "%s, expected string", tn_json_kind_name(value->kind));
-  tn_status status = tn_tokenizer_encode(t, value->text, o->special, &ids, err);
+  tn_status status = encode_one(t, value->text, pair, o, &e, err);
   if (status == TN_OK) {
     tn_cli_json j;
     tn_cli_json_begin(&j);
-    write_ids(&j.w, &ids);
+    write_ids(&j.w, &e.ids);
     tn_cli_json_finish(&j);
   }
-  tn_ids_clear(&ids);
+  tn_encoding_clear(&e);
   return status;
 }
 
@@ -297,9 +312,14 @@ static int run_encode(int argc, char **argv) {
       {"--text", 't', TN_OPTION_TEXT, &o.text, "TEXT", "encode this instead of a file"},
       {"--special", 0, TN_OPTION_FLAG, &o.special, NULL,
        "special tokens in the text become their ids"},
+      {"--add", 0, TN_OPTION_FLAG, &o.add, NULL,
+       "the post-processor adds its tokens ([CLS], <s>, ...)"},
+      {"--pair", 0, TN_OPTION_TEXT, &o.pair, "TEXT", "a second text, for models that take two"},
+      {"--truncate", 0, TN_OPTION_FLAG, &o.truncate, NULL,
+       "shorten as tokenizer.json says, where it does"},
       {"--show", 0, TN_OPTION_FLAG, &o.show, NULL, "one token a line, id and spelling"},
       {"--json-lines", 0, TN_OPTION_FLAG, &o.lines, NULL,
-       "each line is a JSON string; its ids come out as a JSON array"},
+       "each line is a JSON string (or two in an array); its ids come out as an array"},
       {"--json", 0, TN_OPTION_FLAG, &o.json, NULL, "ids and spellings as one JSON object"},
       {0}};
   const tn_usage usage = {
@@ -372,27 +392,64 @@ static void print_decoded(tn_str text, bool json) {
   tn_cli_json_finish(&j);
 }
 
-static tn_status decode(const char *tokenizer, char **words, int32_t count, bool keep_special,
-                        bool json, tn_error *err) {
-  tn_tokenizer *t;
+typedef struct decode_options {
+  bool keep_special, lines, json;
+} decode_options;
+
+static tn_status decode_words_of(const tn_tokenizer *t, char **words, int32_t count,
+                                 const decode_options *o, tn_error *err) {
   tn_ids ids = {0};
   tn_strbuf text = {0};
-  TN_TRY(tn_tokenizer_open(&t, tokenizer, err));
   tn_status status = decode_words(words, count, &ids, err);
   if (status == TN_OK)
-    status = tn_tokenizer_decode(t, ids.items, ids.count, keep_special, &text, err);
-  if (status == TN_OK) print_decoded(tn_strbuf_view(&text), json);
+    status = tn_tokenizer_decode(t, ids.items, ids.count, o->keep_special, &text, err);
+  if (status == TN_OK) print_decoded(tn_strbuf_view(&text), o->json);
   tn_strbuf_clear(&text);
   tn_ids_clear(&ids);
+  return status;
+}
+
+/* Each line of standard input is a list of ids; its text comes out as one JSON string. */
+static tn_status decode_lines(const tn_tokenizer *t, const decode_options *o, tn_error *err) {
+  tn_strbuf input = {0}, text = {0};
+  tn_ids ids = {0};
+  tn_status status = tn_file_read("-", INPUT_BYTES_MAX, &input, err);
+  tn_str rest = tn_strbuf_view(&input);
+  while (status == TN_OK && rest.length) {
+    tn_str line = tn_str_cut(&rest, '\n');
+    ids.count = 0;
+    tn_strbuf_reset(&text);
+    status = add_ids(&ids, line, err);
+    if (status == TN_OK)
+      status = tn_tokenizer_decode(t, ids.items, ids.count, o->keep_special, &text, err);
+    if (status != TN_OK) break;
+    tn_cli_json j;
+    tn_cli_json_begin(&j);
+    tn_json_str(&j.w, tn_strbuf_view(&text));
+    tn_cli_json_finish(&j);
+  }
+  tn_strbuf_clear(&input);
+  tn_strbuf_clear(&text);
+  tn_ids_clear(&ids);
+  return status;
+}
+
+static tn_status decode(const char *tokenizer, char **words, int32_t count, const decode_options *o,
+                        tn_error *err) {
+  tn_tokenizer *t;
+  TN_TRY(tn_tokenizer_open(&t, tokenizer, err));
+  tn_status status = o->lines ? decode_lines(t, o, err) : decode_words_of(t, words, count, o, err);
   tn_tokenizer_free(t);
   return status;
 }
 
 static int run_decode(int argc, char **argv) {
-  bool keep_special = false, json = false;
+  decode_options o = {0};
   const tn_option options[] = {
-      {"--keep-special", 0, TN_OPTION_FLAG, &keep_special, NULL, "write special tokens too"},
-      {"--json", 0, TN_OPTION_FLAG, &json, NULL, "the text as one JSON object"},
+      {"--keep-special", 0, TN_OPTION_FLAG, &o.keep_special, NULL, "write special tokens too"},
+      {"--json-lines", 0, TN_OPTION_FLAG, &o.lines, NULL,
+       "each line of standard input holds ids; its text comes out as a JSON string"},
+      {"--json", 0, TN_OPTION_FLAG, &o.json, NULL, "the text as one JSON object"},
       {0}};
   const tn_usage usage = {
       .words = "tenon tokenizer decode [options] TOKENIZER [ID... | -]",
@@ -407,7 +464,7 @@ static int run_decode(int argc, char **argv) {
   int code = tn_args(&usage, argc, argv, &count);
   if (code >= 0) return code;
   tn_error err = {0};
-  if (decode(argv[1], argv + 2, count - 1, keep_special, json, &err) != TN_OK)
+  if (decode(argv[1], argv + 2, count - 1, &o, &err) != TN_OK)
     return tn_cli_fail(&err, err.status == TN_ERR_NOT_FOUND ? tokenizer_hint : NULL);
   return 0;
 }

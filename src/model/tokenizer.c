@@ -38,10 +38,14 @@ void tn_tokenizer_free(tn_tokenizer *t) {
   if (!t) return;
   tn_encode_scratch_free(t->idle);
   if (t->lock_made) pthread_mutex_destroy(&t->lock);
-  tn_splitter_free(t->splitter);
-  tn_free(t->merges.slots);
+  tn_normalizer_free(t->normalizer);
+  tn_pretokenizer_free(t->pre_tokenizer);
+  tn_decoder_free(t->decoder);
+  tn_bpe_clear(&t->bpe);
+  tn_unigram_clear(&t->unigram);
+  tn_wordpiece_clear(&t->wordpiece);
+  tn_added_clear(&t->added);
   tn_map_clear(&t->ids);
-  tn_map_clear(&t->whole);
   tn_arena_clear(&t->arena);
   tn_free(t);
 }
@@ -56,6 +60,7 @@ int64_t tn_tokenizer_vocab_size(const tn_tokenizer *t) {
 
 int64_t tn_tokenizer_id(const tn_tokenizer *t, tn_str token) {
   uint64_t id;
+  if (tn_map_get(&t->added.ids, token, &id)) return t->added.tokens[id].id;
   return tn_map_get(&t->ids, token, &id) ? (int64_t)id : -1;
 }
 
@@ -75,13 +80,28 @@ uint64_t tn_tokenizer_hash(const tn_tokenizer *t) {
   return t->hash;
 }
 
+static tn_status check_id(const tn_tokenizer *t, int32_t id, size_t index, tn_error *err) {
+  if (id >= 0 && id < t->id_count && t->written[id].data) return TN_OK;
+  return tn_fail(err, TN_ERR_ARGUMENT, "token %zu: id %d is not in the vocabulary of %d", index, id,
+                 t->id_count);
+}
+
 tn_status tn_tokenizer_decode(const tn_tokenizer *t, const int32_t *ids, size_t count,
                               bool keep_special, tn_strbuf *out, tn_error *err) {
-  for (size_t i = 0; i < count; i++) {
-    if (ids[i] < 0 || ids[i] >= t->id_count || !t->bytes[ids[i]].data)
-      return tn_fail(err, TN_ERR_ARGUMENT, "token %zu: id %d is not in the vocabulary of %d", i,
-                     ids[i], t->id_count);
-    if (keep_special || !t->specials[ids[i]]) tn_strbuf_add_str(out, t->bytes[ids[i]]);
+  bool plain = tn_decoder_is_plain(t->decoder);
+  tn_str *tokens = plain ? NULL : tn_alloc(count ? count : 1, sizeof *tokens);
+  if (!plain && !tokens) return tn_fail_memory(err, "decoding", count * sizeof *tokens);
+  tn_status status = TN_OK;
+  size_t kept = 0;
+  for (size_t i = 0; i < count && status == TN_OK; i++) {
+    status = check_id(t, ids[i], i, err);
+    if (status != TN_OK || (!keep_special && t->specials[ids[i]])) continue;
+    if (plain)
+      tn_strbuf_add_str(out, t->bytes[ids[i]]);
+    else
+      tokens[kept++] = t->decoded[ids[i]];
   }
-  return tn_strbuf_check(out, err);
+  if (status == TN_OK && !plain) status = tn_decoder_run(t->decoder, tokens, kept, out, err);
+  tn_free(tokens);
+  return status == TN_OK ? tn_strbuf_check(out, err) : status;
 }

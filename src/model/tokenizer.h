@@ -1,9 +1,11 @@
-/* tokenizer.h - byte-level BPE: training, encoding, decoding, and the tokenizer.json of Hugging
- * Face.
+/* tokenizer.h - text to token ids and back, as the tokenizer.json of Hugging Face says; and the
+ * training of vocabularies.
  *
- * Text is split by a pre-tokenizer pattern (GPT-2's by default), each piece becomes bytes, and
- * learned merges join neighbours in order of rank.  Any byte string encodes and decodes back to
- * itself.
+ *     text -> added tokens cut out -> normalizer -> pre-tokenizer -> model -> post-processor -> ids
+ *
+ * Models are BPE (over bytes or characters), Unigram, WordPiece and WordLevel.  A byte-level BPE
+ * without a normalizer takes any byte string and decodes back to it; all others repair what is not
+ * UTF-8 first (U+FFFD).
  *
  * Thread: a tokenizer is immutable once made; encode and decode from any thread. */
 /* SPDX-License-Identifier: Apache-2.0 */
@@ -15,9 +17,8 @@
 
 typedef struct tn_tokenizer tn_tokenizer;
 
-/* Reads tokenizer.json, or the one in a folder: model BPE with a ByteLevel pre-tokenizer (plain, or
- * Split and Digits before it), added tokens, ignore_merges.  Anything else: TN_ERR_UNSUPPORTED
- * naming it.  The post_processor is not run: encode adds no tokens of its own. */
+/* Reads tokenizer.json, or the one in a folder.  What it holds and we do not know is
+ * TN_ERR_UNSUPPORTED, naming it. */
 TN_NODISCARD tn_status tn_tokenizer_open(tn_tokenizer **out, const char *path, tn_error *err);
 /* The same from memory; `name` is for messages. */
 TN_NODISCARD tn_status tn_tokenizer_parse(tn_tokenizer **out, const char *name, tn_str json,
@@ -32,8 +33,8 @@ TN_NODISCARD tn_status tn_tokenizer_save_config(const tn_tokenizer *t, const cha
 int64_t tn_tokenizer_vocab_size(const tn_tokenizer *t); /* highest id + 1, added tokens included */
 /* Of a token as tokenizer.json spells it ("<|endoftext|>", "\u0120the"); -1: none. */
 int64_t tn_tokenizer_id(const tn_tokenizer *t, tn_str token);
-/* The other direction: as spelled, and the bytes it stands for; data NULL where there is no such
- * id. */
+/* The other direction: as spelled, and the bytes it stands for in the middle of a text (streams are
+ * made of these); data NULL where there is no such id. */
 tn_str tn_tokenizer_token(const tn_tokenizer *t, int32_t id);
 tn_str tn_tokenizer_bytes(const tn_tokenizer *t, int32_t id);
 bool tn_tokenizer_is_special(const tn_tokenizer *t, int32_t id);
@@ -47,13 +48,39 @@ typedef struct tn_ids { /* all zero is a valid empty list; clear frees */
   size_t count, capacity;
 } tn_ids;
 void tn_ids_clear(tn_ids *ids);
+TN_NODISCARD tn_status tn_ids_reserve(tn_ids *ids, size_t more, tn_error *err);
 
-/* Appends the tokens of `text`.  Special tokens written in the text are recognised only when
- * `parse_special`.  The text need not be valid UTF-8. */
+/* Appends the tokens of `text`, and no others (the post-processor is not run).  Special tokens
+ * written in the text are recognised only when `parse_special`.  The text need not be valid UTF-8.
+ */
 TN_NODISCARD tn_status tn_tokenizer_encode(const tn_tokenizer *t, tn_str text, bool parse_special,
                                            tn_ids *ids, tn_error *err);
-/* Appends the bytes of the tokens; special ones only when `keep_special`.  An id outside the
- * vocabulary is TN_ERR_ARGUMENT. */
+
+typedef struct tn_encode_options { /* zero: the default */
+  bool parse_special;              /* special tokens written in the text are recognised */
+  bool add_special;                /* the post-processor adds its tokens ([CLS], <s>, ...) */
+  bool truncate;                   /* as the file's "truncation" says, where it says something */
+} tn_encode_options;
+
+typedef struct tn_encoding { /* all zero is valid and empty; clear frees */
+  tn_ids ids;
+  tn_ids type_ids; /* which sequence a token belongs to */
+  tn_ids mask;     /* 0: padding */
+} tn_encoding;
+void tn_encoding_clear(tn_encoding *e);
+
+/* Appends what a model is fed for `text`, or for a pair of texts (pair NULL: none). */
+TN_NODISCARD tn_status tn_tokenizer_encode_input(const tn_tokenizer *t, tn_str text,
+                                                 const tn_str *pair,
+                                                 const tn_encode_options *options, tn_encoding *out,
+                                                 tn_error *err);
+/* Pads a batch as the file's "padding" says; nothing where it says nothing. */
+TN_NODISCARD tn_status tn_tokenizer_pad(const tn_tokenizer *t, tn_encoding *items, size_t count,
+                                        tn_error *err);
+
+/* Appends the text of the tokens, special ones only when `keep_special`, as the file's decoder
+ * makes it; where that is ByteLevel, the bytes themselves.  An id outside the vocabulary is
+ * TN_ERR_ARGUMENT. */
 TN_NODISCARD tn_status tn_tokenizer_decode(const tn_tokenizer *t, const int32_t *ids, size_t count,
                                            bool keep_special, tn_strbuf *out, tn_error *err);
 

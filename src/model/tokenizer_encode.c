@@ -1,17 +1,14 @@
-/* tokenizer_encode.c - text to ids: added tokens, pieces, merges.
+/* tokenizer_encode.c - text to ids: added tokens, normalizer, pieces, model, post-processor.
  *
- * A piece becomes the ids of its bytes; then, while some neighbours have a merge, the one of lowest
- * rank (leftmost among equals) is applied.  Short pieces are searched anew for each merge, long
- * ones keep candidates in a heap, so that a megabyte without a space costs n log n.  Most pieces
- * are common words: a small cache answers those without merging. */
+ * Most pieces are common words: a small cache answers those without asking the model. */
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "model/tokenizer_internal.h"
+#include "model/tokenizer_json.h"
+#include "model/tokenizer_unicode.h"
 
 #define CACHE_KEY_BYTES 24
 #define CACHE_IDS       8
 #define CACHE_SLOTS     16384
-#define SHORT_PIECE     48
-#define NO_RANK         UINT32_MAX
 
 typedef struct cache_slot {  /* one cache line */
   char key[CACHE_KEY_BYTES]; /* padded with zeros */
@@ -20,38 +17,29 @@ typedef struct cache_slot {  /* one cache line */
 } cache_slot;
 _Static_assert(sizeof(cache_slot) <= 64, "a cache slot is at most one cache line");
 
-/* A symbol of a long piece, linked to its neighbours by index. */
-typedef struct symbol {
-  int32_t id; /* -1: merged into its left neighbour */
-  int32_t left, right;
-} symbol;
-
-typedef struct candidate {
-  uint32_t rank;
-  int32_t at;       /* the left symbol */
-  int32_t from, to; /* both ids when the candidate was made; others now: it is stale */
-  int32_t id;
-} candidate;
-
 struct tn_encode_scratch {
   tn_encode_scratch *next;
-  tn_split_scratch *split;
+  tn_regex_scratch *regex;
+  tn_normalize_scratch normalize;
+  tn_pretokenize_scratch pretokenize;
+  tn_bpe_scratch bpe;
+  tn_unigram_scratch unigram;
+  tn_strbuf repaired;
   cache_slot *cache;
-  symbol *symbols;
-  size_t symbol_capacity;
-  candidate *heap;
-  size_t heap_count, heap_capacity;
 };
 
 /* ---- scratches
- * ---------------------------------------------------------------------------------------- */
+ * ------------------------------------------------------------------------------------ */
 void tn_encode_scratch_free(tn_encode_scratch *scratch) {
   while (scratch) {
     tn_encode_scratch *next = scratch->next;
-    tn_split_scratch_free(scratch->split);
+    tn_regex_scratch_free(scratch->regex);
+    tn_normalize_scratch_clear(&scratch->normalize);
+    tn_pretokenize_scratch_clear(&scratch->pretokenize);
+    tn_bpe_scratch_clear(&scratch->bpe);
+    tn_unigram_scratch_clear(&scratch->unigram);
+    tn_strbuf_clear(&scratch->repaired);
     tn_free(scratch->cache);
-    tn_free(scratch->symbols);
-    tn_free(scratch->heap);
     tn_free(scratch);
     scratch = next;
   }
@@ -60,8 +48,9 @@ void tn_encode_scratch_free(tn_encode_scratch *scratch) {
 static tn_status scratch_new(tn_encode_scratch **out, tn_error *err) {
   tn_encode_scratch *scratch = tn_alloc(1, sizeof *scratch);
   if (!scratch) return tn_fail_memory(err, "an encoder's scratch", sizeof *scratch);
-  tn_status status = tn_split_scratch_new(&scratch->split, err);
+  tn_status status = tn_regex_scratch_new(&scratch->regex, err);
   if (status == TN_OK) {
+    scratch->normalize.regex = scratch->pretokenize.regex = scratch->regex;
     scratch->cache = tn_alloc_aligned(CACHE_SLOTS * sizeof *scratch->cache);
     if (!scratch->cache)
       status = tn_fail_memory(err, "a word cache", CACHE_SLOTS * sizeof *scratch->cache);
@@ -96,144 +85,27 @@ static void scratch_give(const tn_tokenizer *t, tn_encode_scratch *scratch) {
 }
 
 /* ---- ids
- * -------------------------------------------------------------------------------------------------
- */
+ * ------------------------------------------------------------------------------------------ */
 void tn_ids_clear(tn_ids *ids) {
   tn_free(ids->items);
   *ids = (tn_ids){0};
 }
 
-static tn_status ids_reserve(tn_ids *ids, size_t more, tn_error *err) {
+tn_status tn_ids_reserve(tn_ids *ids, size_t more, tn_error *err) {
   if (ids->capacity - ids->count >= more) return TN_OK;
   size_t want;
   if (!tn_add_size(ids->count, more, &want)) return tn_fail_memory(err, "ids", SIZE_MAX);
   return tn_grow((void **)&ids->items, &ids->capacity, want, sizeof *ids->items, err);
 }
 
-/* ---- bytes to first symbols
- * -------------------------------------------------------------------------------- A byte that the
- * vocabulary lacks becomes unk_id (a run of them one, with fuse_unk) or, without one, nothing, as
- * in Hugging Face. */
-static int32_t first_symbols(const tn_tokenizer *t, tn_str piece, int32_t *out) {
-  int32_t count = 0;
-  bool in_unk = false;
-  for (size_t i = 0; i < piece.length; i++) {
-    int32_t id = t->byte_ids[(uint8_t)piece.data[i]];
-    if (id >= 0) {
-      out[count++] = id;
-      in_unk = false;
-    } else if (t->unk_id >= 0) {
-      if (!(in_unk && t->fuse_unk)) out[count++] = t->unk_id;
-      in_unk = true;
-    }
-  }
-  return count;
-}
-
-static tn_merge find_merge(const tn_tokenizer *t, int32_t left, int32_t right) {
-  const tn_merge *merge = tn_merge_find(&t->merges, left, right);
-  return merge ? *merge : (tn_merge){.rank = NO_RANK};
-}
-
-/* ---- short pieces
- * -------------------------------------------------------------------------------------------
- * merges[i] belongs to symbols i and i + 1. */
-static int32_t merge_short(const tn_tokenizer *t, int32_t *ids, int32_t count) {
-  tn_merge merges[SHORT_PIECE];
-  for (int32_t i = 0; i + 1 < count; i++) merges[i] = find_merge(t, ids[i], ids[i + 1]);
-  while (count > 1) {
-    int32_t best = 0;
-    for (int32_t i = 1; i + 1 < count; i++)
-      if (merges[i].rank < merges[best].rank) best = i;
-    if (merges[best].rank == NO_RANK) break;
-    ids[best] = merges[best].id;
-    count--;
-    for (int32_t i = best + 1; i < count; i++) {
-      ids[i] = ids[i + 1];
-      merges[i - 1] = merges[i];
-    }
-    if (best > 0) merges[best - 1] = find_merge(t, ids[best - 1], ids[best]);
-    if (best + 1 < count) merges[best] = find_merge(t, ids[best], ids[best + 1]);
-  }
-  return count;
-}
-
-/* ---- long pieces
- * ---------------------------------------------------------------------------------------------- */
-static bool before(const candidate *a, const candidate *b) {
-  return a->rank != b->rank ? a->rank < b->rank : a->at < b->at;
-}
-
-static tn_status heap_push(tn_encode_scratch *s, candidate c, tn_error *err) {
-  TN_TRY(tn_grow((void **)&s->heap, &s->heap_capacity, s->heap_count + 1, sizeof *s->heap, err));
-  size_t at = s->heap_count++;
-  while (at > 0 && before(&c, &s->heap[(at - 1) / 2])) {
-    s->heap[at] = s->heap[(at - 1) / 2];
-    at = (at - 1) / 2;
-  }
-  s->heap[at] = c;
-  return TN_OK;
-}
-
-static candidate heap_pop(tn_encode_scratch *s) {
-  candidate top = s->heap[0], last = s->heap[--s->heap_count];
-  size_t at = 0, child;
-  while ((child = at * 2 + 1) < s->heap_count) {
-    if (child + 1 < s->heap_count && before(&s->heap[child + 1], &s->heap[child])) child++;
-    if (!before(&s->heap[child], &last)) break;
-    s->heap[at] = s->heap[child];
-    at = child;
-  }
-  s->heap[at] = last;
-  return top;
-}
-
-static tn_status offer(const tn_tokenizer *t, tn_encode_scratch *s, int32_t at, tn_error *err) {
-  int32_t right = at < 0 ? -1 : s->symbols[at].right;
-  if (right < 0) return TN_OK;
-  int32_t from = s->symbols[at].id, to = s->symbols[right].id;
-  tn_merge merge = find_merge(t, from, to);
-  if (merge.rank == NO_RANK) return TN_OK;
-  return heap_push(s, (candidate){merge.rank, at, from, to, merge.id}, err);
-}
-
-static tn_status merge_linked(const tn_tokenizer *t, tn_encode_scratch *s, int32_t count,
-                              tn_error *err) {
-  s->heap_count = 0;
-  for (int32_t i = 0; i + 1 < count; i++) TN_TRY(offer(t, s, i, err));
-  while (s->heap_count) {
-    candidate c = heap_pop(s);
-    symbol *left = &s->symbols[c.at];
-    if (left->id != c.from || left->right < 0) continue;
-    symbol *right = &s->symbols[left->right];
-    if (right->id != c.to) continue;
-    left->id = c.id;
-    right->id = -1;
-    left->right = right->right;
-    if (left->right >= 0) s->symbols[left->right].left = c.at;
-    TN_TRY(offer(t, s, left->left, err));
-    TN_TRY(offer(t, s, c.at, err));
-  }
-  return TN_OK;
-}
-
-/* ids holds `count` first symbols; they are merged in place. */
-static tn_status merge_long(const tn_tokenizer *t, tn_encode_scratch *s, int32_t *ids,
-                            int32_t *count, tn_error *err) {
-  TN_TRY(
-      tn_grow((void **)&s->symbols, &s->symbol_capacity, (size_t)*count, sizeof *s->symbols, err));
-  for (int32_t i = 0; i < *count; i++)
-    s->symbols[i] = (symbol){ids[i], i - 1, i + 1 < *count ? i + 1 : -1};
-  TN_TRY(merge_linked(t, s, *count, err));
-  int32_t kept = 0;
-  for (int32_t i = 0; i >= 0 && i < *count; i = s->symbols[i].right) ids[kept++] = s->symbols[i].id;
-  *count = kept;
-  return TN_OK;
+void tn_encoding_clear(tn_encoding *e) {
+  tn_ids_clear(&e->ids);
+  tn_ids_clear(&e->type_ids);
+  tn_ids_clear(&e->mask);
 }
 
 /* ---- one piece
- * -------------------------------------------------------------------------------------------------
- */
+ * ------------------------------------------------------------------------------------ */
 typedef struct encode_run {
   const tn_tokenizer *t;
   tn_encode_scratch *scratch;
@@ -241,25 +113,33 @@ typedef struct encode_run {
   bool parse_special;
 } encode_run;
 
-static tn_status encode_bytes(const encode_run *run, tn_str piece, tn_error *err) {
+static tn_status add_id(tn_ids *ids, int32_t id, tn_error *err) {
+  TN_TRY(tn_ids_reserve(ids, 1, err));
+  ids->items[ids->count++] = id;
+  return TN_OK;
+}
+
+static tn_status encode_word(const encode_run *run, tn_str piece, tn_error *err) {
   const tn_tokenizer *t = run->t;
-  if (piece.length > INT32_MAX / 2)
-    return tn_fail(err, TN_ERR_LIMIT, "a piece of %zu bytes without a place to cut, limit %d",
-                   piece.length, INT32_MAX / 2);
-  TN_TRY(ids_reserve(run->ids, piece.length, err));
-  uint64_t whole;
-  int32_t *ids = run->ids->items + run->ids->count;
-  if (t->ignore_merges && tn_map_get(&t->whole, piece, &whole)) {
-    *ids = (int32_t)whole;
-    run->ids->count++;
-    return TN_OK;
+  uint64_t id;
+  if (tn_map_get(&t->ids, piece, &id)) return add_id(run->ids, (int32_t)id, err);
+  if (t->wordpiece.unk_id >= 0) return add_id(run->ids, t->wordpiece.unk_id, err);
+  return tn_fail(err, TN_ERR_DATA, "unk_token \"%.*s\" is not in the vocabulary, and is needed",
+                 TN_SHOWN(t->wordpiece.unk));
+}
+
+static tn_status ask_model(const encode_run *run, tn_str piece, tn_error *err) {
+  const tn_tokenizer *t = run->t;
+  switch (t->model) {
+    case TN_MODEL_BPE:
+      return tn_bpe_encode(&t->bpe, &run->scratch->bpe, piece, run->ids, err);
+    case TN_MODEL_UNIGRAM:
+      return tn_unigram_encode(&t->unigram, &run->scratch->unigram, piece, run->ids, err);
+    case TN_MODEL_WORDPIECE:
+      return tn_wordpiece_encode(&t->wordpiece, piece, run->ids, err);
+    case TN_MODEL_WORDLEVEL:
+      return encode_word(run, piece, err);
   }
-  int32_t count = first_symbols(t, piece, ids);
-  if (count <= SHORT_PIECE)
-    count = merge_short(t, ids, count);
-  else
-    TN_TRY(merge_long(t, run->scratch, ids, &count, err));
-  run->ids->count += (size_t)count;
   return TN_OK;
 }
 
@@ -271,20 +151,19 @@ static cache_slot *cache_find(tn_encode_scratch *s, const uint64_t key[3]) {
   return &s->cache[hash >> 40 & (CACHE_SLOTS - 1)];
 }
 
-static tn_status encode_piece(void *context, tn_str piece, tn_error *err) {
-  const encode_run *run = context;
-  if (piece.length > CACHE_KEY_BYTES) return encode_bytes(run, piece, err);
+static tn_status encode_cached(const encode_run *run, tn_str piece, tn_error *err) {
+  if (piece.length > CACHE_KEY_BYTES) return ask_model(run, piece, err);
   uint64_t key[3] = {0};
   memcpy(key, piece.data, piece.length);
   cache_slot *slot = cache_find(run->scratch, key);
   if (slot->key_bytes == piece.length && memcmp(slot->key, key, CACHE_KEY_BYTES) == 0) {
-    TN_TRY(ids_reserve(run->ids, CACHE_IDS, err));
+    TN_TRY(tn_ids_reserve(run->ids, CACHE_IDS, err));
     memcpy(run->ids->items + run->ids->count, slot->ids, sizeof slot->ids);
     run->ids->count += slot->count;
     return TN_OK;
   }
   size_t first = run->ids->count;
-  TN_TRY(encode_bytes(run, piece, err));
+  TN_TRY(ask_model(run, piece, err));
   size_t count = run->ids->count - first;
   if (count > CACHE_IDS) return TN_OK;
   memcpy(slot->key, key, CACHE_KEY_BYTES);
@@ -294,37 +173,105 @@ static tn_status encode_piece(void *context, tn_str piece, tn_error *err) {
   return TN_OK;
 }
 
-/* ---- whole texts
- * ------------------------------------------------------------------------------------------------
- */
-static tn_status encode_plain(encode_run *run, tn_str text, tn_error *err) {
-  return tn_splitter_run(run->t->splitter, run->scratch->split, text, encode_piece, run, err);
-}
-
-/* Added tokens are cut out first, those that stand before normalization (the special ones) in a
- * pass of their own: Hugging Face's order, which shows when tokens overlap. */
-static tn_status encode_pass(encode_run *run, tn_str text, bool normalized, tn_error *err) {
-  size_t at = 0, start, end;
-  while (at < text.length) {
-    const tn_added_token *token =
-        tn_tokenizer_find_added(run->t, text, at, run->parse_special, normalized, &start, &end);
-    tn_str rest = {text.data + at, (token ? start : text.length) - at};
-    TN_TRY(normalized ? encode_plain(run, rest, err) : encode_pass(run, rest, true, err));
-    if (!token) return TN_OK;
-    TN_TRY(ids_reserve(run->ids, 1, err));
-    run->ids->items[run->ids->count++] = token->id;
-    at = end;
+static tn_status encode_piece(void *context, tn_str piece, tn_error *err) {
+  const encode_run *run = context;
+  const tn_tokenizer *t = run->t;
+  if (t->model != TN_MODEL_BPE || !(t->bpe.cuts || t->bpe.ignore_merges))
+    return encode_cached(run, piece, err);
+  int32_t whole = tn_bpe_whole(&t->bpe, piece);
+  if (whole >= 0) return add_id(run->ids, whole, err);
+  if (!t->bpe.cuts) return encode_cached(run, piece, err);
+  while (piece.length) {
+    size_t end = tn_bpe_cut(&t->bpe, piece);
+    TN_TRY(encode_cached(run, (tn_str){piece.data, end}, err));
+    piece.data += end;
+    piece.length -= end;
   }
   return TN_OK;
+}
+
+/* ---- whole texts
+ * ---------------------------------------------------------------------------------- */
+static tn_status encode_plain(encode_run *run, tn_str text, bool origin, tn_error *err) {
+  const tn_tokenizer *t = run->t;
+  return tn_pretokenizer_run(t->pre_tokenizer, &run->scratch->pretokenize, text, origin, t->raw,
+                             encode_piece, run, err);
+}
+
+static tn_status encode_normalized(encode_run *run, tn_str text, bool origin, tn_error *err) {
+  TN_TRY(
+      tn_normalizer_run(run->t->normalizer, &run->scratch->normalize, text, &text, &origin, err));
+  tn_added_walk walk = {0};
+  size_t at = 0, start, end;
+  const tn_added_token *token;
+  while ((token =
+              tn_added_find(&run->t->added, text, true, run->parse_special, &walk, &start, &end))) {
+    if (at < start)
+      TN_TRY(encode_plain(run, (tn_str){text.data + at, start - at}, origin && at == 0, err));
+    TN_TRY(add_id(run->ids, token->id, err));
+    at = end;
+  }
+  tn_str rest = {text.data + at, text.length - at};
+  return rest.length ? encode_plain(run, rest, origin && at == 0, err) : TN_OK;
+}
+
+/* Added tokens that are not normalized are cut out before normalization, the others after it. */
+static tn_status encode_text(encode_run *run, tn_str text, tn_error *err) {
+  tn_added_walk walk = {0};
+  size_t at = 0, start, end;
+  const tn_added_token *token;
+  while ((token = tn_added_find(&run->t->added, text, false, run->parse_special, &walk, &start,
+                                &end))) {
+    if (at < start)
+      TN_TRY(encode_normalized(run, (tn_str){text.data + at, start - at}, at == 0, err));
+    TN_TRY(add_id(run->ids, token->id, err));
+    at = end;
+  }
+  tn_str rest = {text.data + at, text.length - at};
+  return rest.length ? encode_normalized(run, rest, at == 0, err) : TN_OK;
+}
+
+static tn_status encode_repaired(encode_run *run, tn_str text, tn_error *err) {
+  if (run->t->any_bytes || tn_utf8_valid(text)) return encode_text(run, text, err);
+  tn_strbuf_reset(&run->scratch->repaired);
+  tn_unicode_repair(text, &run->scratch->repaired);
+  TN_TRY(tn_strbuf_check(&run->scratch->repaired, err));
+  return encode_text(run, tn_strbuf_view(&run->scratch->repaired), err);
 }
 
 tn_status tn_tokenizer_encode(const tn_tokenizer *t, tn_str text, bool parse_special, tn_ids *ids,
                               tn_error *err) {
   encode_run run = {.t = t, .ids = ids, .parse_special = parse_special};
   size_t count = ids->count;
+  if (!text.length) return TN_OK;
   TN_TRY(scratch_take(t, &run.scratch, err));
-  tn_status status = encode_pass(&run, text, false, err);
+  tn_status status = encode_repaired(&run, text, err);
   scratch_give(t, run.scratch);
   if (status != TN_OK) ids->count = count;
   return status;
+}
+
+tn_status tn_tokenizer_encode_input(const tn_tokenizer *t, tn_str text, const tn_str *pair,
+                                    const tn_encode_options *options, tn_encoding *out,
+                                    tn_error *err) {
+  tn_ids first = {0}, second = {0}, *other = pair ? &second : NULL;
+  const size_t counts[3] = {out->ids.count, out->type_ids.count, out->mask.count};
+  tn_status status = tn_tokenizer_encode(t, text, options->parse_special, &first, err);
+  if (status == TN_OK && pair)
+    status = tn_tokenizer_encode(t, *pair, options->parse_special, &second, err);
+  if (status == TN_OK && options->truncate)
+    status = tn_post_truncate(&t->post, options->add_special, &first, other, err);
+  if (status == TN_OK)
+    status = tn_post_join(&t->post, options->add_special, &first, other, out, err);
+  tn_ids_clear(&first);
+  tn_ids_clear(&second);
+  if (status == TN_OK) return TN_OK;
+  out->ids.count = counts[0];
+  out->type_ids.count = counts[1];
+  out->mask.count = counts[2];
+  return status;
+}
+
+tn_status tn_tokenizer_pad(const tn_tokenizer *t, tn_encoding *items, size_t count, tn_error *err) {
+  return tn_post_pad(&t->post, items, count, err);
 }

@@ -1,8 +1,8 @@
 /* tokenizer_internal.h - what a tokenizer is made of; only tokenizer*.c may look.
  *
  * Everything but the scratch list is immutable after loading.  Token texts live in one arena.  A
- * scratch (match data, word cache, symbol arrays) is taken for the length of one encode, so that
- * encodes on different threads share nothing but the list's lock. */
+ * scratch (match data, word cache, buffers) is taken for the length of one encode, so that encodes
+ * on different threads share nothing but the list's lock. */
 /* SPDX-License-Identifier: Apache-2.0 */
 #ifndef TN_MODEL_TOKENIZER_INTERNAL_H
 #define TN_MODEL_TOKENIZER_INTERNAL_H
@@ -10,50 +10,25 @@
 
 #include "base/map.h"
 #include "model/tokenizer.h"
-#include "model/tokenizer_split.h"
+#include "model/tokenizer_added.h"
+#include "model/tokenizer_bpe.h"
+#include "model/tokenizer_decode.h"
+#include "model/tokenizer_normalize.h"
+#include "model/tokenizer_post.h"
+#include "model/tokenizer_pretokenize.h"
+#include "model/tokenizer_unigram.h"
+#include "model/tokenizer_wordpiece.h"
 
 #define TN_TOKENIZER_ID_MAX          4194303
 #define TN_TOKENIZER_FILE_BYTES_MAX  ((size_t)128 << 20)
 #define TN_TOKENIZER_PARSE_BYTES_MAX ((size_t)3 << 30)
-#define TN_TOKENIZER_ADDED_MAX       65536
-#define TN_TOKENIZER_ADDED_BYTES_MAX 4096
 
-/* pair (left, right) -> the merged id; rank is the place in the list of merges, lower first. */
-typedef struct tn_merge {
-  uint64_t pair; /* left << 32 | right; TN_MERGE_NONE: empty slot */
-  uint32_t rank;
-  int32_t id;
-} tn_merge;
-#define TN_MERGE_NONE UINT64_MAX
-
-typedef struct tn_merge_table { /* open addressing, at most half full */
-  tn_merge *slots;
-  uint64_t mask;
-} tn_merge_table;
-
-static inline uint64_t tn_merge_pair(int32_t left, int32_t right) {
-  return (uint64_t)(uint32_t)left << 32 | (uint32_t)right;
-}
-static inline uint64_t tn_merge_hash(uint64_t pair) {
-  pair *= 0x9E3779B97F4A7C15u;
-  return pair ^ pair >> 32;
-}
-static inline const tn_merge *tn_merge_find(const tn_merge_table *table, int32_t left,
-                                            int32_t right) {
-  uint64_t pair = tn_merge_pair(left, right);
-  uint64_t slot = tn_merge_hash(pair) & table->mask;
-  while (table->slots[slot].pair != TN_MERGE_NONE) {
-    if (table->slots[slot].pair == pair) return &table->slots[slot];
-    slot = (slot + 1) & table->mask;
-  }
-  return NULL;
-}
-
-typedef struct tn_added_token {
-  tn_str content;
-  int32_t id;
-  bool special, normalized, lstrip, rstrip;
-} tn_added_token;
+typedef enum tn_tokenizer_model {
+  TN_MODEL_BPE,
+  TN_MODEL_UNIGRAM,
+  TN_MODEL_WORDPIECE,
+  TN_MODEL_WORDLEVEL,
+} tn_tokenizer_model;
 
 typedef struct tn_encode_scratch tn_encode_scratch; /* tokenizer_encode.c */
 void tn_encode_scratch_free(tn_encode_scratch *scratch);
@@ -65,21 +40,22 @@ struct tn_tokenizer {
 
   int32_t id_count;  /* highest id + 1 */
   tn_str *written;   /* [id_count] as the file spells it; data NULL: no such id */
+  tn_str *decoded;   /* [id_count] what the decoder is given; mostly the same */
   tn_str *bytes;     /* [id_count] what it stands for */
   uint8_t *specials; /* [id_count] */
-  tn_map ids;        /* written -> id */
-  tn_map whole;      /* bytes -> id, with ignore_merges only */
+  tn_map ids;        /* the model's vocabulary: written -> id */
 
-  int32_t byte_ids[256]; /* -1: the vocabulary lacks the byte */
-  int32_t unk_id;        /* -1: such bytes are dropped */
-  bool fuse_unk, ignore_merges;
-  tn_merge_table merges;
-
-  tn_added_token *added; /* longest first */
-  int32_t added_count;
-  int32_t added_first[257]; /* added_order[added_first[b] ..) begin with byte b */
-  int32_t *added_order;
-  tn_splitter *splitter;
+  tn_normalizer *normalizer;      /* NULL: none */
+  tn_pretokenizer *pre_tokenizer; /* NULL: none */
+  bool raw;                       /* pieces are bytes (tokenizer_pretokenize.h) */
+  bool any_bytes;                 /* raw, and nothing before needs UTF-8 */
+  tn_tokenizer_model model;
+  tn_bpe bpe;
+  tn_unigram unigram;
+  tn_wordpiece wordpiece; /* and the unk token of WordLevel */
+  tn_added added;
+  tn_post post;
+  tn_decoder *decoder; /* NULL: none */
 
   pthread_mutex_t lock; /* guards `idle` */
   bool lock_made;
@@ -88,13 +64,5 @@ struct tn_tokenizer {
 
 /* tokenizer_load.c: fills a zeroed tokenizer from parsed JSON; on failure the caller frees it. */
 TN_NODISCARD tn_status tn_tokenizer_load(tn_tokenizer *t, tn_str json, tn_error *err);
-
-/* tokenizer_added.c */
-TN_NODISCARD tn_status tn_tokenizer_index_added(tn_tokenizer *t, tn_error *err);
-/* The next added token in text[from..): *start and *end are its bytes, white space that it strips
- * included.  NULL: none. */
-const tn_added_token *tn_tokenizer_find_added(const tn_tokenizer *t, tn_str text, size_t from,
-                                              bool parse_special, bool normalized, size_t *start,
-                                              size_t *end);
 
 #endif

@@ -10,7 +10,6 @@
 #include "model/tokenizer_alphabet.h"
 #include "model/tokenizer_internal.h"
 #include "model/tokenizer_pairs.h"
-#include "model/tokenizer_split.h"
 #include "model/tokenizer_write.h"
 
 #define SPECIALS_MAX 4096
@@ -24,8 +23,8 @@ typedef struct word {
 struct tn_tokenizer_trainer {
   tn_tokenizer_train_options options;
   tn_arena arena;
-  tn_splitter *splitter;
-  tn_split_scratch *scratch;
+  tn_pretokenizer *pre_tokenizer;
+  tn_pretokenize_scratch scratch;
   tn_map pieces;   /* piece -> index of its count */
   int64_t *counts; /* [pieces.count] */
   size_t count_capacity;
@@ -114,8 +113,8 @@ static tn_status trainer_init(tn_tokenizer_trainer *tr, tn_error *err) {
     return tn_fail_memory(err, "a vocabulary", (size_t)tr->options.vocab_size * sizeof(tn_str));
   TN_TRY(add_specials(tr, err));
   TN_TRY(add_bytes(tr, err));
-  TN_TRY(tn_splitter_new(&tr->splitter, &tn_split_gpt2, 1, err));
-  return tn_split_scratch_new(&tr->scratch, err);
+  TN_TRY(tn_pretokenizer_gpt2(&tr->pre_tokenizer, err));
+  return tn_regex_scratch_new(&tr->scratch.regex, err);
 }
 
 tn_status tn_tokenizer_trainer_new(tn_tokenizer_trainer **out,
@@ -134,8 +133,9 @@ tn_status tn_tokenizer_trainer_new(tn_tokenizer_trainer **out,
 
 void tn_tokenizer_trainer_free(tn_tokenizer_trainer *tr) {
   if (!tr) return;
-  tn_splitter_free(tr->splitter);
-  tn_split_scratch_free(tr->scratch);
+  tn_pretokenizer_free(tr->pre_tokenizer);
+  tn_regex_scratch_free(tr->scratch.regex);
+  tn_pretokenize_scratch_clear(&tr->scratch);
   tn_map_clear(&tr->pieces);
   tn_map_clear(&tr->known);
   tn_free(tr->counts);
@@ -171,7 +171,8 @@ static tn_status take_piece(void *context, tn_str piece, tn_error *err) {
 }
 
 tn_status tn_tokenizer_trainer_add(tn_tokenizer_trainer *tr, tn_str text, tn_error *err) {
-  return tn_splitter_run(tr->splitter, tr->scratch, text, take_piece, tr, err);
+  return tn_pretokenizer_run(tr->pre_tokenizer, &tr->scratch, text, false, true, take_piece, tr,
+                             err);
 }
 
 /* ---- words and their first pairs
