@@ -4,6 +4,7 @@
 #include "cli/cli.h"
 #include "feed/documents.h"
 #include "model/tokenizer.h"
+#include "serve/text_stream.h"
 
 /* The ratio of bytes to tokens is measured on this much of the text at most. */
 #define SAMPLE_BYTES    ((int64_t)32 << 20)
@@ -411,7 +412,7 @@ static tn_status decode_words_of(const tn_tokenizer *t, char **words, int32_t co
 
 /* Each line of standard input is a list of ids; its text comes out as one JSON string. */
 static tn_status decode_lines(const tn_tokenizer *t, const decode_options *o, tn_error *err) {
-  tn_strbuf input = {0}, text = {0};
+  tn_strbuf input = {0}, text = {0}, repaired = {0};
   tn_ids ids = {0};
   tn_status status = tn_file_read("-", INPUT_BYTES_MAX, &input, err);
   tn_str rest = tn_strbuf_view(&input);
@@ -423,12 +424,15 @@ static tn_status decode_lines(const tn_tokenizer *t, const decode_options *o, tn
     if (status == TN_OK)
       status = tn_tokenizer_decode(t, ids.items, ids.count, o->keep_special, &text, err);
     if (status != TN_OK) break;
+    tn_strbuf_reset(&repaired);
+    tn_utf8_append_repaired(&repaired, tn_strbuf_view(&text));
     tn_cli_json j;
     tn_cli_json_begin(&j);
-    tn_json_str(&j.w, tn_strbuf_view(&text));
+    tn_json_str(&j.w, tn_strbuf_view(&repaired));
     tn_cli_json_finish(&j);
   }
   tn_strbuf_clear(&input);
+  tn_strbuf_clear(&repaired);
   tn_strbuf_clear(&text);
   tn_ids_clear(&ids);
   return status;

@@ -27,6 +27,60 @@ void tn_unigram_clear(tn_unigram *u) {
   tn_free(u->scores);
 }
 
+/* ---- scores
+ * ---------------------------------------------------------------------------------------
+ * Sums that are equal on paper differ in their last bit, and that bit decides between two ways to
+ * write a run of equal characters.  So a score is read as Hugging Face's JSON parser reads it (its
+ * quick way, which is not correctly rounded): up to 19 digits as an integer, times or divided by a
+ * power of ten. */
+#define POWER_MAX 308
+
+static double power_of_ten(int32_t exponent) {
+  static const double low[] = {1e0,  1e1,  1e2,  1e3,  1e4,  1e5,  1e6,  1e7,
+                               1e8,  1e9,  1e10, 1e11, 1e12, 1e13, 1e14, 1e15,
+                               1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22};
+  if (exponent < (int32_t)(sizeof low / sizeof low[0])) return low[exponent];
+  char text[8];
+  double power = 0;
+  int length = snprintf(text, sizeof text, "1e%d", exponent);
+  return tn_str_to_f64((tn_str){text, (size_t)length}, &power) ? power : INFINITY;
+}
+
+static double scaled(double value, int64_t exponent) {
+  for (; exponent < -POWER_MAX && value != 0; exponent += POWER_MAX) value /= 1e308;
+  if (exponent < -POWER_MAX) return 0;
+  if (exponent > POWER_MAX) return value == 0 ? 0 : INFINITY;
+  return exponent < 0 ? value / power_of_ten((int32_t)-exponent)
+                      : value * power_of_ten((int32_t)exponent);
+}
+
+/* `text` is a number of JSON. */
+static double read_score(tn_str text) {
+  bool negative = text.data[0] == '-', fraction = false, full = false;
+  uint64_t digits = 0;
+  int64_t exponent = 0, written = 0;
+  size_t at = negative;
+  for (; at < text.length && text.data[at] != 'e' && text.data[at] != 'E'; at++) {
+    if (text.data[at] == '.') {
+      fraction = true;
+      continue;
+    }
+    uint64_t digit = (uint64_t)(text.data[at] - '0');
+    full = full || digits > (UINT64_MAX - digit) / 10;
+    if (!full) digits = digits * 10 + digit;
+    if (full)
+      exponent += !fraction; /* further digits of the integer only count */
+    else
+      exponent -= fraction;
+  }
+  if (at < text.length) at += 1 + (text.data[at + 1] == '+');
+  if (at < text.length) tn_str_to_i64((tn_str){text.data + at, text.length - at}, &written);
+  if (written > 100000) written = 100000;
+  if (written < -100000) written = -100000;
+  double value = scaled((double)digits, exponent + written);
+  return negative ? -value : value;
+}
+
 /* ---- loading
  * -------------------------------------------------------------------------------------- */
 tn_status tn_unigram_check(const tn_json *vocab, tn_error *err) {
@@ -35,7 +89,7 @@ tn_status tn_unigram_check(const tn_json *vocab, tn_error *err) {
   for (const tn_json *v = vocab->first; v; v = v->next, id++) {
     const tn_json *token = v->first, *score = token ? token->next : NULL;
     bool good = v->kind == TN_JSON_ARRAY && v->count == 2 && token->kind == TN_JSON_STRING &&
-                score->kind == TN_JSON_NUMBER && isfinite(score->number);
+                score->kind == TN_JSON_NUMBER && isfinite(read_score(score->text));
     if (!good)
       return tn_fail(err, TN_ERR_DATA, "vocab[%lld] is not a token and its score", (long long)id);
   }
@@ -52,7 +106,7 @@ static tn_status load_vocab(tn_unigram *u, const tn_json *vocab, tn_error *err) 
   size_t count = 0;
   double least = INFINITY;
   for (const tn_json *v = vocab->first; v; v = v->next) {
-    u->scores[u->count] = v->first->next->number;
+    u->scores[u->count] = read_score(v->first->next->text);
     if (u->scores[u->count] < least) least = u->scores[u->count];
     if (v->first->text.length) keys[count++] = (tn_trie_key){v->first->text, u->count};
     u->count++;
