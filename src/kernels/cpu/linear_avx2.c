@@ -34,21 +34,29 @@ INLINE __m256i widen(__m256i pairs) {
   return _mm256_madd_epi16(pairs, _mm256_set1_epi16(1));
 }
 
-/* sum[r] = products of `words` words, x[r] and w; depth of them fit 16 bits */
+/* Sums of a loop stay in their registers: left alone, the compiler copies and spills them. */
+INLINE void keep(__m256i *sum) {
+  __asm__("" : "+x"(*sum));
+}
+
+/* sum[r] = products of `words` words, x[r] and w; depth of them fit 16 bits.  The loops over words
+ * stay loops: unrolled whole, the compiler keeps more sums than there are registers. */
 INLINE void dot_unsigned(const int32_t m, const int32_t words, const int32_t depth,
                          __m256i sum[TILE_ROWS][2], const int8_t *x, int64_t K, const uint8_t *w) {
 #pragma GCC unroll 4
   for (int32_t d = 0; d < words; d += depth) {
     __m256i pairs[TILE_ROWS][2];
-#pragma GCC unroll 8
-    for (int32_t j = d; j < d + depth; j++) {
-      __m256i w0 = load(w + j * TN_WORD_BYTES), w1 = load(w + j * TN_WORD_BYTES + 32);
+#pragma GCC unroll 4
+    for (int32_t r = 0; r < m; r++) pairs[r][0] = pairs[r][1] = _mm256_setzero_si256();
+#pragma GCC unroll 1
+    for (int32_t j = 0; j < depth; j++, x += 4, w += TN_WORD_BYTES) {
+      __m256i w0 = load(w), w1 = load(w + 32);
 #pragma GCC unroll 4
       for (int32_t r = 0; r < m; r++) {
-        __m256i a = four_of(x + r * K + 4 * j);
-        __m256i p0 = _mm256_maddubs_epi16(w0, a), p1 = _mm256_maddubs_epi16(w1, a);
-        pairs[r][0] = j == d ? p0 : _mm256_add_epi16(pairs[r][0], p0);
-        pairs[r][1] = j == d ? p1 : _mm256_add_epi16(pairs[r][1], p1);
+        __m256i a = four_of(x + r * K);
+        pairs[r][0] = _mm256_add_epi16(pairs[r][0], _mm256_maddubs_epi16(w0, a));
+        pairs[r][1] = _mm256_add_epi16(pairs[r][1], _mm256_maddubs_epi16(w1, a));
+        keep(&pairs[r][0]), keep(&pairs[r][1]);
       }
     }
 #pragma GCC unroll 4
@@ -63,17 +71,20 @@ INLINE void dot_unsigned(const int32_t m, const int32_t words, const int32_t dep
 
 INLINE void dot_signed(const int32_t m, __m256i sum[TILE_ROWS][2], const int8_t *x, int64_t K,
                        const uint8_t *w) {
-#pragma GCC unroll 8
-  for (int32_t j = 0; j < 8; j++) {
-    __m256i w0 = load(w + j * TN_WORD_BYTES), w1 = load(w + j * TN_WORD_BYTES + 32);
+#pragma GCC unroll 4
+  for (int32_t r = 0; r < m; r++) sum[r][0] = sum[r][1] = _mm256_setzero_si256();
+#pragma GCC unroll 1
+  for (int32_t j = 0; j < 8; j++, x += 4, w += TN_WORD_BYTES) {
+    __m256i w0 = load(w), w1 = load(w + 32);
     __m256i u0 = _mm256_abs_epi8(w0), u1 = _mm256_abs_epi8(w1);
 #pragma GCC unroll 4
     for (int32_t r = 0; r < m; r++) {
-      __m256i a = four_of(x + r * K + 4 * j);
+      __m256i a = four_of(x + r * K);
       __m256i p0 = widen(_mm256_maddubs_epi16(u0, _mm256_sign_epi8(a, w0)));
       __m256i p1 = widen(_mm256_maddubs_epi16(u1, _mm256_sign_epi8(a, w1)));
-      sum[r][0] = j == 0 ? p0 : _mm256_add_epi32(sum[r][0], p0);
-      sum[r][1] = j == 0 ? p1 : _mm256_add_epi32(sum[r][1], p1);
+      sum[r][0] = _mm256_add_epi32(sum[r][0], p0);
+      sum[r][1] = _mm256_add_epi32(sum[r][1], p1);
+      keep(&sum[r][0]), keep(&sum[r][1]);
     }
   }
 }
