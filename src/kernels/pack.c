@@ -16,7 +16,11 @@ const char *tn_pack_key(void) {
 }
 
 static bool is_float(tn_dtype dtype) {
-  return false;
+  return dtype == TN_F32 || dtype == TN_F16 || dtype == TN_BF16;
+}
+
+static bool is_float8(tn_dtype dtype) {
+  return dtype == TN_F8_G32 || dtype == TN_F8_G128;
 }
 
 /* Of a panel; 0: no packed layout; -1: too many. */
@@ -29,9 +33,10 @@ static int64_t panel_bytes(tn_dtype dtype, int64_t cols) {
     return __builtin_mul_overflow(padded, TN_PANEL_ROWS * tn_dtype_bytes(dtype), &bytes) ? -1
                                                                                          : bytes;
   }
-  if (!f || cols % f->elements) return 0;
-  int64_t blocks = cols / f->elements;
-  return __builtin_mul_overflow(blocks, tn_panel_block_bytes(f), &bytes) ? -1 : bytes;
+  if ((!f && !is_float8(dtype)) || cols % tn_dtype_block(dtype)) return 0;
+  int64_t blocks = cols / tn_dtype_block(dtype);
+  int32_t block_bytes = f ? tn_panel_block_bytes(f) : tn_panel_float8_bytes(dtype);
+  return __builtin_mul_overflow(blocks, block_bytes, &bytes) ? -1 : bytes;
 }
 
 int64_t tn_pack_bytes(tn_dtype dtype, int64_t rows, int64_t cols) {
@@ -59,6 +64,18 @@ static void pack_blocks(const packing *p, uint8_t *to, const uint8_t *from, int6
                         p->row_bytes, rows);
 }
 
+static void pack_float8(const packing *p, uint8_t *to, const uint8_t *from, int64_t rows) {
+  int32_t elements = tn_dtype_block(p->dtype), bytes = tn_dtype_bytes(p->dtype);
+  for (int64_t b = 0; b < p->cols / elements; b++, from += bytes) {
+    for (int64_t row = 0; row < rows; row++) {
+      const uint8_t *block = from + row * p->row_bytes;
+      memcpy(to + 4 * row, block, 4);
+      for (int32_t e = 0; e < elements; e++) to[(4 + e) * TN_PANEL_ROWS + row] = block[4 + e];
+    }
+    to += tn_panel_float8_bytes(p->dtype);
+  }
+}
+
 static void pack_floats(const packing *p, float *to, const uint8_t *from, int64_t rows) {
   for (int64_t row = 0; row < rows; row++) {
     const float *values = (const void *)(from + row * p->row_bytes);
@@ -82,12 +99,14 @@ static void pack_panel(void *context, int64_t item, int32_t worker) {
   int64_t rows = p->rows - first < TN_PANEL_ROWS ? p->rows - first : TN_PANEL_ROWS;
   const uint8_t *from = p->from + first * p->row_bytes;
   uint8_t *to = p->to + item * p->panel_bytes;
-  if (!is_float(p->dtype)) {
+  if (tn_panel_format_of(p->dtype)) {
     pack_blocks(p, to, from, rows);
     return;
   }
   memset(to, 0, (size_t)p->panel_bytes);
-  if (p->dtype == TN_F32)
+  if (is_float8(p->dtype))
+    pack_float8(p, to, from, rows);
+  else if (p->dtype == TN_F32)
     pack_floats(p, (float *)(void *)to, from, rows);
   else
     pack_halves(p, (uint16_t *)(void *)to, from, rows, p->dtype == TN_BF16 ? 2 : 1);
@@ -207,6 +226,15 @@ static void block_to_f32(float *out, const tn_panel_format *f, tn_dtype dtype, c
   }
 }
 
+static void float8_to_f32(float *out, tn_dtype dtype, const uint8_t *panel, int64_t cols,
+                          int64_t lane) {
+  int32_t elements = tn_dtype_block(dtype);
+  for (int64_t k = 0; k < cols; k += elements, panel += tn_panel_float8_bytes(dtype))
+    for (int32_t e = 0; e < elements; e++)
+      out[k + e] =
+          float_at(panel, 0, lane) * tn_f8_e4m3_to_f32(panel[(4 + e) * TN_PANEL_ROWS + lane]);
+}
+
 void tn_pack_row_to_f32(float *out, const tn_tensor *packed, int64_t row) {
   tn_dtype dtype = packed->dtype;
   int64_t cols = packed->shape[1], lane = row % TN_PANEL_ROWS;
@@ -216,6 +244,10 @@ void tn_pack_row_to_f32(float *out, const tn_tensor *packed, int64_t row) {
   if (f) {
     for (int64_t b = 0; b < cols / f->elements; b++)
       block_to_f32(out + b * f->elements, f, dtype, panel + b * tn_panel_block_bytes(f), lane);
+    return;
+  }
+  if (is_float8(dtype)) {
+    float8_to_f32(out, dtype, panel, cols, lane);
     return;
   }
   const uint16_t *halves = (const void *)panel;

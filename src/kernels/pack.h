@@ -7,7 +7,8 @@
  *     quantized   block = the 16 rows' scales, then words of 4 elements: [K / 4][16 rows][4]
  *                 (nibbles: a byte holds elements 4 j + i below and 4 (j + 4) + i above; bits above
  *                 the fourth lie in planes of their own)
- *     float       [K][16 rows];  bfloat16 in pairs, [K / 2][16 rows][2]
+ *     float       [K][16 rows];  bfloat16 in pairs, [K / 2][16 rows][2];  float8 with the 16 rows'
+ *                 scales before each block
  *
  * No value changes: linear gives the same bits for both layouts, and embed reads rows of either.
  * Missing rows of the last panel are zeros.  The layout is the same on every CPU of this build;

@@ -38,6 +38,10 @@ static inline int32_t tn_panel_group_bytes(const tn_panel_format *f) {
 static inline int32_t tn_panel_block_bytes(const tn_panel_format *f) {
   return f->header_bytes + f->elements / TN_GROUP * tn_panel_group_bytes(f);
 }
+/* Float8: { float scale[16]; uint8 e4m3[elements][16] } a block. */
+static inline int32_t tn_panel_float8_bytes(tn_dtype dtype) {
+  return (4 + tn_dtype_block(dtype)) * TN_PANEL_ROWS;
+}
 /* Packs one block of `rows` <= 16 rows that lie row_bytes apart. */
 void tn_panel_pack_block(uint8_t *out, const tn_panel_format *f, tn_dtype dtype,
                          const uint8_t *blocks, int64_t row_bytes, int64_t rows);

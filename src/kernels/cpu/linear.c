@@ -204,12 +204,10 @@ static int64_t lay_out(job *j, uint8_t *room, int64_t rows, int64_t threads) {
   return at - room;
 }
 
-static tn_status check(const job *j, tn_error *err) {
-  const tn_tensor *x = &j->args->x, *y = &j->args->y;
-  if (x->dtype != TN_F64 && y->dtype != TN_F64) return TN_OK;
+tn_status tn_linear_refuse_f64(const tn_linear_args *args, tn_error *err) {
   return tn_fail(err, TN_ERR_UNSUPPORTED,
                  "linear: x is %s and y %s; packed weights take float32, bfloat16 and float16",
-                 tn_dtype_name(x->dtype), tn_dtype_name(y->dtype));
+                 tn_dtype_name(args->x.dtype), tn_dtype_name(args->y.dtype));
 }
 
 bool tn_linear_takes_int(const tn_linear_args *args) {
@@ -228,7 +226,7 @@ tn_status tn_linear_int(const tn_linear_isa *isa, tn_stream *stream, const tn_li
            .K = K,
            .panels = ceil_div(N, TN_PANEL_ROWS),
            .x = {.K = K, .groups = K / TN_GROUP}};
-  TN_TRY(check(&j, err));
+  if (args->x.dtype == TN_F64 || args->y.dtype == TN_F64) return tn_linear_refuse_f64(args, err);
   if (M == 0 || N == 0) return TN_OK;
   if (args->w.layout == 0)
     j.row_bytes = tn_dtype_bytes_of(args->w.dtype, K);

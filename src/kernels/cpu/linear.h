@@ -58,6 +58,8 @@ extern const tn_linear_isa tn_linear_plain, tn_linear_avx2, tn_linear_avx512vnni
 /* The row linear for weights that tn_panel_format_of knows, packed or in rows. */
 TN_NODISCARD tn_status tn_linear_int(const tn_linear_isa *isa, tn_stream *stream,
                                      const tn_linear_args *args, tn_error *err);
+/* The error of packed weights beside float64. */
+tn_status tn_linear_refuse_f64(const tn_linear_args *args, tn_error *err);
 /* The row embed for every table: packed, quantized, float8. */
 TN_NODISCARD tn_status tn_embed_weight(tn_stream *stream, const tn_embed_args *args, tn_error *err);
 /* Does linear take this weight as integers?  Weights in rows beside float64 are left to ref/. */

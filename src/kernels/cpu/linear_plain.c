@@ -81,7 +81,40 @@ const tn_linear_isa tn_linear_plain = {.tile_rows = 4,
                                        .expand = expand,
                                        .tile = tile};
 
+/* ---- packed floats ---- */
+
+typedef struct float_job {
+  const tn_linear_args *args;
+  float *room; /* a row of w a worker */
+} float_job;
+
+static void float_column(void *context, int64_t n, int32_t worker) {
+  const float_job *job = context;
+  const tn_tensor *x = &job->args->x, *y = &job->args->y;
+  int64_t M = x->shape[0], K = x->shape[1], N = y->shape[1];
+  float *w = job->room + worker * K;
+  tn_pack_row_to_f32(w, &job->args->w, n);
+  for (int64_t m = 0; m < M; m++) {
+    int64_t at = m * N + n;
+    double sum = job->args->accumulate ? tn_element_get(tn_tensor_data(y), y->dtype, at) : 0;
+    for (int64_t k = 0; k < K; k++)
+      sum += tn_element_get(tn_tensor_data(x), x->dtype, m * K + k) * (double)w[k];
+    tn_element_set(tn_tensor_data(y), y->dtype, at, sum);
+  }
+}
+
+static tn_status linear_float(tn_stream *stream, const tn_linear_args *args, tn_error *err) {
+  float_job job = {.args = args};
+  void *room;
+  size_t bytes = (size_t)(args->x.shape[1] * tn_pool_threads(stream->pool)) * sizeof(float);
+  TN_TRY(tn_stream_scratch(stream, bytes, &room, err));
+  job.room = room;
+  tn_pool_run(stream->pool, args->w.shape[0], float_column, &job);
+  return TN_OK;
+}
+
 static tn_status linear(tn_stream *stream, const tn_linear_args *args, tn_error *err) {
+  if (!tn_panel_format_of(args->w.dtype) && args->w.layout) return linear_float(stream, args, err);
   if (!tn_linear_takes_int(args)) return tn_ops_ref()->linear(stream, args, err);
   return tn_linear_int(&tn_linear_plain, stream, args, err);
 }

@@ -8,7 +8,9 @@
 static const tn_dtype int_types[] = {TN_Q4_0,    TN_Q4_1,   TN_Q5_0,   TN_Q5_1,   TN_Q8_0,
                                      TN_Q4_K,    TN_Q5_K,   TN_Q6_K,   TN_I4_G32, TN_I4_G64,
                                      TN_I4_G128, TN_I8_G32, TN_I8_G128};
-#define INT_TYPES ((int32_t)(sizeof int_types / sizeof int_types[0]))
+static const tn_dtype float_types[] = {TN_F32, TN_F16, TN_BF16, TN_F8_G32, TN_F8_G128};
+#define FLOAT_TYPES ((int32_t)(sizeof float_types / sizeof float_types[0]))
+#define INT_TYPES   ((int32_t)(sizeof int_types / sizeof int_types[0]))
 static const char *const int_isas[] = {"plain", "avx2", "avx512", "avx512vnni"};
 #define INT_ISAS ((int32_t)(sizeof int_isas / sizeof int_isas[0]))
 #define THREADS  3
@@ -55,6 +57,12 @@ static void fill_block(uint8_t *block, tn_dtype dtype) {
       put_half(block, 0.1 * draw_normal());
       put_half(block + 2, 0.1 * draw_normal());
       break;
+    case TN_F8_G32:
+    case TN_F8_G128:
+      put_float(block, 0.1 * draw_normal());
+      for (int32_t i = 4; i < tn_dtype_bytes(dtype); i++) /* no NaN */
+        block[i] = tn_f32_to_f8_e4m3((float)draw_normal());
+      break;
     default:
       put_float(block, 0.1 * draw_normal());
       put_float(block + 4, draw_below(2) ? (double)draw(0, 15) : 8 + draw_normal());
@@ -100,18 +108,19 @@ static int64_t draw_k(tn_dtype dtype) {
 /* ---- values ---- */
 
 static void packing_keeps_every_value(void **state) {
-  for (int32_t i = 0; i < INT_TYPES; i++) {
+  for (int32_t i = 0; i < INT_TYPES + FLOAT_TYPES; i++) {
     weights w;
-    int64_t N = draw(1, 50), K = draw_k(int_types[i]);
-    weights_init(&w, int_types[i], N, K);
+    tn_dtype dtype = i < INT_TYPES ? int_types[i] : float_types[i - INT_TYPES];
+    int64_t N = draw(1, 50), K = draw_k(dtype);
+    weights_init(&w, dtype, N, K);
     float *row = tn_alloc((size_t)K, sizeof *row);
     assert_non_null(row);
     for (int64_t n = 0; n < N; n++) {
       tn_pack_row_to_f32(row, &w.packed, n);
       for (int64_t k = 0; k < K; k++)
         if (row[k] != (float)get(&w.rows, n * K + k))
-          fail_msg("%s: element %d, %d is %.9g packed, %.9g in rows", tn_dtype_name(int_types[i]),
-                   (int)n, (int)k, (double)row[k], get(&w.rows, n * K + k));
+          fail_msg("%s: element %d, %d is %.9g packed, %.9g in rows", tn_dtype_name(dtype), (int)n,
+                   (int)k, (double)row[k], get(&w.rows, n * K + k));
     }
     tn_free(row);
     weights_clear(&w);
@@ -173,7 +182,7 @@ static tn_dtype pick_small(void) {
 /* Runs a copy of c with w in the given layout; returns y's bytes, to be freed by the caller. */
 static void *run_product(const char *isa, call *c, const tn_tensor *w, int32_t threads) {
   call run;
-  const tn_ops *ops = tn_ops_cpu(isa);
+  const tn_ops *ops = strcmp(isa, "ref") == 0 ? tn_ops_ref() : tn_ops_cpu(isa);
   tn_tensor rows = *call_named(c, "w");
   call_tensor(c, 2)[0] = *w;
   run = *c;
@@ -227,15 +236,49 @@ static void every_set_and_layout_has_the_same_bits(void **state) {
     }
 }
 
+/* Panels give the bits of rows; ref/ says that they are right. */
+static void floats_too(void **state) {
+  for (int32_t round = 0; round < 24; round++)
+    for (int32_t i = 0; i < FLOAT_TYPES; i++) {
+      call c;
+      weights w;
+      int64_t M = round < 9 ? round + 1 : draw(1, 60), N = draw(1, 130), K = draw_k(float_types[i]);
+      open_product(&c, &w, M, N, K, float_types[i], pick_small);
+      const tn_tensor *y = call_named(&c, "y");
+      tn_tensor truth = *y, x64 = *call_named(&c, "x");
+      size_t bytes = (size_t)tn_tensor_bytes(y);
+      void *want = run_product("ref", &c, &w.rows, 1);
+      for (int32_t isa = 0; isa < INT_ISAS; isa++) {
+        if (!tn_ops_cpu(int_isas[isa])) continue;
+        void *rows = run_product(int_isas[isa], &c, &w.rows, 1);
+        void *packed = run_product(int_isas[isa], &c, &w.packed, 1 + (int32_t)draw_below(2) * 2);
+        if (isa > 0) assert_bits(&c, rows, packed, bytes, int_isas[isa], "packed", float_types[i]);
+        for (int64_t j = 0; j < M * N; j++) {
+          double a = tn_element_get(packed, truth.dtype, j),
+                 b = tn_element_get(want, truth.dtype, j);
+          double unit = truth.dtype == TN_BF16 ? 0x1p-7 : truth.dtype == TN_F16 ? 0x1p-10 : 0x1p-20;
+          if (fabs(a - b) > unit * fabs(b) + 0x1p-20 * sqrt((double)x64.shape[1]) * 8)
+            fail_msg("%s %s: y[%d] is %.9g, wants %.9g", int_isas[isa],
+                     tn_dtype_name(float_types[i]), (int)j, a, b);
+        }
+        tn_free(rows);
+        tn_free(packed);
+      }
+      tn_free(want);
+      close_product(&c, &w);
+    }
+}
+
 /* Sizes beyond one block of rows and one pass of columns, each row again alone. */
 static void a_row_alone_is_a_row_of_512(void **state) {
-  for (int32_t i = 0; i < INT_TYPES; i++)
+  for (int32_t i = 0; i < INT_TYPES + FLOAT_TYPES; i++)
     for (int32_t isa = 1; isa < INT_ISAS; isa++) {
+      tn_dtype dtype = i < INT_TYPES ? int_types[i] : float_types[i - INT_TYPES];
       const tn_ops *ops = tn_ops_cpu(int_isas[isa]);
       if (!ops) continue;
       call c;
       weights w;
-      open_product(&c, &w, 512, draw(60, 90), 768, int_types[i], NULL);
+      open_product(&c, &w, 512, draw(60, 90), 768, dtype, NULL);
       ((tn_linear_args *)(void *)c.args)->accumulate = 0;
       float *all = run_product(int_isas[isa], &c, &w.packed, THREADS);
       const tn_tensor *x = call_named(&c, "x"), *y = call_named(&c, "y");
@@ -247,7 +290,7 @@ static void a_row_alone_is_a_row_of_512(void **state) {
             .y = tn_tensor_rows(y, r, rows), .x = tn_tensor_rows(x, r, rows), .w = w.packed};
         if (ops->linear(stream, &alone, &err)) fail_msg("%s", err.text);
         assert_bits(&c, all + r * N, tn_tensor_data(&alone.y), (size_t)(rows * N) * sizeof *all,
-                    int_isas[isa], "a row alone", int_types[i]);
+                    int_isas[isa], "a row alone", dtype);
       }
       tn_stream_close(stream);
       tn_free(all);
@@ -429,6 +472,7 @@ int main(void) {
       cmocka_unit_test_setup(packing_keeps_every_value, seed_setup),
       cmocka_unit_test_setup(embed_reads_either_layout, seed_setup),
       cmocka_unit_test_setup(every_set_and_layout_has_the_same_bits, seed_setup),
+      cmocka_unit_test_setup(floats_too, seed_setup),
       cmocka_unit_test_setup(a_row_alone_is_a_row_of_512, seed_setup),
       cmocka_unit_test_setup(sums_are_exact_but_for_rounding_x, seed_setup),
       cmocka_unit_test_setup(the_largest_integers_do_not_overflow, seed_setup),
