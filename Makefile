@@ -17,7 +17,7 @@ CC    ?= gcc
 V     ?= 0
 Q     := $(if $(filter 0,$(V)),@)
 
-ROOMS := base net columns tensor kernels feed model eval train serve
+ROOMS := base net columns tensor kernels feed model eval quant train serve
 # closure: a room, the rooms it may include, and what those need; highest first (the order a linker wants)
 layer_line = $(shell awk -F: -v r=$(1) '$$1==r {print $$2}' src/LAYERS)
 reverse    = $(if $(1),$(call reverse,$(wordlist 2,$(words $(1)),$(1))) $(firstword $(1)))

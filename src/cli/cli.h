@@ -33,6 +33,7 @@ typedef struct tn_command {
   X(train)                 \
   X(model)                 \
   X(eval)                  \
+  X(quantize)              \
   X(serve)                 \
   X(run)                   \
   X(bench)                 \

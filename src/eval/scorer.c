@@ -89,6 +89,10 @@ const tn_model_config *tn_scorer_config(const tn_scorer *s) {
   return tn_model_config_of(s->model);
 }
 
+tn_forward *tn_scorer_forward(tn_scorer *s) {
+  return s->forward;
+}
+
 int64_t tn_scorer_rows_run(const tn_scorer *s) {
   return s->rows_run;
 }

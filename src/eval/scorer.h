@@ -31,6 +31,7 @@ TN_NODISCARD tn_status tn_scorer_run(tn_scorer *s, const int32_t *ids, int64_t c
                                      tn_token_score *out, tn_error *err);
 int64_t tn_scorer_tokens_max(const tn_scorer *s);
 const tn_model_config *tn_scorer_config(const tn_scorer *s);
+tn_forward *tn_scorer_forward(tn_scorer *s);    /* its serving pass, to be watched */
 int64_t tn_scorer_rows_run(const tn_scorer *s); /* tokens that went through the model so far */
 
 #endif

@@ -1,0 +1,378 @@
+/* cmd_quantize.c - `tenon quantize MODEL OUT`: a model with smaller weights, and what that costs.
+ */
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <inttypes.h>
+#include <math.h>
+
+#include "base/clock.h"
+#include "base/io.h"
+#include "cli/cli.h"
+#include "cli/text_model.h"
+#include "eval/perplexity.h"
+#include "quant/activations.h"
+#include "quant/compressed.h"
+
+/* Calibration samples are spread over at most this much of the text. */
+#define CALIBRATION_TOKENS_MAX ((int64_t)8 << 20)
+
+typedef struct command {
+  const char *to, *group, *method, *kv, *column;
+  tn_option_list data, eval, ignore;
+  int64_t samples, tokens, eval_tokens, threads;
+  double damping, strength;
+  bool asymmetric, act_order, activations, smooth, force, quiet, json;
+  const char *model, *out;
+  tn_quantize_options options;
+  bool kv_is_float;
+} command;
+
+typedef struct result {
+  tn_perplexity before, after; /* windows 0: not measured */
+  int64_t bytes_before, bytes_after;
+  int64_t samples, tokens; /* of calibration */
+  double seconds;
+} result;
+
+/* ---- words into options ---- */
+
+static int32_t word_place(const char *word, const char *const *words, int32_t count) {
+  for (int32_t i = 0; i < count; i++)
+    if (strcmp(word, words[i]) == 0) return i;
+  return -1;
+}
+
+/* 0: fine, else the exit code. */
+static int read_grid(command *c) {
+  static const char *const types[] = {"int8", "int4", "fp8"};
+  static const char *const groups[] = {"32", "64", "128", "channel"};
+  static const int64_t group_columns[] = {32, 64, 128, 0};
+  int32_t type = word_place(c->to, types, 3);
+  if (type < 0) return tn_cli_usage_error("--to %s: must be int8, int4 or fp8", c->to);
+  if (!c->group) c->group = type == 1 ? "128" : "channel";
+  int32_t group = word_place(c->group, groups, 4);
+  if (group < 0) return tn_cli_usage_error("--group %s: must be 32, 64, 128 or channel", c->group);
+  if (c->asymmetric && type == 2)
+    return tn_cli_usage_error("--asymmetric: fp8 has no zero points, only int8 and int4");
+  c->options.grid = (tn_grid){.is_float = type == 2,
+                              .bits = type == 1 ? 4 : 8,
+                              .symmetric = !c->asymmetric,
+                              .group = group_columns[group]};
+  return 0;
+}
+
+static int read_method(command *c) {
+  static const char *const methods[] = {"rtn", "awq", "gptq"};
+  if (!c->method) c->method = c->data.count > 0 ? "gptq" : "rtn";
+  int32_t method = word_place(c->method, methods, 3);
+  if (method < 0) return tn_cli_usage_error("--method %s: must be rtn, awq or gptq", c->method);
+  c->options.method = (tn_quantize_method)method;
+  return 0;
+}
+
+static int check_activations(const command *c) {
+  if (!c->activations) return 0;
+  if (c->options.grid.bits == 4)
+    return tn_cli_usage_error("--activations: wants --to int8 or fp8, weights and inputs alike");
+  if (c->options.grid.group != 0 || !c->options.grid.symmetric)
+    return tn_cli_usage_error("--activations: wants --group channel and symmetric weights");
+  if (c->smooth && c->options.method == TN_QUANTIZE_AWQ)
+    return tn_cli_usage_error("--smooth goes with rtn or gptq; awq moves scales itself");
+  return 0;
+}
+
+static int read_kv(command *c) {
+  if (!c->kv) return 0;
+  c->kv_is_float = strcmp(c->kv, "fp8") == 0;
+  if (!c->kv_is_float && strcmp(c->kv, "int8") != 0)
+    return tn_cli_usage_error("--kv %s: must be int8 or fp8", c->kv);
+  c->options.kv_scales = true;
+  return 0;
+}
+
+static int read_options(command *c) {
+  int code = read_method(c);
+  if (code == 0) code = read_grid(c);
+  if (code == 0) code = read_kv(c);
+  if (c->smooth) c->activations = true;
+  if (code == 0) code = check_activations(c);
+  if (code != 0) return code;
+  if (c->damping < 0 || c->damping > 1 || c->strength < 0 || c->strength > 1)
+    return tn_cli_usage_error("--damping and --strength are shares: 0 to 1");
+  if (c->samples < 1 || c->tokens < 0 || c->eval_tokens < 0)
+    return tn_cli_usage_error("--samples, --tokens and --eval-tokens: 1 or more");
+  bool wants_text = c->options.method != TN_QUANTIZE_RTN || c->smooth || c->options.kv_scales;
+  if (wants_text && c->data.count == 0)
+    return tn_cli_usage_error("--data is missing: %s calibrates on text", c->method);
+  c->options.smooth = c->smooth;
+  c->options.smooth_strength = c->strength;
+  c->options.gptq.damping = c->damping;
+  c->options.gptq.by_activation = c->act_order;
+  c->options.gptq.search = true;
+  c->options.ignore = c->ignore.items;
+  c->options.ignore_count = c->ignore.count;
+  return 0;
+}
+
+/* ---- texts ---- */
+
+/* Samples of `tokens` tokens at even distances, cut out of ids in place. */
+static tn_status spread_samples(tn_ids *ids, int64_t tokens, int64_t *samples, tn_error *err) {
+  int64_t count = (int64_t)ids->count;
+  if (count < tokens)
+    return tn_fail(err, TN_ERR_DATA,
+                   "the calibration text has %" PRId64 " tokens, one sample wants %" PRId64, count,
+                   tokens);
+  if (*samples > count / tokens) *samples = count / tokens;
+  for (int64_t i = 0; i < *samples; i++) {
+    int64_t from = *samples > 1 ? (count - tokens) * i / (*samples - 1) : 0;
+    memmove(ids->items + i * tokens, ids->items + from, (size_t)tokens * sizeof *ids->items);
+  }
+  return TN_OK;
+}
+
+static tn_status calibration_ids(const command *c, const tn_text_model *m, tn_ids *ids, result *r,
+                                 tn_progress *progress, tn_error *err) {
+  int64_t positions = tn_model_config_of(m->model)->positions_max;
+  if (c->data.count == 0) return TN_OK;
+  r->tokens = c->tokens > 0 ? c->tokens : positions < 2048 ? positions : 2048;
+  r->samples = c->samples;
+  int64_t most = r->samples * r->tokens;
+  if (most < CALIBRATION_TOKENS_MAX) most = CALIBRATION_TOKENS_MAX;
+  TN_TRY(tn_text_model_ids(m, ids, &c->data, c->column, most, progress, err));
+  return spread_samples(ids, r->tokens, &r->samples, err);
+}
+
+/* activations NULL: inputs as they are. */
+static tn_status measure(const command *c, const tn_text_model *m, const tn_ids *ids,
+                         tn_activations *activations, tn_perplexity *out, tn_progress *progress,
+                         tn_error *err) {
+  const tn_perplexity_options o = {.bos_id = -1};
+  int64_t positions = tn_model_config_of(m->model)->positions_max;
+  tn_scorer *scorer;
+  if (ids->count == 0) return TN_OK;
+  TN_TRY(tn_scorer_new(&scorer, m->model, tn_cli_pool((int32_t)c->threads),
+                       positions < 2048 ? positions : 2048, err));
+  if (activations)
+    tn_forward_set_watch(tn_scorer_forward(scorer), tn_activations_round, activations);
+  tn_status status =
+      tn_perplexity_run(out, scorer, ids->items, (int64_t)ids->count, &o, progress, err);
+  tn_scorer_free(scorer);
+  return status;
+}
+
+/* ---- work ---- */
+
+static tn_status write_folder(const command *c, const tn_quantized *q, tn_weight_source *source,
+                              const char *source_folder, const char *folder, tn_error *err) {
+  const tn_compressed_options o = {.quantize = &c->options,
+                                   .activations = c->activations,
+                                   .kv_is_float = c->kv_is_float,
+                                   .version = "tenon " TENON_VERSION};
+  TN_TRY(tn_dir_make(folder, err));
+  return tn_compressed_write(folder, q, source, source_folder, &o, err);
+}
+
+/* The folder appears under its name when it is whole. */
+static tn_status write_out(const command *c, const tn_quantized *q, tn_weight_source *source,
+                           const char *source_folder, tn_error *err) {
+  tn_strbuf part = {0};
+  tn_strbuf_addf(&part, "%s.part", c->out);
+  tn_status status = tn_strbuf_check(&part, err);
+  if (status == TN_OK && tn_dir_exists(part.data)) status = tn_dir_remove(part.data, err);
+  if (status == TN_OK) status = write_folder(c, q, source, source_folder, part.data, err);
+  if (status == TN_OK && tn_dir_exists(c->out)) status = tn_dir_remove(c->out, err);
+  if (status == TN_OK && rename(part.data, c->out) != 0)
+    status = tn_fail(err, TN_ERR_IO, "%s: cannot be renamed to %s", part.data, c->out);
+  tn_strbuf_clear(&part);
+  return status;
+}
+
+static int64_t quantized_bytes(const tn_quantized *q) {
+  const tn_parameter *p = tn_model_parameters(q->model, NULL);
+  int64_t bytes = 0;
+  for (int64_t i = 0; i < q->count; i++) {
+    const tn_grid_matrix *m = &q->tensors[i].matrix;
+    if (!q->tensors[i].is_quantized) {
+      bytes += tn_tensor_bytes(&p[i].tensor);
+      continue;
+    }
+    bytes += m->rows * m->columns * m->grid.bits / 8 +
+             m->rows * m->groups * tn_dtype_bytes(m->grid.scale_dtype);
+  }
+  return bytes;
+}
+
+static tn_status quantize(const command *c, tn_text_model *m, tn_weight_source *source,
+                          const tn_ids *calibration, const tn_ids *text, result *r,
+                          tn_progress *progress, tn_error *err) {
+  const tn_calibration_text samples = {calibration->items, r->samples, r->tokens};
+  tn_quantized q;
+  r->bytes_before = tn_model_weight_bytes(m->model);
+  TN_TRY(measure(c, m, text, NULL, &r->before, progress, err));
+  TN_TRY(tn_quantize(&q, m->model, source, &samples, &c->options, tn_cli_pool((int32_t)c->threads),
+                     progress, err));
+  tn_activations activations = {.quantized = &q, .is_float = c->options.grid.is_float};
+  tn_status status =
+      measure(c, m, text, c->activations ? &activations : NULL, &r->after, progress, err);
+  r->bytes_after = quantized_bytes(&q);
+  if (status == TN_OK) status = write_out(c, &q, source, m->folder.data, err);
+  tn_activations_clear(&activations);
+  tn_quantized_clear(&q);
+  return status;
+}
+
+static tn_status run_all(const command *c, result *r, tn_error *err) {
+  tn_progress progress = tn_cli_progress(c->quiet || c->json);
+  tn_text_model m;
+  tn_weight_source *source = NULL;
+  tn_ids calibration = {0}, text = {0};
+  const tn_option_list *texts = c->eval.count > 0 ? &c->eval : &c->data;
+  tn_status status = tn_text_model_open(&m, c->model, err);
+  if (status == TN_OK)
+    status = tn_weight_source_open(&source, m.folder.data, tn_cli_pool((int32_t)c->threads), err);
+  if (status == TN_OK) status = calibration_ids(c, &m, &calibration, r, &progress, err);
+  if (status == TN_OK && texts->count > 0)
+    status = tn_text_model_ids(&m, &text, texts, c->column, c->eval_tokens, &progress, err);
+  if (status == TN_OK) status = quantize(c, &m, source, &calibration, &text, r, &progress, err);
+  tn_ids_clear(&calibration);
+  tn_ids_clear(&text);
+  tn_weight_source_close(source);
+  tn_text_model_clear(&m);
+  return status;
+}
+
+/* ---- what comes out ---- */
+
+static void json_f64(tn_json_writer *w, const char *key, double value) {
+  tn_json_key(w, key);
+  tn_json_f64(w, value);
+}
+static void json_i64(tn_json_writer *w, const char *key, int64_t value) {
+  tn_json_key(w, key);
+  tn_json_i64(w, value);
+}
+
+static void print_json(const command *c, const result *r) {
+  tn_cli_json j;
+  tn_cli_json_begin(&j);
+  tn_json_begin_object(&j.w);
+  tn_json_key(&j.w, "out"), tn_json_cstr(&j.w, c->out);
+  tn_json_key(&j.w, "to"), tn_json_cstr(&j.w, c->to);
+  tn_json_key(&j.w, "group"), tn_json_cstr(&j.w, c->group);
+  tn_json_key(&j.w, "method"), tn_json_cstr(&j.w, c->method);
+  tn_json_key(&j.w, "symmetric"), tn_json_bool(&j.w, c->options.grid.symmetric);
+  tn_json_key(&j.w, "activations"), tn_json_bool(&j.w, c->activations);
+  json_i64(&j.w, "calibration_samples", r->samples);
+  json_i64(&j.w, "calibration_tokens", r->samples * r->tokens);
+  json_i64(&j.w, "bytes_before", r->bytes_before);
+  json_i64(&j.w, "bytes_after", r->bytes_after);
+  if (r->before.windows > 0) {
+    json_f64(&j.w, "perplexity_before", r->before.perplexity);
+    json_f64(&j.w, "perplexity_after", r->after.perplexity);
+    json_i64(&j.w, "perplexity_tokens", r->before.scored);
+  }
+  json_f64(&j.w, "seconds", r->seconds);
+  tn_json_end_object(&j.w);
+  tn_cli_json_finish(&j);
+}
+
+static void print_text(const command *c, const result *r) {
+  tn_strbuf text = {0};
+  tn_strbuf_addf(&text, "%s: %s, %s, group %s; weights ", c->out, c->to, c->method, c->group);
+  tn_strbuf_add_bytes_human(&text, (double)r->bytes_before);
+  tn_strbuf_add(&text, " -> ");
+  tn_strbuf_add_bytes_human(&text, (double)r->bytes_after);
+  tn_strbuf_add(&text, "; ");
+  tn_strbuf_add_duration_human(&text, r->seconds);
+  if (!text.failed) puts(text.data);
+  tn_strbuf_clear(&text);
+  if (r->before.windows == 0) {
+    puts("perplexity not measured: --eval FILE gives a text for it");
+    return;
+  }
+  printf("perplexity %.4f -> %.4f (%+.2f %%) over %" PRId64 " tokens%s\n", r->before.perplexity,
+         r->after.perplexity, 100 * (r->after.perplexity / r->before.perplexity - 1),
+         r->before.scored,
+         c->eval.count == 0 ? " of the calibration text: --eval gives one it has not seen" : "");
+}
+
+static int run_command(command *c) {
+  tn_error err = {0};
+  result r = {0};
+  int code = read_options(c);
+  if (code != 0) return code;
+  if (tn_dir_exists(c->out) && !c->force) {
+    tn_fail(&err, TN_ERR_ARGUMENT, "%s is there already", c->out);
+    return tn_cli_fail(&err, "--force replaces it");
+  }
+  int64_t start_us = tn_time_us();
+  if (run_all(c, &r, &err) != TN_OK) return tn_cli_fail(&err, tn_text_model_hint(&err));
+  r.seconds = (double)(tn_time_us() - start_us) / 1e6;
+  if (c->json)
+    print_json(c, &r);
+  else
+    print_text(c, &r);
+  return 0;
+}
+
+static int run(int argc, char **argv) {
+  command c = {.to = "int4", .samples = 128, .eval_tokens = 32768};
+  const tn_option options[] = {
+      {"--to", 0, TN_OPTION_TEXT, &c.to, "TYPE", "int8, int4 or fp8 (default int4)"},
+      {"--group", 'g', TN_OPTION_TEXT, &c.group, "N",
+       "weights of a row that share a scale: 32, 64, 128 or channel (default 128 for int4, "
+       "channel else)"},
+      {"--method", 'm', TN_OPTION_TEXT, &c.method, "NAME",
+       "rtn, awq or gptq (default gptq with --data, rtn without)"},
+      {"--asymmetric", 0, TN_OPTION_FLAG, &c.asymmetric, NULL,
+       "a zero point beside each scale (transformers: CompressedTensorsConfig(dequantize=True))"},
+      {"--data", 'd', TN_OPTION_LIST, &c.data, "FILE",
+       "calibration text: .txt, or a table (.parquet, .csv ...); may be repeated"},
+      {"--column", 'c', TN_OPTION_TEXT, &c.column, "NAME", "text column of tables (default text)"},
+      {"--samples", 0, TN_OPTION_INT, &c.samples, "N",
+       "calibration sequences, spread over the text (default 128)"},
+      {"--tokens", 0, TN_OPTION_INT, &c.tokens, "N",
+       "tokens of each (default 2,048, or what the model takes)"},
+      {"--activations", 'a', TN_OPTION_FLAG, &c.activations, NULL,
+       "inputs of linears too, a scale a token, when the model runs (int8, fp8)"},
+      {"--smooth", 0, TN_OPTION_FLAG, &c.smooth, NULL,
+       "SmoothQuant: large inputs made smaller beforehand (with --activations)"},
+      {"--strength", 0, TN_OPTION_REAL, &c.strength, "A", "of --smooth, 0 to 1 (default 0.5)"},
+      {"--kv", 0, TN_OPTION_TEXT, &c.kv, "TYPE",
+       "scales for an int8 or fp8 KV cache, measured on the text"},
+      {"--act-order", 0, TN_OPTION_FLAG, &c.act_order, NULL,
+       "gptq: columns of large inputs first (groups stay as they are)"},
+      {"--damping", 0, TN_OPTION_REAL, &c.damping, "D",
+       "gptq: added to the diagonal (default 0.01)"},
+      {"--ignore", 0, TN_OPTION_LIST, &c.ignore, "NAME",
+       "leave linears alone whose names contain NAME; may be repeated"},
+      {"--eval", 'e', TN_OPTION_LIST, &c.eval, "FILE",
+       "text for perplexity before and after (default: the calibration text)"},
+      {"--eval-tokens", 0, TN_OPTION_INT, &c.eval_tokens, "N", "of it (default 32,768; 0: all)"},
+      {"--force", 'f', TN_OPTION_FLAG, &c.force, NULL, "replace OUT"},
+      {"--threads", 't', TN_OPTION_INT, &c.threads, "N", "default: all CPUs"},
+      {"--quiet", 'q', TN_OPTION_FLAG, &c.quiet, NULL, "no progress bar"},
+      {"--json", 0, TN_OPTION_FLAG, &c.json, NULL, "the result as one JSON object"},
+      {0}};
+  const tn_usage usage = {
+      .words = "tenon quantize [options] MODEL OUT",
+      .about =
+          "Writes a model whose linears are int8, int4 or fp8, as a folder in the "
+          "compressed-tensors form that\ntransformers and vLLM load.  rtn rounds to nearest; awq "
+          "and gptq look at what the layers read in a\ntext of yours first and lose less.  "
+          "Embedding, norms and head stay as they are.  Perplexity before\nand after is printed.",
+      .example =
+          "tenon quantize runs/austen austen-int4 --to int4 --method awq --data books.parquet",
+      .options = options,
+      .words_min = 2,
+      .words_max = 2};
+  int32_t count;
+  int code = tn_args(&usage, argc, argv, &count);
+  if (code >= 0) return code;
+  c.model = argv[1];
+  c.out = argv[2];
+  return run_command(&c);
+}
+
+const tn_command tn_command_quantize = {
+    "quantize", "make a model's weights int8, int4 or fp8; says what it costs", run};

@@ -1,0 +1,394 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "quant/compressed.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "base/io.h"
+#include "base/json.h"
+#include "model/safetensors.h"
+
+enum { SIDE_FILE_BYTES_MAX = 256 << 20, WORD_BITS = 32 };
+
+static const float int8_max = 127.5f, float8_max = 448;
+
+/* ---- the list of tensors ---- */
+
+typedef struct writer {
+  const tn_quantized *q;
+  tn_weight_source *source;
+  const tn_compressed_options *o;
+  tn_arena names;
+  tn_named_tensor *list;
+  size_t count, capacity;
+  tn_weight *held; /* views into the source */
+  size_t held_count, held_capacity;
+  tn_buffer **made; /* packed for the file */
+  size_t made_count, made_capacity;
+} writer;
+
+static tn_status add_tensor(writer *w, const char *name, const tn_tensor *t, tn_error *err) {
+  TN_TRY(tn_grow((void **)&w->list, &w->capacity, w->count + 1, sizeof *w->list, err));
+  char *copy = tn_arena_strndup(&w->names, name, strlen(name));
+  if (!copy) return tn_fail_memory(err, "a tensor's name", strlen(name));
+  w->list[w->count++] = (tn_named_tensor){copy, *t};
+  return TN_OK;
+}
+
+/* A zeroed tensor of its own, in the list under `name`, whose data the caller fills. */
+static tn_status add_made(writer *w, const char *name, tn_dtype dtype, int32_t rank,
+                          const int64_t *shape, void **data, tn_error *err) {
+  int64_t count = 1;
+  for (int32_t d = 0; d < rank; d++) count *= shape[d];
+  tn_tensor t;
+  tn_buffer *buffer;
+  TN_TRY(tn_grow((void **)&w->made, &w->made_capacity, w->made_count + 1, sizeof *w->made, err));
+  TN_TRY(tn_buffer_new(&buffer, (size_t)(count * tn_dtype_bytes(dtype)), err));
+  w->made[w->made_count++] = buffer;
+  TN_TRY(tn_tensor_view(&t, buffer, 0, dtype, rank, shape, err));
+  *data = buffer->data;
+  return add_tensor(w, name, &t, err);
+}
+
+static void clear_writer(writer *w) {
+  for (size_t i = 0; i < w->held_count; i++) tn_weight_clear(&w->held[i]);
+  for (size_t i = 0; i < w->made_count; i++) tn_buffer_drop(w->made[i]);
+  tn_free(w->held);
+  tn_free(w->made);
+  tn_free(w->list);
+  tn_arena_clear(&w->names);
+}
+
+/* ---- what a linear becomes ---- */
+
+static bool is_packed(const writer *w) {
+  return !w->o->quantize->grid.is_float && !w->o->activations;
+}
+
+/* "a.b.weight" and "_scale" give "a.b.weight_scale". */
+static const char *with_ending(char out[256], const char *name, const char *ending) {
+  snprintf(out, 256, "%s%s", name, ending);
+  return out;
+}
+
+static void store_scale(void *out, tn_dtype dtype, int64_t at, float scale) {
+  tn_element_set(out, dtype, at, (double)scale);
+}
+
+static tn_status add_scales(writer *w, const char *name, const tn_grid_matrix *m, tn_error *err) {
+  char text[256];
+  void *out = NULL;
+  const int64_t shape[2] = {m->rows, m->groups};
+  TN_TRY(add_made(w, with_ending(text, name, "_scale"), m->grid.scale_dtype, 2, shape, &out, err));
+  for (int64_t i = 0; i < m->rows * m->groups; i++)
+    store_scale(out, m->grid.scale_dtype, i, m->scales[i].scale);
+  return TN_OK;
+}
+
+/* `value` from the least code on, at place `at` of a row of words. */
+static void put_bits(uint32_t *words, int32_t bits, int64_t at, int32_t value) {
+  int64_t bit = at * bits;
+  words[bit / WORD_BITS] |= (uint32_t)(value + (1 << (bits - 1))) << (bit % WORD_BITS);
+}
+
+static int64_t words_for(int64_t count, int32_t bits) {
+  return (count * bits + WORD_BITS - 1) / WORD_BITS;
+}
+
+static tn_status add_zeros(writer *w, const char *name, const tn_grid_matrix *m, tn_error *err) {
+  char text[256];
+  void *out = NULL;
+  int32_t bits = m->grid.bits;
+  const int64_t shape[2] = {words_for(m->rows, bits), m->groups};
+  TN_TRY(add_made(w, with_ending(text, name, "_zero_point"), TN_I32, 2, shape, &out, err));
+  uint32_t *words = out;
+  for (int64_t g = 0; g < m->groups; g++)
+    for (int64_t r = 0; r < m->rows; r++) {
+      uint32_t word = 0;
+      put_bits(&word, bits, r % (WORD_BITS / bits), m->scales[r * m->groups + g].zero);
+      words[r / (WORD_BITS / bits) * m->groups + g] |= word;
+    }
+  return TN_OK;
+}
+
+static tn_status add_packed(writer *w, const char *name, const tn_grid_matrix *m, tn_error *err) {
+  char text[256];
+  void *out = NULL, *shape_out = NULL;
+  int32_t bits = m->grid.bits;
+  const int64_t two = 2, shape[2] = {m->rows, words_for(m->columns, bits)};
+  TN_TRY(add_made(w, with_ending(text, name, "_packed"), TN_I32, 2, shape, &out, err));
+  for (int64_t r = 0; r < m->rows; r++)
+    for (int64_t k = 0; k < m->columns; k++)
+      put_bits((uint32_t *)out + r * shape[1], bits, k, m->codes[r * m->columns + k]);
+  TN_TRY(add_made(w, with_ending(text, name, "_shape"), TN_I64, 1, &two, &shape_out, err));
+  ((int64_t *)shape_out)[0] = m->rows;
+  ((int64_t *)shape_out)[1] = m->columns;
+  return m->grid.symmetric ? TN_OK : add_zeros(w, name, m, err);
+}
+
+static tn_status add_linear(writer *w, const char *name, const tn_grid_matrix *m, tn_error *err) {
+  if (is_packed(w)) {
+    TN_TRY(add_packed(w, name, m, err));
+  } else {
+    void *out = NULL;
+    const int64_t shape[2] = {m->rows, m->columns};
+    TN_TRY(add_made(w, name, m->grid.is_float ? TN_F8_E4M3 : TN_I8, 2, shape, &out, err));
+    memcpy(out, m->codes, (size_t)(m->rows * m->columns));
+  }
+  return add_scales(w, name, m, err);
+}
+
+/* ---- everything else ---- */
+
+static tn_status add_changed(writer *w, const tn_parameter *p, const tn_quantized_tensor *t,
+                             tn_error *err) {
+  void *out = NULL;
+  const float *x = t->values->data;
+  TN_TRY(add_made(w, p->name, t->file_dtype, p->tensor.rank, p->tensor.shape, &out, err));
+  for (int64_t i = 0; i < tn_tensor_count(&p->tensor); i++)
+    tn_element_set(out, t->file_dtype, i, (double)x[i]);
+  return TN_OK;
+}
+
+static tn_status add_as_it_is(writer *w, const char *name, tn_error *err) {
+  TN_TRY(tn_grow((void **)&w->held, &w->held_capacity, w->held_count + 1, sizeof *w->held, err));
+  tn_weight *weight = &w->held[w->held_count];
+  TN_TRY(tn_weight_source_find(w->source, name, weight, err));
+  w->held_count++;
+  return add_tensor(w, name, &weight->tensor, err);
+}
+
+static tn_status add_kv_scale(writer *w, tn_str module, const char *name, float largest,
+                              tn_error *err) {
+  char text[256];
+  void *out = NULL;
+  const int64_t one = 1;
+  float most = w->o->kv_is_float ? float8_max : int8_max;
+  snprintf(text, sizeof text, "%.*s%s", TN_STR_ARG(module), name);
+  TN_TRY(add_made(w, text, TN_F32, 1, &one, &out, err));
+  *(float *)out = largest > 0 ? largest / most : 1;
+  return TN_OK;
+}
+
+/* Beside every k_proj, in the order of the layers. */
+static tn_status add_kv_scales(writer *w, tn_error *err) {
+  static const tn_str ending = {"k_proj.weight", sizeof "k_proj.weight" - 1};
+  const tn_parameter *p = tn_model_parameters(w->q->model, NULL);
+  int64_t layer = 0;
+  for (int64_t i = 0; w->q->k_max && i < w->q->count; i++) {
+    tn_str name = tn_str_of(p[i].name);
+    if (!tn_str_ends(name, ending)) continue;
+    tn_str module = {name.data, name.length - ending.length};
+    TN_TRY(add_kv_scale(w, module, "k_scale", w->q->k_max[layer], err));
+    TN_TRY(add_kv_scale(w, module, "v_scale", w->q->v_max[layer], err));
+    layer++;
+  }
+  return TN_OK;
+}
+
+static tn_status add_all(writer *w, tn_error *err) {
+  const tn_parameter *p = tn_model_parameters(w->q->model, NULL);
+  for (int64_t i = 0; i < w->q->count; i++) {
+    const tn_quantized_tensor *t = &w->q->tensors[i];
+    if (t->is_quantized)
+      TN_TRY(add_linear(w, p[i].name, &t->matrix, err));
+    else if (t->is_changed)
+      TN_TRY(add_changed(w, &p[i], t, err));
+    else
+      TN_TRY(add_as_it_is(w, p[i].name, err));
+  }
+  return add_kv_scales(w, err);
+}
+
+/* ---- config.json ---- */
+
+static void write_bool(tn_json_writer *j, const char *key, bool value) {
+  tn_json_key(j, key);
+  tn_json_bool(j, value);
+}
+
+static void write_text(tn_json_writer *j, const char *key, const char *value) {
+  tn_json_key(j, key);
+  tn_json_cstr(j, value);
+}
+
+static void write_null(tn_json_writer *j, const char *key) {
+  tn_json_key(j, key);
+  tn_json_null(j);
+}
+
+/* One of the format's QuantizationArgs. */
+static void write_args(tn_json_writer *j, const char *key, int32_t bits, bool is_float,
+                       bool symmetric, const char *strategy, int64_t group, bool dynamic) {
+  tn_json_key(j, key);
+  tn_json_begin_object(j);
+  tn_json_key(j, "num_bits");
+  tn_json_i64(j, bits);
+  write_text(j, "type", is_float ? "float" : "int");
+  write_bool(j, "symmetric", symmetric);
+  write_text(j, "strategy", strategy);
+  if (group > 0) {
+    tn_json_key(j, "group_size");
+    tn_json_i64(j, group);
+  } else {
+    write_null(j, "group_size");
+  }
+  write_bool(j, "dynamic", dynamic);
+  write_null(j, "actorder");
+  tn_json_end_object(j);
+}
+
+/* Linears that stay as they are: by module, the head too when it is tied to the embedding. */
+static void write_ignore(const writer *w, tn_json_writer *j) {
+  const tn_parameter *p = tn_model_parameters(w->q->model, NULL);
+  tn_json_key(j, "ignore");
+  tn_json_begin_array(j);
+  tn_json_cstr(j, "lm_head");
+  for (int64_t i = 0; i < w->q->count; i++) {
+    tn_str name = tn_str_of(p[i].name);
+    if (w->q->tensors[i].is_quantized || p[i].tensor.rank != 2 ||
+        tn_str_find(name, TN_STR(".layers.")) < 0 || !tn_str_ends(name, TN_STR(".weight")))
+      continue;
+    tn_json_str(j, (tn_str){name.data, name.length - (sizeof ".weight" - 1)});
+  }
+  tn_json_end_array(j);
+}
+
+static const char *format_name(const writer *w) {
+  if (w->o->quantize->grid.is_float) return "float-quantized";
+  return w->o->activations ? "int-quantized" : "pack-quantized";
+}
+
+static void write_group(const writer *w, tn_json_writer *j) {
+  const tn_grid *g = &w->o->quantize->grid;
+  tn_json_key(j, "config_groups");
+  tn_json_begin_object(j);
+  tn_json_key(j, "group_0");
+  tn_json_begin_object(j);
+  tn_json_key(j, "targets");
+  tn_json_raw(j, TN_STR("[\"Linear\"]"));
+  write_args(j, "weights", g->bits, g->is_float, g->symmetric, g->group ? "group" : "channel",
+             g->group, false);
+  if (w->o->activations)
+    write_args(j, "input_activations", 8, g->is_float, true, "token", 0, true);
+  else
+    write_null(j, "input_activations");
+  write_null(j, "output_activations");
+  tn_json_end_object(j);
+  tn_json_end_object(j);
+}
+
+static void write_quantization(const writer *w, tn_json_writer *j) {
+  tn_json_key(j, "quantization_config");
+  tn_json_begin_object(j);
+  write_group(w, j);
+  write_text(j, "format", format_name(w));
+  write_null(j, "global_compression_ratio");
+  write_ignore(w, j);
+  if (w->q->k_max)
+    write_args(j, "kv_cache_scheme", 8, w->o->kv_is_float, true, "tensor", 0, false);
+  else
+    write_null(j, "kv_cache_scheme");
+  write_text(j, "quant_method", "compressed-tensors");
+  write_text(j, "quantization_status", "compressed");
+  write_text(j, "version", w->o->version);
+  tn_json_end_object(j);
+}
+
+/* The model's own members, in their order, then quantization_config. */
+static tn_status make_config(const writer *w, tn_strbuf *out, tn_error *err) {
+  const char *path;
+  tn_str text = tn_weight_source_config(w->source, &path);
+  tn_arena arena = {0};
+  tn_json *root = NULL;
+  tn_status status = tn_json_parse(&root, &arena, text, NULL, err);
+  if (status == TN_OK && root->kind != TN_JSON_OBJECT)
+    status = tn_fail(err, TN_ERR_DATA, "not a JSON object");
+  if (status == TN_OK) {
+    tn_json_writer j = {.out = out, .indent = 2};
+    tn_json_begin_object(&j);
+    for (const tn_json *item = root->first; item; item = item->next) {
+      tn_json_key_str(&j, item->key);
+      tn_json_copy(&j, item);
+    }
+    write_quantization(w, &j);
+    tn_json_end_object(&j);
+    tn_strbuf_add_char(out, '\n');
+    status = tn_strbuf_check(out, err);
+  }
+  tn_arena_clear(&arena);
+  return status == TN_OK ? TN_OK : tn_error_context(err, status, "%s", path);
+}
+
+static tn_status write_config(const writer *w, const char *folder, tn_error *err) {
+  tn_strbuf text = {0}, path = {0};
+  tn_strbuf_addf(&path, "%s/config.json", folder);
+  tn_status status = tn_strbuf_check(&path, err);
+  if (status == TN_OK) status = make_config(w, &text, err);
+  if (status == TN_OK) status = tn_file_write_atomic(path.data, tn_strbuf_view(&text), err);
+  tn_strbuf_clear(&path);
+  tn_strbuf_clear(&text);
+  return status;
+}
+
+/* ---- files ---- */
+
+static tn_status write_weights(writer *w, const char *folder, tn_error *err) {
+  static const char *const metadata[] = {"format", "pt"};
+  tn_strbuf path = {0};
+  tn_strbuf_addf(&path, "%s/model.safetensors", folder);
+  tn_status status = tn_strbuf_check(&path, err);
+  if (status == TN_OK) status = add_all(w, err);
+  if (status == TN_OK)
+    status = tn_safetensors_write(path.data, w->list, (int64_t)w->count, metadata, 1, err);
+  tn_strbuf_clear(&path);
+  return status;
+}
+
+tn_status tn_compressed_write(const char *folder, const tn_quantized *q, tn_weight_source *source,
+                              const char *source_folder, const tn_compressed_options *options,
+                              tn_error *err) {
+  writer w = {.q = q, .source = source, .o = options};
+  tn_status status = write_weights(&w, folder, err);
+  if (status == TN_OK) status = write_config(&w, folder, err);
+  clear_writer(&w);
+  return status == TN_OK ? tn_copy_side_files(folder, source_folder, err) : status;
+}
+
+static tn_status copy_file(const char *folder, const char *source_folder, const char *name,
+                           tn_error *err) {
+  tn_strbuf from = {0}, to = {0}, content = {0};
+  tn_strbuf_addf(&from, "%s/%s", source_folder, name);
+  tn_strbuf_addf(&to, "%s/%s", folder, name);
+  tn_status status = tn_strbuf_check(&from, err);
+  if (status == TN_OK) status = tn_strbuf_check(&to, err);
+  if (status == TN_OK && tn_file_exists(from.data)) {
+    status = tn_file_read(from.data, SIDE_FILE_BYTES_MAX, &content, err);
+    if (status == TN_OK) status = tn_file_write_atomic(to.data, tn_strbuf_view(&content), err);
+  }
+  tn_strbuf_clear(&from);
+  tn_strbuf_clear(&to);
+  tn_strbuf_clear(&content);
+  return status;
+}
+
+tn_status tn_copy_side_files(const char *folder, const char *source_folder, tn_error *err) {
+  static const char *const names[] = {"tokenizer.json",
+                                      "tokenizer_config.json",
+                                      "tokenizer.model",
+                                      "special_tokens_map.json",
+                                      "added_tokens.json",
+                                      "vocab.json",
+                                      "merges.txt",
+                                      "chat_template.jinja",
+                                      "chat_template.json",
+                                      "generation_config.json",
+                                      "LICENSE",
+                                      "LICENSE.txt",
+                                      "LICENSE.md",
+                                      "NOTICE",
+                                      "USE_POLICY.md"};
+  for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+    TN_TRY(copy_file(folder, source_folder, names[i], err));
+  return TN_OK;
+}

@@ -1,0 +1,202 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "quant/gptq.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+
+#include "base/mem.h"
+#include "quant/linalg.h"
+#include "quant/range_search.h"
+
+enum { BLOCK = 128, ROWS = 16 };
+
+static const double damping_default = 0.01;
+
+/* ---- the factor ---- */
+
+typedef struct ranked {
+  float diagonal;
+  int32_t column;
+} ranked;
+
+static int compare_falling(const void *a, const void *b) {
+  const ranked *x = a, *y = b;
+  if (x->diagonal != y->diagonal) return x->diagonal > y->diagonal ? -1 : 1;
+  return (x->column > y->column) - (x->column < y->column);
+}
+
+static tn_status order_columns(tn_gptq_factor *f, tn_error *err) {
+  for (int64_t i = 0; i < f->columns; i++) f->order[i] = (int32_t)i;
+  if (!f->options.by_activation) return TN_OK;
+  ranked *list = tn_alloc((size_t)f->columns, sizeof *list);
+  if (!list) return tn_fail_memory(err, "an order", (size_t)f->columns * sizeof *list);
+  for (int64_t i = 0; i < f->columns; i++) list[i] = (ranked){f->diagonal[i], (int32_t)i};
+  qsort(list, (size_t)f->columns, sizeof *list, compare_falling);
+  for (int64_t i = 0; i < f->columns; i++) f->order[i] = list[i].column;
+  tn_free(list);
+  return TN_OK;
+}
+
+/* H in the order of work, damped, into `a`. */
+static tn_status fill_hessian(const tn_gptq_factor *f, const float *hessian, double *a,
+                              tn_error *err) {
+  int64_t n = f->columns;
+  double mean = 0;
+  for (int64_t i = 0; i < n; i++) mean += (double)f->diagonal[i] / (double)n;
+  if (!isfinite(mean) || mean < 0)
+    return tn_fail(err, TN_ERR_DATA, "the calibration inputs hold numbers that are not finite");
+  for (int64_t i = 0; i < n; i++) {
+    const float *row = hessian + (int64_t)f->order[i] * n;
+    for (int64_t j = 0; j < n; j++) a[i * n + j] = row[f->order[j]];
+    if (!(a[i * n + i] > 0)) a[i * n + i] = mean > 0 ? mean : 1; /* the input was always 0 */
+    a[i * n + i] += f->options.damping * mean;
+  }
+  return TN_OK;
+}
+
+static tn_status fill_u(tn_gptq_factor *f, const float *hessian, double *a, tn_pool *pool,
+                        tn_error *err) {
+  int64_t n = f->columns;
+  TN_TRY(fill_hessian(f, hessian, a, err));
+  tn_flip(a, n);
+  TN_TRY(tn_cholesky(a, n, pool, err));
+  TN_TRY(tn_lower_inverse(a, n, pool, err));
+  tn_flip(a, n);
+  for (int64_t i = 0; i < n * n; i++) f->u[i] = i % n < i / n ? 0 : (float)a[i];
+  return TN_OK;
+}
+
+tn_status tn_gptq_factor_init(tn_gptq_factor *f, const float *hessian, int64_t columns,
+                              const tn_gptq_options *options, tn_pool *pool, tn_error *err) {
+  size_t count;
+  *f = (tn_gptq_factor){.columns = columns, .options = *options};
+  if (f->options.damping == 0) f->options.damping = damping_default;
+  if (!tn_mul_size((size_t)columns, (size_t)columns, &count))
+    return tn_fail(err, TN_ERR_LIMIT, "a Hessian of %" PRId64 " columns", columns);
+  f->order = tn_alloc((size_t)columns, sizeof *f->order);
+  f->diagonal = tn_alloc((size_t)columns, sizeof *f->diagonal);
+  f->u = tn_alloc(count, sizeof *f->u);
+  double *a = tn_alloc(count, sizeof *a);
+  tn_status status = TN_OK;
+  if (!f->order || !f->diagonal || !f->u || !a)
+    status = tn_fail_memory(err, "a Hessian", count * (sizeof *f->u + sizeof *a));
+  if (status == TN_OK) {
+    for (int64_t i = 0; i < columns; i++) f->diagonal[i] = hessian[i * columns + i];
+    status = order_columns(f, err);
+  }
+  if (status == TN_OK) status = fill_u(f, hessian, a, pool, err);
+  tn_free(a);
+  if (status != TN_OK) tn_gptq_factor_clear(f);
+  return status;
+}
+
+void tn_gptq_factor_clear(tn_gptq_factor *f) {
+  tn_free(f->order);
+  tn_free(f->diagonal);
+  tn_free(f->u);
+  *f = (tn_gptq_factor){0};
+}
+
+/* ---- rounding, a few rows at a time ---- */
+
+typedef struct rounding {
+  tn_grid_matrix *m;
+  const float *w;
+  const tn_gptq_factor *f;
+  float *scratch; /* of each worker: ROWS rows of weights, in the order of work, and of errors */
+} rounding;
+
+static int64_t scratch_floats(int64_t columns) {
+  return ROWS * (columns + BLOCK) + columns;
+}
+
+/* The scale of one group of one row out of its weights as they are now. */
+static void fit_group(const rounding *r, int64_t row, int64_t group, const float *w) {
+  int64_t columns = tn_grid_group_columns(r->m), first = group * columns;
+  tn_grid_scale *s = &r->m->scales[row * r->m->groups + group];
+  *s = r->f->options.search
+           ? tn_range_search_diagonal(&r->m->grid, w, r->f->diagonal + first, columns)
+           : tn_grid_fit_weights(&r->m->grid, w, columns);
+}
+
+/* All scales beforehand: when the order of work mixes the groups, or a group is the whole row. */
+static void fit_all(const rounding *r, int64_t row, const float *w) {
+  int64_t columns = tn_grid_group_columns(r->m);
+  for (int64_t g = 0; g < r->m->groups; g++) fit_group(r, row, g, w + g * columns);
+}
+
+/* Rounds column c of the rows and spreads the errors over the rest of the block. */
+static void round_column(const rounding *r, int64_t first_row, int64_t rows, int64_t c,
+                         int64_t block_end, float *w, float *errors, int64_t in_block) {
+  const tn_grid_matrix *m = r->m;
+  int64_t n = m->columns, column = r->f->order[c], group = column / tn_grid_group_columns(m);
+  const float *u = r->f->u + c * n;
+  for (int64_t i = 0; i < rows; i++) {
+    float *row = w + i * n;
+    int64_t at = (first_row + i) * n + column;
+    tn_grid_scale s = m->scales[(first_row + i) * m->groups + group];
+    m->codes[at] = tn_grid_code(&m->grid, s, row[c]);
+    float e = (row[c] - tn_grid_value(&m->grid, s, m->codes[at])) / u[c];
+    errors[i * BLOCK + in_block] = e;
+    for (int64_t j = c + 1; j < block_end; j++) row[j] -= e * u[j];
+  }
+}
+
+static void spread_block(const rounding *r, int64_t rows, int64_t begin, int64_t end, float *w,
+                         const float *errors) {
+  int64_t n = r->m->columns;
+  for (int64_t c = begin; c < end; c++) {
+    const float *u = r->f->u + c * n;
+    for (int64_t i = 0; i < rows; i++) {
+      float e = errors[i * BLOCK + c - begin];
+      float *row = w + i * n;
+      for (int64_t j = end; j < n; j++) row[j] -= e * u[j];
+    }
+  }
+}
+
+static void load_rows(const rounding *r, int64_t first_row, int64_t rows, float *w, float *plain) {
+  int64_t n = r->m->columns;
+  bool beforehand = r->f->options.by_activation || r->m->grid.group == 0;
+  for (int64_t i = 0; i < rows; i++) {
+    const float *from = r->w + (first_row + i) * n;
+    for (int64_t c = 0; c < n; c++) plain[c] = r->f->diagonal[c] > 0 ? from[c] : 0;
+    if (beforehand) fit_all(r, first_row + i, plain);
+    for (int64_t c = 0; c < n; c++) w[i * n + c] = plain[r->f->order[c]];
+  }
+}
+
+static void round_rows(void *context, int64_t item, int32_t worker) {
+  const rounding *r = context;
+  const tn_grid_matrix *m = r->m;
+  int64_t n = m->columns, first = item * ROWS, group = tn_grid_group_columns(m);
+  int64_t rows = first + ROWS < m->rows ? ROWS : m->rows - first;
+  float *w = r->scratch + worker * scratch_floats(n), *errors = w + ROWS * n;
+  load_rows(r, first, rows, w, errors + ROWS * BLOCK);
+  bool as_they_come = !r->f->options.by_activation && m->grid.group != 0;
+  for (int64_t begin = 0; begin < n; begin += BLOCK) {
+    int64_t end = begin + BLOCK < n ? begin + BLOCK : n;
+    for (int64_t c = begin; c < end; c++) {
+      for (int64_t i = 0; as_they_come && c % group == 0 && i < rows; i++)
+        fit_group(r, first + i, c / group, w + i * n + c);
+      round_column(r, first, rows, c, end, w, errors, c - begin);
+    }
+    spread_block(r, rows, begin, end, w, errors);
+  }
+}
+
+tn_status tn_gptq_round(tn_grid_matrix *m, const float *w, const tn_gptq_factor *f, tn_pool *pool,
+                        tn_error *err) {
+  if (m->columns != f->columns)
+    return tn_fail(err, TN_ERR_ARGUMENT, "a weight of %" PRId64 " columns, a Hessian of %" PRId64,
+                   m->columns, f->columns);
+  if (m->grid.group > BLOCK)
+    return tn_fail(err, TN_ERR_UNSUPPORTED, "GPTQ with groups of %" PRId64 ", at most %d",
+                   m->grid.group, BLOCK);
+  size_t floats = (size_t)(tn_pool_threads(pool) * scratch_floats(m->columns));
+  rounding r = {.m = m, .w = w, .f = f, .scratch = tn_alloc(floats, sizeof(float))};
+  if (!r.scratch) return tn_fail_memory(err, "rows to round", floats * sizeof(float));
+  tn_pool_run(pool, (m->rows + ROWS - 1) / ROWS, round_rows, &r);
+  tn_free(r.scratch);
+  return TN_OK;
+}

@@ -1,0 +1,43 @@
+/* gptq.h - GPTQ: rounds the columns of a weight one after the other, and lets the columns that are
+ * still to come make up for the error (Frantar et al. 2022, arXiv:2210.17323, algorithm 1).
+ *
+ *     H = X^T X / rows + damping;  H^-1 = U^T U, U upper triangular
+ *     column c:  q = round(w_c);  e = (w_c - q) / U[c][c];  w_j -= e U[c][j] for the j behind c
+ *
+ * U comes without an inversion of H: with the order of rows and columns turned round, H = L L^T
+ * gives U = (L^-1) turned back.  Columns go through in blocks, so that what is far behind is
+ * changed once a block.  With `by_activation` they go in the order of falling H[c][c]; the groups
+ * stay those of neighbouring columns, with scales fixed beforehand, so nothing of the order reaches
+ * the file (compressed-tensors calls that actorder "static").
+ *
+ * Thread: pure functions; the pool works inside them, over rows of the weight. */
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef TN_QUANTIZE_GPTQ_H
+#define TN_QUANTIZE_GPTQ_H
+#include "quant/grid.h"
+
+typedef struct tn_gptq_options { /* zero: the default */
+  double damping;                /* added to the diagonal, as a share of its mean; default 0.01 */
+  bool by_activation;
+  bool search; /* scales by the least error weighted by H, not by the range */
+} tn_gptq_options;
+
+/* What all weights with the same inputs share. */
+typedef struct tn_gptq_factor { /* all zero is a valid empty factor */
+  int64_t columns;
+  int32_t *order;  /* the c-th column to be rounded */
+  float *u;        /* [columns, columns], rows and columns in `order` */
+  float *diagonal; /* of H, by column as stored */
+  tn_gptq_options options;
+} tn_gptq_factor;
+
+/* hessian: X^T X of the calibration inputs, any positive factor, [columns, columns].  An input that
+ * was always 0 has its weights set to 0. */
+TN_NODISCARD tn_status tn_gptq_factor_init(tn_gptq_factor *f, const float *hessian, int64_t columns,
+                                           const tn_gptq_options *options, tn_pool *pool,
+                                           tn_error *err);
+void tn_gptq_factor_clear(tn_gptq_factor *f);
+/* Fills codes and scales of `m` (initialised) from w, [rows, columns]. */
+TN_NODISCARD tn_status tn_gptq_round(tn_grid_matrix *m, const float *w, const tn_gptq_factor *f,
+                                     tn_pool *pool, tn_error *err);
+#endif

@@ -1,0 +1,240 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "quant/layer_weights.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+
+/* ---- roles ---- */
+
+static const char *const LINEARS[] = {
+    "self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj", "self_attn.o_proj",
+    "mlp.gate_proj",    "mlp.up_proj",      "mlp.down_proj",
+};
+
+typedef struct fold_rule {
+  const char *reader; /* the first linear of a site */
+  const char *before; /* what stands before it */
+  const char *around; /* the same where norms stand on both sides of a branch */
+  bool is_norm;
+} fold_rule;
+
+static const fold_rule FOLDS[] = {
+    {"self_attn.q_proj", "input_layernorm", "input_layernorm", true},
+    {"self_attn.o_proj", "self_attn.v_proj", "self_attn.v_proj", false},
+    {"mlp.gate_proj", "post_attention_layernorm", "pre_feedforward_layernorm", true},
+    {"mlp.down_proj", "mlp.up_proj", "mlp.up_proj", false},
+};
+
+static bool is_named(const tn_layer_tensor_copy *t, const char *module, const char *kind) {
+  size_t length = strlen(module);
+  return strncmp(t->name, module, length) == 0 && strcmp(t->name + length, kind) == 0;
+}
+
+static tn_layer_tensor_copy *find(tn_layer_weights *l, const char *module, const char *kind) {
+  for (int32_t i = 0; i < l->count; i++)
+    if (is_named(&l->tensors[i], module, kind)) return &l->tensors[i];
+  return NULL;
+}
+
+static bool is_linear(const tn_layer_tensor_copy *t) {
+  for (size_t i = 0; i < sizeof LINEARS / sizeof *LINEARS; i++)
+    if (is_named(t, LINEARS[i], ".weight")) return true;
+  return false;
+}
+
+/* ---- loading ---- */
+
+/* What is behind "model.layers.7." or NULL when the name is not of that layer. */
+static const char *behind_prefix(const char *name, int64_t layer) {
+  char part[48];
+  int length = snprintf(part, sizeof part, "layers.%" PRId64 ".", layer);
+  const char *at = strstr(name, part);
+  return at && (at == name || at[-1] == '.') ? at + length : NULL;
+}
+
+static tn_status check_found(const tn_weight *found, const tn_parameter *p, tn_error *err) {
+  const tn_tensor *t = &found->tensor;
+  if (!tn_dtype_is_real(t->dtype))
+    return tn_fail(err, TN_ERR_UNSUPPORTED, "%s: \"%s\" is %s: it is quantized already",
+                   found->path, p->name, tn_dtype_name(t->dtype));
+  if (tn_tensor_count(t) == tn_tensor_count(&p->tensor)) return TN_OK;
+  return tn_fail(err, TN_ERR_DATA, "%s: \"%s\" has %" PRId64 " elements, the model %" PRId64,
+                 found->path, p->name, tn_tensor_count(t), tn_tensor_count(&p->tensor));
+}
+
+static tn_status copy_weight(tn_layer_tensor_copy *t, tn_weight_source *source,
+                             const tn_parameter *p, tn_error *err) {
+  tn_weight found;
+  TN_TRY(tn_weight_source_find(source, p->name, &found, err));
+  tn_status status = check_found(&found, p, err);
+  t->file_dtype = found.tensor.dtype;
+  if (status == TN_OK)
+    status = tn_buffer_new(&t->buffer, (size_t)tn_tensor_count(&p->tensor) * sizeof(float), err);
+  if (status == TN_OK) tn_weight_to_f32(&found, t->buffer->data);
+  tn_weight_clear(&found);
+  return status;
+}
+
+static void put_into_model(const tn_layer_weights *l, const tn_layer_tensor_copy *t) {
+  tn_tensor mine = t->before;
+  mine.buffer = t->buffer;
+  mine.offset_bytes = 0;
+  mine.dtype = TN_F32;
+  mine.layout = 0;
+  tn_model_set_parameter(l->model, t->place, &mine);
+}
+
+static tn_status load_tensor(tn_layer_weights *l, tn_weight_source *source, int64_t place,
+                             const tn_parameter *p, const char *name, tn_error *err) {
+  if (strchr(name, '['))
+    return tn_fail(err, TN_ERR_UNSUPPORTED,
+                   "\"%s\" is a part of a tensor: only models that keep q, k, v, gate and up "
+                   "apart are quantized (Llama, Mistral, Qwen, Gemma, OLMo 2)",
+                   p->name);
+  if (l->count == TN_LAYER_TENSORS_MAX)
+    return tn_fail(err, TN_ERR_UNSUPPORTED, "layer %" PRId64 " has more than %d tensors", l->layer,
+                   TN_LAYER_TENSORS_MAX);
+  tn_layer_tensor_copy *t = &l->tensors[l->count];
+  *t = (tn_layer_tensor_copy){.place = place, .name = name, .before = p->tensor};
+  t->rows = p->tensor.rank == 2 ? p->tensor.shape[0] : 1;
+  t->columns = p->tensor.shape[p->tensor.rank - 1];
+  t->is_linear = p->tensor.rank == 2 && is_linear(t);
+  TN_TRY(copy_weight(t, source, p, err));
+  l->count++;
+  put_into_model(l, t);
+  return TN_OK;
+}
+
+static void skip_ignored(tn_layer_weights *l, const char *const *ignore, int32_t count) {
+  for (int32_t i = 0; i < l->count; i++)
+    for (int32_t k = 0; k < count; k++)
+      if (strstr(l->tensors[i].name, ignore[k])) l->tensors[i].is_linear = false;
+}
+
+tn_status tn_layer_weights_load(tn_layer_weights *l, tn_model *model, tn_weight_source *source,
+                                int64_t layer, const char *const *ignore, int32_t ignore_count,
+                                tn_error *err) {
+  int64_t count;
+  const tn_parameter *p = tn_model_parameters(model, &count);
+  *l = (tn_layer_weights){.model = model, .layer = layer};
+  for (int64_t i = 0; i < count; i++) {
+    const char *name = behind_prefix(p[i].name, layer);
+    if (name) TN_TRY(load_tensor(l, source, i, &p[i], name, err));
+  }
+  skip_ignored(l, ignore, ignore_count);
+  return TN_OK;
+}
+
+void tn_layer_weights_clear(tn_layer_weights *l) {
+  for (int32_t i = 0; i < l->count; i++) {
+    const tn_layer_tensor_copy *t = &l->tensors[i];
+    if (t->buffer) tn_model_set_parameter(l->model, t->place, &t->before);
+    tn_buffer_drop(t->buffer);
+  }
+  *l = (tn_layer_weights){0};
+}
+
+tn_layer_tensor_copy *tn_layer_weights_at(tn_layer_weights *l, int64_t place) {
+  for (int32_t i = 0; i < l->count; i++)
+    if (l->tensors[i].place == place) return &l->tensors[i];
+  return NULL;
+}
+
+/* ---- folding ---- */
+
+static const fold_rule *rule_of(tn_layer_weights *l, const tn_site *site) {
+  const tn_layer_tensor_copy *reader = tn_layer_weights_at(l, site->weights[0]);
+  for (size_t i = 0; reader && i < sizeof FOLDS / sizeof *FOLDS; i++)
+    if (is_named(reader, FOLDS[i].reader, ".weight")) return &FOLDS[i];
+  return NULL;
+}
+
+/* Every linear of the site has to change with it. */
+static bool site_is_whole(tn_layer_weights *l, const tn_site *site) {
+  for (int32_t i = 0; i < site->weight_count; i++) {
+    const tn_layer_tensor_copy *t = tn_layer_weights_at(l, site->weights[i]);
+    if (!t || !t->is_linear) return false;
+  }
+  return true;
+}
+
+/* The tensor that takes the scales; NULL: none can. */
+static tn_layer_tensor_copy *find_before(tn_layer_weights *l, const fold_rule *rule) {
+  const tn_model_config *c = tn_model_config_of(l->model);
+  if (!rule->is_norm) return find(l, rule->before, ".weight");
+  if (c->norm_place != TN_NORM_BEFORE && c->norm_place != TN_NORM_AROUND) return NULL;
+  const char *name = c->norm_place == TN_NORM_AROUND ? rule->around : rule->before;
+  return find(l, name, ".bias") ? NULL : find(l, name, ".weight");
+}
+
+bool tn_layer_can_fold(tn_layer_weights *l, const tn_site *site, int64_t *run, int64_t *share) {
+  const tn_model_config *c = tn_model_config_of(l->model);
+  const fold_rule *rule = rule_of(l, site);
+  *run = *share = 1;
+  if (!rule || !site_is_whole(l, site)) return false;
+  const tn_layer_tensor_copy *before = find_before(l, rule);
+  if (!before) return false;
+  if (rule->is_norm) return before->columns == site->columns;
+  if (before->rows == site->columns) return true;
+  *run = c->head_dim;
+  *share = c->heads / c->kv_heads;
+  return before->rows * *share == site->columns && before->rows == c->kv_heads * c->head_dim;
+}
+
+static float round_to(tn_dtype dtype, float x) {
+  if (dtype == TN_BF16) return tn_bf16_to_f32(tn_f32_to_bf16(x));
+  return dtype == TN_F16 ? tn_f16_to_f32(tn_f32_to_f16(x)) : x;
+}
+
+/* Divides by s, in the type of the file; s becomes what was really divided by. */
+static void divide_norm(tn_layer_tensor_copy *norm, float offset, float *scales) {
+  float *w = tn_layer_data(norm);
+  for (int64_t k = 0; k < norm->columns; k++) {
+    float factor = w[k] + offset; /* what the norm multiplies with */
+    float divided = round_to(norm->file_dtype, factor / scales[k] - offset);
+    if (divided + offset == 0 || !isfinite(divided)) {
+      scales[k] = 1; /* nothing to divide, or nothing left */
+      continue;
+    }
+    scales[k] = factor / (divided + offset);
+    w[k] = divided;
+  }
+  norm->is_changed = true;
+}
+
+/* Output o of the linear before is read as column o, or as several of them. */
+static int64_t column_of(int64_t output, int64_t run, int64_t share) {
+  return output / run * run * share + output % run;
+}
+
+static void divide_rows(tn_layer_tensor_copy *t, const float *scales, int64_t run, int64_t share) {
+  float *w = tn_layer_data(t);
+  int64_t outputs = t->rows > 1 ? t->rows : t->columns, width = t->rows > 1 ? t->columns : 1;
+  for (int64_t o = 0; o < outputs; o++) {
+    float s = scales[column_of(o, run, share)];
+    for (int64_t k = 0; k < width; k++) w[o * width + k] /= s;
+  }
+  t->is_changed = true;
+}
+
+void tn_layer_fold(tn_layer_weights *l, const tn_site *site, float *scales) {
+  int64_t run, share;
+  const fold_rule *rule = rule_of(l, site);
+  if (!tn_layer_can_fold(l, site, &run, &share)) return;
+  tn_layer_tensor_copy *before = find_before(l, rule);
+  tn_layer_tensor_copy *bias = find(l, rule->before, ".bias");
+  if (rule->is_norm) {
+    divide_norm(before, tn_model_config_of(l->model)->norm_adds_one ? 1 : 0, scales);
+  } else {
+    divide_rows(before, scales, run, share);
+    if (bias) divide_rows(bias, scales, run, share);
+  }
+  for (int32_t i = 0; i < site->weight_count; i++) {
+    tn_layer_tensor_copy *t = tn_layer_weights_at(l, site->weights[i]);
+    float *w = tn_layer_data(t);
+    for (int64_t r = 0; r < t->rows; r++)
+      for (int64_t k = 0; k < t->columns; k++) w[r * t->columns + k] *= scales[k];
+    t->is_changed = true;
+  }
+}

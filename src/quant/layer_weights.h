@@ -1,0 +1,58 @@
+/* layer_weights.h - the weights of one layer while it is quantized, by the roles that their names
+ * give them, and scales moved from one to another.
+ *
+ *     input_layernorm -> q_proj k_proj v_proj     v_proj -> o_proj
+ *     post_attention_layernorm -> gate_proj up_proj     up_proj -> down_proj
+ *
+ * Folding scales s into a site multiplies the columns of its linears by s and divides the outputs
+ * of what stands before them: the layer computes the same function.
+ *
+ * Thread: one owner. */
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef TN_QUANT_LAYER_WEIGHTS_H
+#define TN_QUANT_LAYER_WEIGHTS_H
+#include "model/transformer.h"
+#include "model/weight_source.h"
+#include "quant/calibration.h"
+
+enum { TN_LAYER_TENSORS_MAX = 64 };
+
+typedef struct tn_layer_tensor_copy {
+  int64_t place;       /* in tn_model_parameters */
+  const char *name;    /* behind the layer's prefix: "self_attn.q_proj.weight" */
+  bool is_linear;      /* to be quantized */
+  bool is_changed;     /* no longer what the file holds */
+  tn_dtype file_dtype; /* as the file holds it */
+  int64_t rows, columns;
+  tn_tensor before;  /* what the model had */
+  tn_buffer *buffer; /* float32 [rows, columns], in the model's place; whoever takes it sets NULL */
+} tn_layer_tensor_copy;
+
+typedef struct tn_layer_weights { /* all zero is valid and empty */
+  tn_model *model;
+  int64_t layer;
+  tn_layer_tensor_copy tensors[TN_LAYER_TENSORS_MAX];
+  int32_t count;
+} tn_layer_weights;
+
+/* Copies the layer's weights out of the files as float32 and puts the copies into the model.
+ * `ignore` (count of them): linears whose names contain one of these stay as they are. */
+TN_NODISCARD tn_status tn_layer_weights_load(tn_layer_weights *l, tn_model *model,
+                                             tn_weight_source *source, int64_t layer,
+                                             const char *const *ignore, int32_t ignore_count,
+                                             tn_error *err);
+/* Puts back what the model had, but for tensors whose buffer was taken. */
+void tn_layer_weights_clear(tn_layer_weights *l);
+tn_layer_tensor_copy *tn_layer_weights_at(tn_layer_weights *l, int64_t place); /* NULL: none */
+static inline float *tn_layer_data(const tn_layer_tensor_copy *t) {
+  return t->buffer->data;
+}
+
+/* Whether scales can be folded into the site: something stands before it that can take them.  For
+ * the outputs of attention *run and *share say which of its columns come from one output (heads of
+ * a group read one value head); else they are 1. */
+bool tn_layer_can_fold(tn_layer_weights *l, const tn_site *site, int64_t *run, int64_t *share);
+/* Folds scales[columns] in.  What a norm takes is rounded to the type of its file first and the
+ * scales corrected by that, so the function stays the same; scales holds them afterwards. */
+void tn_layer_fold(tn_layer_weights *l, const tn_site *site, float *scales);
+#endif

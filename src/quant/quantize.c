@@ -1,0 +1,329 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "quant/quantize.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "quant/awq.h"
+#include "quant/layer_weights.h"
+
+static const double smooth_strength_default = 0.5;
+
+typedef struct job {
+  tn_quantized *out;
+  tn_model *model;
+  tn_weight_source *source;
+  const tn_quantize_options *o;
+  tn_calibration *calibration; /* NULL: none wanted */
+  tn_stream *stream;
+  tn_pool *pool;
+  tn_layer_weights layer;
+  tn_progress *progress;
+  int64_t done; /* samples through a layer */
+} job;
+
+static tn_status count_step(void *context, tn_error *err) {
+  job *j = context;
+  return tn_progress_at(j->progress, ++j->done, err);
+}
+
+/* ---- one weight ---- */
+
+static tn_grid grid_for(const job *j, const tn_layer_tensor_copy *t) {
+  tn_grid g = j->o->grid;
+  g.scale_dtype = t->file_dtype == TN_F16 || t->file_dtype == TN_BF16 ? t->file_dtype : TN_F32;
+  return g;
+}
+
+static tn_status begin_weight(job *j, const tn_layer_tensor_copy *t, tn_quantized_tensor **out,
+                              tn_error *err) {
+  tn_grid grid = grid_for(j, t);
+  *out = &j->out->tensors[t->place];
+  tn_status status = tn_grid_matrix_init(&(*out)->matrix, &grid, t->rows, t->columns, err);
+  if (status == TN_OK) return TN_OK;
+  return tn_error_context(err, status, "model.layers.%" PRId64 ".%s", j->layer.layer, t->name);
+}
+
+/* The model computes with what the codes say from here on. */
+static void end_weight(job *j, tn_layer_tensor_copy *t, tn_quantized_tensor *q) {
+  tn_grid_matrix_to_f32(&q->matrix, tn_layer_data(t), j->pool);
+  q->is_quantized = true;
+  q->file_dtype = t->file_dtype;
+  q->values = t->buffer;
+  t->buffer = NULL;
+  j->out->quantized++;
+}
+
+static tn_status round_weight(job *j, int64_t place, const tn_site *site,
+                              const tn_gptq_factor *factor, tn_error *err) {
+  tn_layer_tensor_copy *t = tn_layer_weights_at(&j->layer, place);
+  tn_quantized_tensor *q;
+  if (!t || !t->is_linear) return TN_OK;
+  TN_TRY(begin_weight(j, t, &q, err));
+  if (factor)
+    TN_TRY(tn_gptq_round(&q->matrix, tn_layer_data(t), factor, j->pool, err));
+  else if (site)
+    TN_TRY(tn_awq_round(&q->matrix, tn_layer_data(t), site->gram, j->pool, err));
+  else
+    tn_grid_matrix_round(&q->matrix, tn_layer_data(t), j->pool);
+  end_weight(j, t, q);
+  return TN_OK;
+}
+
+/* ---- round to nearest ---- */
+
+static tn_status round_layer(job *j, tn_error *err) {
+  for (int32_t i = 0; i < j->layer.count; i++)
+    TN_TRY(round_weight(j, j->layer.tensors[i].place, NULL, NULL, err));
+  return TN_OK;
+}
+
+/* ---- smoothing ---- */
+
+/* s_k = max |x_k|^a / max |w_k|^(1 - a), over all linears of the site. */
+static void smooth_scales(job *j, const tn_site *site, float *scales) {
+  double a = j->o->smooth_strength > 0 ? j->o->smooth_strength : smooth_strength_default;
+  for (int64_t k = 0; k < site->columns; k++) {
+    float largest = 0;
+    for (int32_t i = 0; i < site->weight_count; i++) {
+      const tn_layer_tensor_copy *t = tn_layer_weights_at(&j->layer, site->weights[i]);
+      const float *w = tn_layer_data(t);
+      for (int64_t r = 0; r < t->rows; r++)
+        if (fabsf(w[r * t->columns + k]) > largest) largest = fabsf(w[r * t->columns + k]);
+    }
+    double s = pow((double)site->abs_max[k], a) / pow((double)largest, 1 - a);
+    scales[k] = isfinite(s) && s > 1e-5 ? (float)s : 1; /* an input or a column of zeros */
+  }
+}
+
+static tn_status smooth_site(job *j, const tn_site *site, tn_error *err) {
+  int64_t run, share;
+  if (!tn_layer_can_fold(&j->layer, site, &run, &share) || share != 1) return TN_OK;
+  float *scales = tn_alloc((size_t)site->columns, sizeof *scales);
+  if (!scales) return tn_fail_memory(err, "scales", (size_t)site->columns * sizeof *scales);
+  smooth_scales(j, site, scales);
+  tn_layer_fold(&j->layer, site, scales);
+  tn_free(scales);
+  return TN_OK;
+}
+
+static tn_status smooth_layer(job *j, tn_error *err) {
+  const tn_site *sites;
+  int32_t count;
+  TN_TRY(tn_calibration_measure(j->calibration, j->layer.layer, false, -1, count_step, j, &sites,
+                                &count, err));
+  for (int32_t i = 0; i < count; i++) TN_TRY(smooth_site(j, &sites[i], err));
+  return TN_OK;
+}
+
+/* ---- AWQ ---- */
+
+/* X^T X of the inputs divided by the scales. */
+static void divide_gram(const tn_site *site, const float *scales) {
+  for (int64_t i = 0; i < site->columns; i++)
+    for (int64_t k = 0; k < site->columns; k++)
+      site->gram[i * site->columns + k] /= scales[i] * scales[k];
+}
+
+static tn_status search_site(job *j, const tn_site *site, float *scales, tn_error *err) {
+  tn_awq_weight weights[TN_SITE_WEIGHTS_MAX];
+  tn_awq_sharing sharing;
+  tn_layer_can_fold(&j->layer, site, &sharing.run, &sharing.share);
+  for (int32_t i = 0; i < site->weight_count; i++) {
+    const tn_layer_tensor_copy *t = tn_layer_weights_at(&j->layer, site->weights[i]);
+    weights[i] = (tn_awq_weight){tn_layer_data(t), t->rows};
+  }
+  tn_grid grid = grid_for(j, tn_layer_weights_at(&j->layer, site->weights[0]));
+  TN_TRY(tn_awq_search(scales, weights, site->weight_count, site, &grid, sharing, j->stream, err));
+  tn_layer_fold(&j->layer, site, scales);
+  divide_gram(site, scales);
+  return TN_OK;
+}
+
+static tn_status scale_site(job *j, const tn_site *site, tn_error *err) {
+  int64_t run, share;
+  if (!tn_layer_can_fold(&j->layer, site, &run, &share)) return TN_OK;
+  float *scales = tn_alloc((size_t)site->columns, sizeof *scales);
+  if (!scales) return tn_fail_memory(err, "scales", (size_t)site->columns * sizeof *scales);
+  tn_status status = search_site(j, site, scales, err);
+  tn_free(scales);
+  return status;
+}
+
+static tn_status awq_layer(job *j, tn_error *err) {
+  const tn_site *sites;
+  int32_t count;
+  TN_TRY(tn_calibration_measure(j->calibration, j->layer.layer, true, -1, count_step, j, &sites,
+                                &count, err));
+  for (int32_t i = 0; i < count; i++) TN_TRY(scale_site(j, &sites[i], err));
+  for (int32_t i = 0; i < count; i++)
+    for (int32_t k = 0; k < sites[i].weight_count; k++)
+      TN_TRY(round_weight(j, sites[i].weights[k], &sites[i], NULL, err));
+  return TN_OK;
+}
+
+/* ---- GPTQ ---- */
+
+static tn_status gptq_site(job *j, const tn_site *site, tn_error *err) {
+  tn_gptq_factor factor;
+  tn_status status =
+      tn_gptq_factor_init(&factor, site->gram, site->columns, &j->o->gptq, j->pool, err);
+  if (status != TN_OK) return tn_error_context(err, status, "layer %" PRId64, j->layer.layer);
+  for (int32_t i = 0; i < site->weight_count && status == TN_OK; i++)
+    status = round_weight(j, site->weights[i], NULL, &factor, err);
+  tn_gptq_factor_clear(&factor);
+  return status;
+}
+
+/* Site after site, each measured with the quantized ones before it. */
+static tn_status gptq_layer(job *j, tn_error *err) {
+  const tn_site *sites;
+  int64_t first[TN_SITES_MAX];
+  int32_t count, one;
+  TN_TRY(tn_calibration_measure(j->calibration, j->layer.layer, false, -1, NULL, NULL, &sites,
+                                &count, err));
+  for (int32_t i = 0; i < count; i++) first[i] = sites[i].weights[0];
+  for (int32_t i = 0; i < count; i++) {
+    TN_TRY(tn_calibration_measure(j->calibration, j->layer.layer, true, first[i], count_step, j,
+                                  &sites, &one, err));
+    if (one != 1) return tn_fail(err, TN_ERR_DATA, "layer %" PRId64 " changed", j->layer.layer);
+    TN_TRY(gptq_site(j, &sites[0], err));
+  }
+  return TN_OK;
+}
+
+/* ---- layers ---- */
+
+/* Norms and biases that took scales go into the result as they are now. */
+static void keep_changed(job *j) {
+  for (int32_t i = 0; i < j->layer.count; i++) {
+    tn_layer_tensor_copy *t = &j->layer.tensors[i];
+    if (!t->buffer || !t->is_changed) continue;
+    tn_quantized_tensor *q = &j->out->tensors[t->place];
+    q->is_changed = true;
+    q->file_dtype = t->file_dtype;
+    q->values = t->buffer;
+    t->buffer = NULL;
+  }
+}
+
+static tn_status work_on_layer(job *j, tn_error *err) {
+  if (j->o->smooth) TN_TRY(smooth_layer(j, err));
+  switch (j->o->method) {
+    case TN_QUANTIZE_RTN:
+      return round_layer(j, err);
+    case TN_QUANTIZE_AWQ:
+      return awq_layer(j, err);
+    default:
+      return gptq_layer(j, err);
+  }
+}
+
+static tn_status quantize_layer(job *j, int64_t layer, tn_error *err) {
+  int64_t before = j->out->quantized;
+  TN_TRY(tn_layer_weights_load(&j->layer, j->model, j->source, layer, j->o->ignore,
+                               j->o->ignore_count, err));
+  TN_TRY(work_on_layer(j, err));
+  if (j->out->quantized == before)
+    return tn_fail(err, TN_ERR_UNSUPPORTED,
+                   "layer %" PRId64 " has no linear that is known by name (q_proj, gate_proj ...)",
+                   layer);
+  keep_changed(j);
+  if (!j->calibration) return TN_OK;
+  float *k_max = j->out->k_max ? &j->out->k_max[layer] : NULL;
+  float *v_max = j->out->v_max ? &j->out->v_max[layer] : NULL;
+  return tn_calibration_advance(j->calibration, layer, k_max, v_max, count_step, j, err);
+}
+
+static int64_t steps_a_layer(const tn_quantize_options *o) {
+  int64_t measured = o->method == TN_QUANTIZE_GPTQ ? 4 : o->method == TN_QUANTIZE_AWQ ? 1 : 0;
+  return measured + (o->smooth ? 1 : 0) + 1;
+}
+
+static tn_status quantize_layers(job *j, const tn_calibration_text *text, tn_error *err) {
+  int64_t layers = tn_model_config_of(j->model)->layers;
+  int64_t samples = j->calibration ? text->samples : 1;
+  tn_progress_begin(j->progress, "quantize", "samples",
+                    layers * samples * (j->calibration ? steps_a_layer(j->o) : 1));
+  for (int64_t i = 0; i < layers; i++) {
+    if (j->progress)
+      snprintf(j->progress->note, sizeof j->progress->note, "layer %" PRId64 " of %" PRId64, i + 1,
+               layers);
+    tn_status status = quantize_layer(j, i, err);
+    tn_layer_weights_clear(&j->layer);
+    TN_TRY(status);
+    if (!j->calibration) TN_TRY(tn_progress_at(j->progress, i + 1, err));
+  }
+  tn_progress_end(j->progress);
+  return TN_OK;
+}
+
+/* ---- the whole ---- */
+
+static bool wants_text(const tn_quantize_options *o) {
+  return o->method != TN_QUANTIZE_RTN || o->smooth || o->kv_scales;
+}
+
+static tn_status check_model(const tn_model *model, tn_error *err) {
+  const tn_model_config *c = tn_model_config_of(model);
+  if (c->encoder || c->task != TN_TASK_GENERATE)
+    return tn_fail(err, TN_ERR_UNSUPPORTED, "only models that generate text are quantized");
+  if (c->experts == 0) return TN_OK;
+  return tn_fail(err, TN_ERR_UNSUPPORTED,
+                 "a mixture of %" PRId64
+                 " experts: only models with one feed-forward a layer are "
+                 "quantized",
+                 c->experts);
+}
+
+static tn_status allocate(job *j, const tn_calibration_text *text, tn_error *err) {
+  tn_quantized *out = j->out;
+  int64_t layers = tn_model_config_of(j->model)->layers;
+  tn_model_parameters(j->model, &out->count);
+  out->model = j->model;
+  out->tensors = tn_alloc((size_t)out->count, sizeof *out->tensors);
+  if (!out->tensors)
+    return tn_fail_memory(err, "a quantized model", (size_t)out->count * sizeof *out->tensors);
+  if (j->o->kv_scales) {
+    out->k_max = tn_alloc((size_t)layers, sizeof *out->k_max);
+    out->v_max = tn_alloc((size_t)layers, sizeof *out->v_max);
+    if (!out->k_max || !out->v_max)
+      return tn_fail_memory(err, "largest keys and values", (size_t)layers * sizeof *out->k_max);
+  }
+  TN_TRY(tn_stream_open(tn_device_cpu(), j->pool, &j->stream, err));
+  if (!wants_text(j->o)) return TN_OK;
+  if (text->samples < 1)
+    return tn_fail(err, TN_ERR_ARGUMENT, "this way of quantizing wants calibration text");
+  return tn_calibration_new(&j->calibration, j->model, j->pool, text->ids, text->samples,
+                            text->tokens, err);
+}
+
+tn_status tn_quantize(tn_quantized *out, tn_model *model, tn_weight_source *source,
+                      const tn_calibration_text *text, const tn_quantize_options *options,
+                      tn_pool *pool, tn_progress *progress, tn_error *err) {
+  *out = (tn_quantized){0};
+  job j = {.out = out,
+           .model = model,
+           .source = source,
+           .o = options,
+           .pool = pool,
+           .progress = progress};
+  tn_status status = check_model(model, err);
+  if (status == TN_OK) status = allocate(&j, text, err);
+  if (status == TN_OK) status = quantize_layers(&j, text, err);
+  tn_calibration_free(j.calibration);
+  tn_stream_close(j.stream);
+  if (status != TN_OK) tn_quantized_clear(out);
+  return status;
+}
+
+void tn_quantized_clear(tn_quantized *q) {
+  for (int64_t i = 0; q->tensors && i < q->count; i++) {
+    tn_grid_matrix_clear(&q->tensors[i].matrix);
+    tn_buffer_drop(q->tensors[i].values);
+  }
+  tn_free(q->tensors);
+  tn_free(q->k_max);
+  tn_free(q->v_max);
+  *q = (tn_quantized){0};
+}
