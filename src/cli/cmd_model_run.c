@@ -76,7 +76,8 @@ static tn_status open_serving(serving *s, const char *folder, const token_list *
                               int64_t chunk, tn_error *err) {
   size_t count = (size_t)tokens->count;
   int64_t blocks = (tokens->count + BLOCK_TOKENS - 1) / BLOCK_TOKENS;
-  TN_TRY(tn_model_open(&s->model, folder, tn_device_cpu(), err));
+  const tn_model_options options = {.pool = tn_cli_pool(0), .packed = true};
+  TN_TRY(tn_model_open_with(&s->model, folder, tn_device_cpu(), &options, err));
   TN_TRY(check_length(s->model, tokens, err));
   TN_TRY(tn_stream_open(tn_device_cpu(), tn_cli_pool(0), &s->stream, err));
   TN_TRY(tn_kv_cache_new(&s->kv, s->model, blocks, BLOCK_TOKENS, err));

@@ -18,6 +18,7 @@
 #include "base/io.h"
 #include "cli/cli.h"
 #include "cli/conversation.h"
+#include "cli/load_options.h"
 #include "cli/served_model.h"
 #include "serve/engine.h"
 
@@ -28,7 +29,7 @@ typedef struct run_words {
   tn_option_list stops;
   double temperature, top_p, min_p;
   int64_t top_k, seed, tokens_max, context, kv_bytes, threads;
-  bool raw, json, quiet;
+  bool raw, json, quiet, no_cache;
 } run_words;
 
 /* One answer while it is made: the engine thread adds, the main thread takes. */
@@ -431,7 +432,9 @@ static int answer_once(chat *c) {
 
 static tn_status open_chat(chat *c, const char *word, tn_error *err) {
   const run_words *w = c->words;
-  TN_TRY(tn_served_model_open(&c->served, word, NULL, err));
+  tn_load_options load;
+  tn_load_options_init(&load, (int32_t)w->threads, w->quiet || w->json, w->no_cache);
+  TN_TRY(tn_served_model_open(&c->served, word, NULL, &load.model, err));
   tn_engine_options options = {.running_max = 1,
                                .kv_bytes = w->kv_bytes,
                                .context = w->context,
@@ -509,6 +512,7 @@ static int run_run(int argc, char **argv) {
        "tokens of conversation and answer (what the model can)"},
       {"--kv-memory", 0, TN_OPTION_INT, &w.kv_bytes, "BYTES", "for keys and values (1GiB)"},
       {"--threads", 't', TN_OPTION_INT, &w.threads, "N", "for the model (all CPUs)"},
+      {"--no-cache", 0, TN_OPTION_FLAG, &w.no_cache, NULL, TN_NO_CACHE_HELP},
       {"--quiet", 'q', TN_OPTION_FLAG, &w.quiet, NULL, "the answers alone"},
       {"--json", 0, TN_OPTION_FLAG, &w.json, NULL, "one answer with its counts and times, as JSON"},
       {0}};

@@ -7,6 +7,7 @@
 #include "base/io.h"
 #include "base/log.h"
 #include "cli/cli.h"
+#include "cli/load_options.h"
 #include "cli/served_model.h"
 #include "serve/api.h"
 
@@ -14,7 +15,7 @@ typedef struct serve_words {
   const char *host, *port_file, *name;
   int64_t port, running_max, step_tokens, queue_max, kv_bytes, body_bytes, context, threads,
       drain_seconds, connections;
-  bool json, verbose;
+  bool json, no_cache, verbose;
 } serve_words;
 
 /* All that one server consists of, in the order in which it is made. */
@@ -36,7 +37,9 @@ static void close_service(service *s) {
 
 static tn_status open_service(service *s, const char *word, const serve_words *w, tn_error *err) {
   const tn_served_model *m = &s->served;
-  TN_TRY(tn_served_model_open(&s->served, word, w->name, err));
+  tn_load_options load;
+  tn_load_options_init(&load, (int32_t)w->threads, w->json, w->no_cache);
+  TN_TRY(tn_served_model_open(&s->served, word, w->name, &load.model, err));
   TN_TRY(tn_metrics_new(&s->metrics, err));
   const tn_model_config *config = tn_model_config_of(m->model);
   tn_engine_options engine = {
@@ -223,6 +226,7 @@ static int run_serve(int argc, char **argv) {
       {"--drain-seconds", 0, TN_OPTION_INT, &w.drain_seconds, "N",
        "for running requests after SIGTERM (30)"},
       {"--verbose", 'v', TN_OPTION_FLAG, &w.verbose, NULL, "a line for each request"},
+      {"--no-cache", 0, TN_OPTION_FLAG, &w.no_cache, NULL, TN_NO_CACHE_HELP},
       {"--json", 0, TN_OPTION_FLAG, &w.json, NULL, "the ready line and the log as JSON"},
       {0}};
   const tn_usage usage = {

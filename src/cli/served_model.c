@@ -79,9 +79,9 @@ static tn_status resolve(tn_served_model *s, const char *word, const char *name,
 }
 
 tn_status tn_served_model_open(tn_served_model *s, const char *word, const char *name,
-                               tn_error *err) {
+                               const tn_model_options *options, tn_error *err) {
   TN_TRY(resolve(s, word, name, err));
-  TN_TRY(tn_model_open(&s->model, s->folder, tn_device_cpu(), err));
+  TN_TRY(tn_model_open_with(&s->model, s->folder, tn_device_cpu(), options, err));
   TN_TRY(tn_tokenizer_open(&s->tokenizer, s->folder, err));
   TN_TRY(tn_chat_template_open(&s->chat_template, s->folder, err));
   int64_t known = tn_tokenizer_vocab_size(s->tokenizer);

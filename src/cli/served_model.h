@@ -25,7 +25,8 @@ typedef struct tn_served_model { /* all zero is valid */
 /* `word` is what the user wrote (model_path.h); name NULL: the last part of it.  On failure clear
  * it all the same. */
 TN_NODISCARD tn_status tn_served_model_open(tn_served_model *out, const char *word,
-                                            const char *name, tn_error *err);
+                                            const char *name, const tn_model_options *options,
+                                            tn_error *err);
 void tn_served_model_clear(tn_served_model *s);
 /* A next step for an error of opening; NULL: none. */
 const char *tn_served_model_hint(const tn_error *err);

@@ -5,6 +5,7 @@
 #include <stdio.h>
 
 #include "base/random.h"
+#include "kernels/pack.h"
 #include "model/weights.h"
 
 /* ---- names and shapes ---- */
@@ -311,7 +312,9 @@ tn_tensor tn_model_flat(const tn_model *model) {
 
 int64_t tn_model_weight_bytes(const tn_model *model) {
   int64_t bytes = 0;
-  for (int64_t i = 0; i < model->parameter_count; i++)
-    bytes += tn_tensor_bytes(&model->parameters[i].tensor);
+  for (int64_t i = 0; i < model->parameter_count; i++) {
+    const tn_tensor *t = &model->parameters[i].tensor;
+    bytes += t->layout ? tn_pack_bytes(t->dtype, t->shape[0], t->shape[1]) : tn_tensor_bytes(t);
+  }
   return bytes;
 }

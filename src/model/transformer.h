@@ -25,16 +25,27 @@ TN_NODISCARD tn_status tn_model_new(tn_model **out, const tn_model_config *confi
  * residual stream scaled by 1 / sqrt(2 layers) (GPT-2 paper, section 2.3), norms 1.  A pure
  * function of the seed. */
 void tn_model_init(tn_model *model, uint64_t seed);
-/* Opens a Hugging Face folder: config.json and model.safetensors, or the sharded
- * model.safetensors.index.json.  F32 and BF16 weights are mapped, not copied; F16 is widened to
- * F32. Recorded checksums are verified; a missing tensor, a wrong shape, or a tensor that this
- * architecture has no use for (TN_ERR_UNSUPPORTED) is named with its file.  Such a model is
- * read-only: its tn_model_flat has no buffer. */
-TN_NODISCARD tn_status tn_model_open(tn_model **out, const char *folder, tn_device *device,
+/* Opens a Hugging Face folder (config.json and model.safetensors, or the sharded
+ * model.safetensors.index.json) or a GGUF file.  Weights are mapped, not copied, where kernels can
+ * take them as they lie; what weight_source.h unpacks becomes blocks.  Recorded checksums are
+ * verified; a missing tensor, a wrong shape, or a tensor that this architecture has no use for
+ * (TN_ERR_UNSUPPORTED) is named with its file.  Such a model is read-only: its tn_model_flat has no
+ * buffer. */
+TN_NODISCARD tn_status tn_model_open(tn_model **out, const char *path, tn_device *device,
                                      tn_error *err);
+typedef struct tn_model_options { /* all zero: as tn_model_open */
+  tn_pool *pool;                  /* loads in parallel, and at once; NULL: the caller alone */
+  tn_progress *progress;          /* in parameters; may stop it; NULL: nobody watches */
+  bool packed; /* matrices lie as kernels like them best (kernels/pack.h): to run, not to look at */
+  bool cached; /* packed copies are kept in files (packed_cache.h) */
+  const char *cache_folder; /* for models in a folder that cannot be written to; NULL: not kept */
+  int64_t cache_bytes_min;  /* what is worth keeping; 0: 32 MiB */
+} tn_model_options;
+TN_NODISCARD tn_status tn_model_open_with(tn_model **out, const char *path, tn_device *device,
+                                          const tn_model_options *options, tn_error *err);
 /* The same weights, widened into the flat float32 array of a tn_model_new: for training on. */
-TN_NODISCARD tn_status tn_model_open_trainable(tn_model **out, const char *folder,
-                                               tn_device *device, tn_error *err);
+TN_NODISCARD tn_status tn_model_open_trainable(tn_model **out, const char *path, tn_device *device,
+                                               tn_error *err);
 void tn_model_free(tn_model *model);
 const tn_model_config *tn_model_config_of(const tn_model *model);
 

@@ -1,6 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "model/weight_source.h"
 
+#include <errno.h>
+#include <inttypes.h>
+#include <sys/stat.h>
+
 #include "model/weight_files.h"
 #include "model/weight_gguf.h"
 #include "model/weight_packed.h"
@@ -104,6 +108,25 @@ void tn_weight_source_close(tn_weight_source *source) {
 tn_str tn_weight_source_config(const tn_weight_source *source, const char **path) {
   if (path) *path = source->config_path;
   return tn_strbuf_view(&source->config);
+}
+
+static tn_status add_file(tn_strbuf *out, const char *path, tn_error *err) {
+  struct stat st;
+  const char *slash = strrchr(path, '/');
+  if (stat(path, &st) != 0) return tn_fail_errno(err, errno, "%s", path);
+  tn_strbuf_addf(out, "%s %" PRId64 " %" PRId64 ".%09" PRId64 "\n", slash ? slash + 1 : path,
+                 (int64_t)st.st_size, (int64_t)st.st_mtim.tv_sec, (int64_t)st.st_mtim.tv_nsec);
+  return TN_OK;
+}
+
+tn_status tn_weight_source_identity(const tn_weight_source *source, tn_strbuf *out, tn_error *err) {
+  const tn_weight_files *f = &source->files;
+  for (size_t i = 0; i < f->count; i++) /* tensors of one file come one behind the other */
+    if (i == 0 || f->tensors[i].path != f->tensors[i - 1].path)
+      TN_TRY(add_file(out, f->tensors[i].path, err));
+  tn_str config = tn_strbuf_view(&source->config);
+  tn_strbuf_addf(out, "config %016" PRIx64, tn_hash_bytes(config.data, config.length, 0));
+  return tn_strbuf_check(out, err);
 }
 
 /* ---- looking ---- */

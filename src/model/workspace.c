@@ -54,7 +54,7 @@ void tn_workspace_clear(tn_workspace *w) {
 
 tn_status tn_to_device(tn_stream *stream, const tn_tensor *dst, const void *src, int64_t count,
                        tn_error *err) {
-  size_t bytes = (size_t)(count * tn_dtype_bytes(dst->dtype));
+  size_t bytes = (size_t)tn_dtype_bytes_of(dst->dtype, count);
   tn_buffer host = {.data = (void *)src, .bytes = bytes, .refs = 1}; /* only read from */
   return stream->device->table->copy(stream, dst->buffer, (size_t)dst->offset_bytes, &host, 0,
                                      bytes, err);
@@ -62,7 +62,7 @@ tn_status tn_to_device(tn_stream *stream, const tn_tensor *dst, const void *src,
 
 tn_status tn_from_device(tn_stream *stream, void *dst, const tn_tensor *src, int64_t count,
                          tn_error *err) {
-  size_t bytes = (size_t)(count * tn_dtype_bytes(src->dtype));
+  size_t bytes = (size_t)tn_dtype_bytes_of(src->dtype, count);
   tn_buffer host = {.data = dst, .bytes = bytes, .refs = 1};
   TN_TRY(stream->device->table->copy(stream, &host, 0, src->buffer, (size_t)src->offset_bytes,
                                      bytes, err));

@@ -1,0 +1,18 @@
+/* load_options.h - how commands load a model that they run: on all threads, with a bar on a
+ * terminal, weights packed, and packed copies kept beside the model or under ~/.cache/tenon. */
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef TN_CLI_LOAD_OPTIONS_H
+#define TN_CLI_LOAD_OPTIONS_H
+#include "cli/cli.h"
+#include "model/transformer.h"
+
+#define TN_NO_CACHE_HELP "keep no packed copy of the weights in a file (.tenon/ beside the model)"
+
+typedef struct tn_load_options {
+  tn_model_options model; /* points into this struct: do not copy it */
+  tn_progress progress;
+  char cache_folder[4096];
+} tn_load_options;
+void tn_load_options_init(tn_load_options *out, int32_t threads, bool quiet, bool no_cache);
+
+#endif
