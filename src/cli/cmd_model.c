@@ -52,6 +52,10 @@ static void inspect_json(const tn_model *model) {
   tn_json_key(&j.w, "rope_theta"), tn_json_f64(&j.w, c->rope_theta);
   tn_json_key(&j.w, "norm_eps"), tn_json_f64(&j.w, c->norm_eps);
   tn_json_key(&j.w, "tied"), tn_json_bool(&j.w, c->tied);
+  tn_json_key(&j.w, "eos_ids"), tn_json_begin_array(&j.w);
+  if (c->eos_id >= 0) tn_json_i64(&j.w, c->eos_id);
+  for (int64_t i = 0; i < c->eos_more_count; i++) tn_json_i64(&j.w, c->eos_more[i]);
+  tn_json_end_array(&j.w);
   tn_json_end_object(&j.w);
   tn_cli_json_finish(&j);
   tn_strbuf_clear(&dtypes);
@@ -229,6 +233,7 @@ static int run(int argc, char **argv) {
   static const tn_subcommand subs[] = {
       {"inspect", "what a checkpoint is and what it needs", run_inspect},
       {"init", "a new checkpoint with random weights", run_init},
+      {"export", "any model that opens, as a Hugging Face folder", tn_cmd_model_export},
       {"embed", "vectors of texts, by a sentence encoder", tn_cmd_model_embed},
       {"rerank", "texts in the order of how well they answer a query", tn_cmd_model_rerank},
       {"template", "the prompt that a conversation becomes", tn_cmd_model_template},

@@ -178,8 +178,9 @@ static void show_ranks(const ranked *list, size_t count, bool json) {
 }
 
 static tn_status rank(tn_encoder *e, const tn_encoder_inputs *in, ranked *list, tn_error *err) {
-  int64_t labels = tn_model_config_of(tn_encoder_model(e))->labels;
-  if (labels != 1)
+  const tn_model_config *c = tn_model_config_of(tn_encoder_model(e));
+  int64_t labels = c->labels;
+  if (c->task == TN_TASK_CLASSIFY && labels != 1)
     return tn_fail(err, TN_ERR_UNSUPPORTED, "a reranker has one label, this model has %" PRId64,
                    labels);
   float *logits = tn_alloc(in->count, sizeof *logits);

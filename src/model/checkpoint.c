@@ -126,7 +126,8 @@ static tn_status add_to_list(file_list *list, const tn_model *m, int64_t place, 
   int64_t at = list->count++;
   list->tensors[at] = (tn_named_tensor){o->name, m->parameters[place].tensor};
   bool turned = o->form == TN_FORM_TRANSPOSED && m->parameters[place].tensor.rank == 2;
-  if (o->parts == 1 && !turned) return TN_OK;
+  bool blocks = !tn_dtype_is_real(m->parameters[place].tensor.dtype);
+  if (o->parts == 1 && !turned && !blocks) return TN_OK;
   return fuse(m, place, &list->fused[at], &list->tensors[at].tensor, err);
 }
 

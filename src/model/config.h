@@ -102,6 +102,8 @@ typedef struct tn_model_config {
   int64_t bos_id, eos_id;            /* -1: none */
   int64_t eos_more[TN_EOS_MORE_MAX]; /* further end tokens, where the file has a list */
   int64_t eos_more_count;
+  bool has_pad; /* a padding token, which nothing here needs: kept for those who read the export */
+  int64_t pad_id;
 
   tn_arch_id arch;
   tn_task task;

@@ -20,6 +20,17 @@ static void write_bool(tn_json_writer *w, const char *key, bool value) {
   tn_json_bool(w, value);
 }
 
+void tn_config_write_f64(tn_json_writer *w, const char *key, double value) {
+  char text[32];
+  tn_json_key(w, key);
+  if (value == floor(value) && fabs(value) < 1e15) {
+    snprintf(text, sizeof text, "%.1f", value);
+    tn_json_raw(w, tn_str_of(text));
+  } else {
+    tn_json_f64(w, value);
+  }
+}
+
 static tn_status refuse_if_true(const tn_json *root, const char *key, const char *why,
                                 tn_error *err) {
   bool value = false;
@@ -189,11 +200,12 @@ static tn_status read_softcap(const tn_json *root, tn_model_config *c, tn_error 
 }
 
 static void write_cap(tn_json_writer *w, const char *key, double cap) {
+  if (cap != 0) {
+    tn_config_write_f64(w, key, cap);
+    return;
+  }
   tn_json_key(w, key);
-  if (cap != 0)
-    tn_json_f64(w, cap);
-  else
-    tn_json_null(w);
+  tn_json_null(w);
 }
 
 static void write_softcap(tn_json_writer *w, const tn_model_config *c) {
@@ -333,7 +345,6 @@ static tn_status read_encoder(const tn_json *root, tn_model_config *c, tn_error 
 static void write_encoder(tn_json_writer *w, const tn_model_config *c) {
   char name[32];
   write_i64(w, "type_vocab_size", c->token_types);
-  if (c->position_offset > 0) write_i64(w, "pad_token_id", c->position_offset - 1);
   if (c->task != TN_TASK_CLASSIFY) return;
   tn_json_key(w, "id2label");
   tn_json_begin_object(w);

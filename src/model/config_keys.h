@@ -17,6 +17,9 @@ TN_NODISCARD tn_status tn_config_read_groups(const tn_json *root, tn_model_confi
 void tn_config_write_groups(tn_json_writer *w, const tn_model_config *config);
 bool tn_config_knows_key(const tn_architecture *a, tn_str key);
 
+/* A number that stays a real number in JSON ("3.0"): transformers is strict about it. */
+void tn_config_write_f64(tn_json_writer *w, const char *key, double value);
+
 TN_NODISCARD tn_status tn_config_read_rotary(const tn_json *root, tn_model_config *config,
                                              tn_error *err); /* config_rope.c */
 void tn_config_write_rotary(tn_json_writer *w, const tn_model_config *config);

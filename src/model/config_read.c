@@ -123,6 +123,8 @@ static tn_status read_sizes(const tn_json *root, tn_model_config *c, tn_error *e
   if (c->norm_eps == 0)
     return tn_fail(err, TN_ERR_DATA, "%s is 0, must be between 0 and 1", keys->eps);
   c->bos_id = -1;
+  c->has_pad = !tn_config_absent(tn_json_get(root, "pad_token_id"));
+  TN_TRY(read_optional(root, "pad_token_id", &c->pad_id, err));
   return read_optional(root, "bos_token_id", &c->bos_id, err);
 }
 
@@ -309,6 +311,12 @@ static int64_t positions_written(const tn_model_config *c) {
   return c->positions_max + c->position_offset;
 }
 
+/* RoBERTa's positions begin behind it. */
+static int64_t pad_written(const tn_model_config *c) {
+  if (c->position_offset > 0) return c->position_offset - 1;
+  return c->has_pad ? c->pad_id : -1;
+}
+
 static void write_sizes(tn_json_writer *w, const tn_model_config *c) {
   const tn_size_keys *keys = tn_architecture_of(c->arch)->sizes;
   write_i64(w, "vocab_size", c->vocab_size);
@@ -334,6 +342,7 @@ void tn_model_config_write_as(const tn_model_config *config, const char *dtype, 
   tn_json_end_array(&w);
   write_cstr(&w, "model_type", a->model_type);
   write_token(&w, "bos_token_id", config->bos_id);
+  write_token(&w, "pad_token_id", pad_written(config));
   if (dtype) write_cstr(&w, "dtype", dtype);
   write_eos(&w, config);
   write_sizes(&w, config);

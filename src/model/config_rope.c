@@ -192,13 +192,8 @@ tn_status tn_config_read_rotary(const tn_json *root, tn_model_config *c, tn_erro
 
 /* ---- writing ---- */
 
-static void write_f64(tn_json_writer *w, const char *key, double value) {
-  tn_json_key(w, key);
-  tn_json_f64(w, value);
-}
-
 static void write_optional(tn_json_writer *w, const char *key, double value) {
-  if (value != 0) write_f64(w, key, value);
+  if (value != 0) tn_config_write_f64(w, key, value);
 }
 
 static void write_factors(tn_json_writer *w, const char *key, const float *values, int64_t count) {
@@ -210,13 +205,13 @@ static void write_factors(tn_json_writer *w, const char *key, const float *value
 
 static void write_scaling(tn_json_writer *w, const tn_rope_scaling *r) {
   if (r->kind == TN_ROPE_PLAIN) return;
-  write_f64(w, "factor", r->factor);
+  tn_config_write_f64(w, "factor", r->factor);
   if (r->kind == TN_ROPE_LINEAR || r->kind == TN_ROPE_DYNAMIC) return;
   tn_json_key(w, "original_max_position_embeddings");
   tn_json_i64(w, r->original_positions);
   if (r->kind == TN_ROPE_LLAMA3) {
-    write_f64(w, "low_freq_factor", r->low_frequency);
-    write_f64(w, "high_freq_factor", r->high_frequency);
+    tn_config_write_f64(w, "low_freq_factor", r->low_frequency);
+    tn_config_write_f64(w, "high_freq_factor", r->high_frequency);
     return;
   }
   write_optional(w, "attention_factor", r->attention_factor);
@@ -243,10 +238,10 @@ static double partial_of(const tn_model_config *c) {
 static void write_object(tn_json_writer *w, const tn_model_config *c, const tn_rope_scaling *r,
                          double theta) {
   tn_json_begin_object(w);
-  write_f64(w, "rope_theta", theta);
+  tn_config_write_f64(w, "rope_theta", theta);
   tn_json_key(w, "rope_type");
   tn_json_cstr(w, KIND_NAMES[r->kind]);
-  if (c->rotary_dim != c->head_dim) write_f64(w, "partial_rotary_factor", partial_of(c));
+  if (c->rotary_dim != c->head_dim) tn_config_write_f64(w, "partial_rotary_factor", partial_of(c));
   write_scaling(w, r);
   tn_json_end_object(w);
 }
@@ -254,11 +249,11 @@ static void write_object(tn_json_writer *w, const tn_model_config *c, const tn_r
 /* For transformers before 5, which does not know rope_parameters. */
 static void write_older(tn_json_writer *w, const tn_model_config *c) {
   bool neox = tn_architecture_of(c->arch)->keys & TN_KEYS_ROTARY_NEOX;
-  write_f64(w, neox ? "rotary_emb_base" : "rope_theta", c->rope_theta);
+  tn_config_write_f64(w, neox ? "rotary_emb_base" : "rope_theta", c->rope_theta);
   if (neox)
-    write_f64(w, "rotary_pct", partial_of(c));
+    tn_config_write_f64(w, "rotary_pct", partial_of(c));
   else if (c->rotary_dim != c->head_dim)
-    write_f64(w, "partial_rotary_factor", partial_of(c));
+    tn_config_write_f64(w, "partial_rotary_factor", partial_of(c));
   if (c->arch == TN_ARCH_PHI3 && c->rope.original_positions != 0) {
     tn_json_key(w, "original_max_position_embeddings");
     tn_json_i64(w, c->rope.original_positions);

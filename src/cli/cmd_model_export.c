@@ -1,0 +1,155 @@
+/* cmd_model_export.c - `tenon model export`: any model that opens, as a Hugging Face folder. */
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <inttypes.h>
+
+#include "base/io.h"
+#include "cli/cli.h"
+#include "cli/cmd_model.h"
+#include "cli/model_path.h"
+#include "model/transformer.h"
+
+enum { COMPANION_BYTES_MAX = 512 << 20 };
+
+/* What makes a folder of weights usable, and is not weights: copied as it is. */
+static const char *const COMPANIONS[] = {"tokenizer.json",
+                                         "tokenizer_config.json",
+                                         "special_tokens_map.json",
+                                         "added_tokens.json",
+                                         "tokenizer.model",
+                                         "vocab.json",
+                                         "vocab.txt",
+                                         "merges.txt",
+                                         "chat_template.jinja",
+                                         "generation_config.json",
+                                         "modules.json",
+                                         "sentence_bert_config.json",
+                                         "config_sentence_transformers.json",
+                                         "1_Pooling/config.json",
+                                         "LICENSE",
+                                         "LICENSE.txt"};
+
+static tn_status copy_companion(const char *from, const char *to, const char *name, bool *copied,
+                                tn_error *err) {
+  tn_strbuf source = {0}, target = {0}, content = {0};
+  tn_strbuf_addf(&source, "%s/%s", from, name);
+  tn_strbuf_addf(&target, "%s/%s", to, name);
+  tn_status status = tn_strbuf_check(&source, err);
+  if (status == TN_OK) status = tn_strbuf_check(&target, err);
+  *copied = status == TN_OK && tn_file_exists(source.data);
+  if (*copied) {
+    char *slash = strchr(name, '/') ? strrchr(target.data, '/') : NULL;
+    if (slash) {
+      *slash = '\0';
+      status = tn_dir_make(target.data, err);
+      *slash = '/';
+    }
+    if (status == TN_OK) status = tn_file_read(source.data, COMPANION_BYTES_MAX, &content, err);
+    if (status == TN_OK) status = tn_file_write_atomic(target.data, tn_strbuf_view(&content), err);
+  }
+  tn_strbuf_clear(&source);
+  tn_strbuf_clear(&target);
+  tn_strbuf_clear(&content);
+  return status;
+}
+
+static tn_status copy_companions(const char *from, const char *to, int *count, tn_error *err) {
+  *count = 0;
+  for (size_t i = 0; i < sizeof COMPANIONS / sizeof *COMPANIONS; i++) {
+    bool copied;
+    TN_TRY(copy_companion(from, to, COMPANIONS[i], &copied, err));
+    *count += copied;
+  }
+  return TN_OK;
+}
+
+static tn_status refuse_to_overwrite(const char *folder, tn_error *err) {
+  tn_strbuf path = {0};
+  tn_strbuf_addf(&path, "%s/config.json", folder);
+  tn_status status = tn_strbuf_check(&path, err);
+  if (status == TN_OK && tn_file_exists(path.data))
+    status = tn_fail(err, TN_ERR_EXISTS, "%s is there already", path.data);
+  tn_strbuf_clear(&path);
+  return status;
+}
+
+typedef struct exported {
+  int64_t parameters;
+  const char *architecture;
+  int companions;
+} exported;
+
+static tn_status export_model(const char *word, const char *out, tn_dtype dtype, bool force,
+                              exported *done, tn_error *err) {
+  tn_strbuf folder = {0};
+  tn_model *model = NULL;
+  tn_status status = force ? TN_OK : refuse_to_overwrite(out, err);
+  if (status == TN_OK) status = tn_model_path(word, &folder, err);
+  if (status == TN_OK) status = tn_model_open(&model, folder.data, tn_device_cpu(), err);
+  if (status == TN_OK) status = tn_dir_make(out, err);
+  if (status == TN_OK) status = tn_model_save(model, out, dtype, err);
+  if (status == TN_OK) {
+    done->parameters = tn_model_config_parameters(tn_model_config_of(model));
+    done->architecture = tn_model_config_class(tn_model_config_of(model));
+    status = copy_companions(folder.data, out, &done->companions, err);
+  }
+  tn_model_free(model);
+  tn_strbuf_clear(&folder);
+  return status;
+}
+
+static void report(const exported *done, const char *out, tn_dtype dtype, bool json) {
+  if (!json) {
+    tn_strbuf line = {0};
+    tn_strbuf_addf(&line, "%s: %s, ", out, done->architecture);
+    tn_strbuf_add_count_human(&line, done->parameters);
+    tn_strbuf_addf(&line, " parameters in %s, and %d other files", tn_dtype_name(dtype),
+                   done->companions);
+    if (!line.failed) puts(line.data);
+    tn_strbuf_clear(&line);
+    return;
+  }
+  tn_cli_json j;
+  tn_cli_json_begin(&j);
+  tn_json_begin_object(&j.w);
+  tn_json_key(&j.w, "folder"), tn_json_cstr(&j.w, out);
+  tn_json_key(&j.w, "architecture"), tn_json_cstr(&j.w, done->architecture);
+  tn_json_key(&j.w, "parameters"), tn_json_i64(&j.w, done->parameters);
+  tn_json_key(&j.w, "dtype"), tn_json_cstr(&j.w, tn_dtype_name(dtype));
+  tn_json_key(&j.w, "other_files"), tn_json_i64(&j.w, done->companions);
+  tn_json_end_object(&j.w);
+  tn_cli_json_finish(&j);
+}
+
+int tn_cmd_model_export(int argc, char **argv) {
+  const char *dtype_name = "bf16";
+  bool json = false, force = false;
+  const tn_option options[] = {
+      {"--dtype", 0, TN_OPTION_TEXT, &dtype_name, "TYPE", "bf16 (default) or f32"},
+      {"--force", 0, TN_OPTION_FLAG, &force, NULL, "write over a checkpoint that is there"},
+      {"--json", 0, TN_OPTION_FLAG, &json, NULL, "the result as one JSON object"},
+      {0}};
+  const tn_usage usage = {
+      .words = "tenon model export [options] MODEL DIR",
+      .about =
+          "Writes a model as config.json and model.safetensors, in the layout that Hugging Face "
+          "transformers\nloads for its architecture (fused and transposed tensors included), "
+          "with the tokenizer's files\nbeside them.  Quantized weights become numbers again.  "
+          "The tokenizer inside a GGUF file is not\nwritten.",
+      .example = "tenon model export llama.gguf llama-hf --dtype bf16",
+      .options = options,
+      .words_min = 2,
+      .words_max = 2};
+  int32_t words;
+  int code = tn_args(&usage, argc, argv, &words);
+  if (code >= 0) return code;
+  bool wide = strcmp(dtype_name, "f32") == 0;
+  if (!wide && strcmp(dtype_name, "bf16") != 0)
+    return tn_cli_usage_error("--dtype is '%s', must be f32 or bf16", dtype_name);
+  tn_dtype dtype = wide ? TN_F32 : TN_BF16;
+  exported done = {0};
+  tn_error err = {0};
+  if (export_model(argv[1], argv[2], dtype, force, &done, &err) != TN_OK)
+    return tn_cli_fail(&err, err.status == TN_ERR_EXISTS ? "--force writes over it" : NULL);
+  report(&done, argv[2], dtype, json);
+  return 0;
+}

