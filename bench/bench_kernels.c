@@ -56,6 +56,15 @@ static const struct bench_case {
     {TN_OP_attention_paged, "R=16 Hkv=6 G=1 D=64 P=16 S=16 L=16 N=256", TN_F32},
     {TN_OP_attention_paged, "R=16 Hkv=2 G=4 D=64 P=16 S=16 L=128 N=2048", TN_F32},
     {TN_OP_attention_paged, "R=256 Hkv=6 G=1 D=64 P=16 S=1 L=16 N=16", TN_F32},
+    {TN_OP_attention_paged, "R=512 Hkv=4 G=8 D=64 P=16 S=1 L=256 N=256", TN_BF16},
+    {TN_OP_attention_paged, "R=1 Hkv=4 G=8 D=64 P=16 S=1 L=2048 N=2048", TN_F32},
+    {TN_OP_attention_paged, "R=1 Hkv=4 G=8 D=64 P=16 S=1 L=2048 N=2048", TN_BF16},
+    {TN_OP_attention_paged, "R=1 Hkv=4 G=8 D=64 P=16 S=1 L=2048 N=2048", TN_F16},
+    {TN_OP_attention_paged, "R=1 Hkv=4 G=8 D=64 P=16 S=1 L=2048 N=2048", TN_I8},
+    {TN_OP_attention_paged, "R=1 Hkv=4 G=8 D=64 P=16 S=1 L=2048 N=2048", TN_F8_E4M3},
+    {TN_OP_attention_paged, "R=1 Hkv=8 G=4 D=128 P=16 S=1 L=512 N=512", TN_BF16},
+    {TN_OP_attention_paged, "R=1 Hkv=32 G=1 D=128 P=16 S=1 L=512 N=512", TN_BF16},
+    {TN_OP_attention_paged, "R=1 Hkv=32 G=1 D=128 P=16 S=1 L=512 N=512", TN_I8},
     {TN_OP_kv_write, "R=256 Hkv=6 P=16 D=64 N=64", TN_F32},
     {TN_OP_embed, "T=1536 C=384 V=4096", TN_F32},
     {TN_OP_embed_backward, "T=1536 C=384 V=4096", TN_F32},
@@ -275,13 +284,14 @@ static void make_tensor(bench_call *b, int32_t i) {
   const tn_op_tensor_info *info = &b->info->tensors[i];
   int64_t shape[TN_RANK_MAX];
   int32_t rank = shape_of(info->dims, b->c->sizes, shape);
-  tn_dtype dtype = info->kind == TN_KIND_INDEX                                      ? TN_I32
-                   : info->kind == TN_KIND_REAL && is_weights(b->c->op, info->name) ? b->c->weights
-                                                                                    : TN_F32;
+  tn_dtype dtype = info->kind == TN_KIND_INDEX        ? TN_I32
+                   : is_weights(b->c->op, info->name) ? b->c->weights
+                                                      : TN_F32;
   int64_t bytes = tn_dtype_bytes(dtype);
   for (int32_t d = 0; d < rank; d++) bytes *= shape[d];
   tn_error err;
   tn_tensor *t = tensor_at(b, i);
+  if (info->kind == TN_KIND_SCALE && tn_dtype_is_real(b->c->weights)) return;
   if (tn_buffer_new(&b->buffers[i], (size_t)bytes, &err)) die(b->info->name, &err);
   if (tn_tensor_view(t, b->buffers[i], 0, dtype, rank, shape, &err)) die(b->info->name, &err);
   int64_t count = tn_tensor_count(t);
@@ -318,7 +328,8 @@ static void open_call(bench_call *b) {
     b->written_bytes = b->updated_bytes = touched;
   }
   if (b->c->op == TN_OP_kv_write) {
-    b->read_bytes = (double)(tn_tensor_bytes(tensor_at(b, 2)) + tn_tensor_bytes(tensor_at(b, 3)));
+    const tn_kv_write_args *a = (const void *)b->args;
+    b->read_bytes = (double)(tn_tensor_bytes(&a->k) + tn_tensor_bytes(&a->v));
     b->written_bytes = b->read_bytes;
     b->updated_bytes = 0;
   }
@@ -364,7 +375,9 @@ static double flops_of(const struct bench_case *c) {
       return 10 * N("B") * heads * D * T * (T + 1) / 2;
     case TN_OP_attention_paged: /* one sequence of many rows is a product, many of one row are not
                                  */
-      return N("S") > 1 ? 0 : 4 * heads * D * N("R") * (N("L") * N("P") - (N("R") - 1) / 2);
+      return N("S") > 1 || N("R") == 1
+                 ? 0
+                 : 4 * heads * D * N("R") * (N("L") * N("P") - (N("R") - 1) / 2);
     default:
       return 0;
   }

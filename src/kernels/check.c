@@ -28,6 +28,11 @@ static const tn_tensor *tensor_of(const check *c, int32_t i) {
   return (const tn_tensor *)((const char *)c->args + c->info->tensors[i].offset);
 }
 
+/* A SCALE that the call leaves out. */
+static bool is_absent(const check *c, int32_t i) {
+  return c->info->tensors[i].kind == TN_KIND_SCALE && !tensor_of(c, i)->buffer;
+}
+
 static size_name *find_name(check *c, tn_str name) {
   for (int32_t i = 0; i < c->name_count; i++)
     if (tn_str_equal(c->names[i].name, name)) return &c->names[i];
@@ -86,6 +91,7 @@ static tn_status check_tensor(check *c, int32_t i) {
   const tn_op_tensor_info *want = &c->info->tensors[i];
   const tn_tensor *t = tensor_of(c, i);
   const char *op = c->info->name;
+  if (is_absent(c, i)) return TN_OK;
   if (!t->buffer) return tn_fail(c->err, TN_ERR_ARGUMENT, "%s: %s has no buffer", op, want->name);
   if ((uint32_t)t->dtype >= TN_DTYPE_COUNT || t->rank != rank_of_dims(want->dims))
     return fail_shape(c, i, (tn_str){0});
@@ -120,10 +126,33 @@ static tn_status check_dtype(check *c, int32_t i, tn_dtype stat) {
     return tn_fail(c->err, TN_ERR_ARGUMENT, "%s: %s is %s, wants a type of weights", c->info->name,
                    want->name, tn_dtype_name(dtype));
   }
-  tn_dtype wanted = want->kind == TN_KIND_INDEX ? TN_I32 : stat;
-  if (dtype == wanted) return TN_OK;
+  if (want->kind == TN_KIND_CACHE) {
+    if (tn_dtype_is_real(dtype) || dtype == TN_I8 || dtype == TN_F8_E4M3) return TN_OK;
+    return tn_fail(c->err, TN_ERR_ARGUMENT,
+                   "%s: %s is %s, wants a floating type, int8 or float8_e4m3fn", c->info->name,
+                   want->name, tn_dtype_name(dtype));
+  }
+  tn_dtype wanted = want->kind == TN_KIND_INDEX   ? TN_I32
+                    : want->kind == TN_KIND_SCALE ? TN_F32
+                                                  : stat;
+  if (dtype == wanted || is_absent(c, i)) return TN_OK;
   return tn_fail(c->err, TN_ERR_ARGUMENT, "%s: %s is %s, wants %s", c->info->name, want->name,
                  tn_dtype_name(dtype), tn_dtype_name(wanted));
+}
+
+/* The first CACHE of codes goes with the first SCALE, and so on. */
+static tn_status check_scales(check *c) {
+  int32_t scale = 0;
+  for (int32_t i = 0; i < c->info->tensor_count; i++) {
+    if (c->info->tensors[i].kind != TN_KIND_CACHE) continue;
+    while (c->info->tensors[scale].kind != TN_KIND_SCALE) scale++;
+    if (!tn_dtype_is_real(tensor_of(c, i)->dtype) && is_absent(c, scale))
+      return tn_fail(c->err, TN_ERR_ARGUMENT, "%s: %s is %s and wants %s, which has no buffer",
+                     c->info->name, c->info->tensors[i].name, tn_dtype_name(tensor_of(c, i)->dtype),
+                     c->info->tensors[scale].name);
+    scale++;
+  }
+  return TN_OK;
 }
 
 /* Statistics are float64 where the reals are. */
@@ -182,7 +211,8 @@ static tn_status bind_sizes(check *c) {
   for (int32_t products = 0; products < 2; products++)
     for (int32_t role = TN_ROLE_IN; role >= TN_ROLE_OUT; role--)
       for (int32_t i = 0; i < c->info->tensor_count; i++)
-        if ((int32_t)c->info->tensors[i].role == role) TN_TRY(bind_tensor(c, i, products != 0));
+        if ((int32_t)c->info->tensors[i].role == role && !is_absent(c, i))
+          TN_TRY(bind_tensor(c, i, products != 0));
   return TN_OK;
 }
 
@@ -197,10 +227,10 @@ static bool overlap(const tn_tensor *a, const tn_tensor *b) {
 static tn_status check_overlap(check *c) {
   bool in_place = strstr(c->info->summary, "in place") != NULL;
   for (int32_t i = 0; i < c->info->tensor_count; i++) {
-    if (c->info->tensors[i].role == TN_ROLE_IN) continue;
+    if (c->info->tensors[i].role == TN_ROLE_IN || is_absent(c, i)) continue;
     for (int32_t j = 0; j < c->info->tensor_count; j++) {
       const tn_tensor *a = tensor_of(c, i), *b = tensor_of(c, j);
-      if (i == j || !overlap(a, b)) continue;
+      if (i == j || is_absent(c, j) || !overlap(a, b)) continue;
       bool same = tn_tensor_data(a) == tn_tensor_data(b) && a->dtype == b->dtype &&
                   tn_tensor_count(a) == tn_tensor_count(b);
       if (in_place && same && c->info->tensors[j].role == TN_ROLE_IN) continue;
@@ -216,6 +246,7 @@ tn_status tn_op_check(tn_op_id op, const void *args, tn_error *err) {
   for (int32_t i = 0; i < c.info->tensor_count; i++) TN_TRY(check_tensor(&c, i));
   tn_dtype stat = stat_dtype(&c);
   for (int32_t i = 0; i < c.info->tensor_count; i++) TN_TRY(check_dtype(&c, i, stat));
+  TN_TRY(check_scales(&c));
   TN_TRY(bind_sizes(&c));
   return check_overlap(&c);
 }
@@ -240,7 +271,7 @@ static tn_status check_blocks(const tn_attention_paged_args *a, tn_error *err) {
   const int32_t *table = tn_tensor_data(&a->block_table);
   const int32_t *sequence = tn_tensor_data(&a->row_sequence);
   const int32_t *position = tn_tensor_data(&a->row_position);
-  int64_t blocks = a->k_cache.shape[0], block_tokens = a->k_cache.shape[2];
+  int64_t blocks = a->k_cache.shape[0], block_tokens = a->v_cache.shape[2];
   int64_t per_sequence = a->block_table.shape[1];
   for (int64_t r = 0; r < a->row_sequence.shape[0]; r++) {
     const int32_t *row = table + sequence[r] * per_sequence;
@@ -256,7 +287,7 @@ static tn_status check_blocks(const tn_attention_paged_args *a, tn_error *err) {
 }
 
 static tn_status check_paged(const tn_attention_paged_args *a, tn_error *err) {
-  int64_t tokens = a->block_table.shape[1] * a->k_cache.shape[2];
+  int64_t tokens = a->block_table.shape[1] * a->v_cache.shape[2];
   TN_TRY(check_range("attention_paged", "row_sequence", &a->row_sequence, 0,
                      a->block_table.shape[0], err));
   TN_TRY(check_range("attention_paged", "row_position", &a->row_position, 0, tokens, err));
@@ -310,7 +341,7 @@ tn_status tn_op_check_indices(tn_op_id op, const void *args, tn_error *err) {
                         a.rope_backward->dy.shape[2], err);
     case TN_OP_kv_write:
       return check_range(name, "slots", &a.kv_write->slots, ANY_BELOW_ZERO,
-                         a.kv_write->k_cache.shape[0] * a.kv_write->k_cache.shape[2], err);
+                         a.kv_write->v_cache.shape[0] * a.kv_write->v_cache.shape[2], err);
     case TN_OP_attention_paged:
       return check_paged(a.paged, err);
     case TN_OP_activate:

@@ -55,7 +55,14 @@ typedef enum tn_op_id {
 #undef TN_GRAD
 
 typedef enum tn_op_role { TN_ROLE_OUT, TN_ROLE_ACC, TN_ROLE_MOD, TN_ROLE_IN } tn_op_role;
-typedef enum tn_op_kind { TN_KIND_REAL, TN_KIND_WEIGHT, TN_KIND_STAT, TN_KIND_INDEX } tn_op_kind;
+typedef enum tn_op_kind {
+  TN_KIND_REAL,
+  TN_KIND_WEIGHT,
+  TN_KIND_STAT,
+  TN_KIND_INDEX,
+  TN_KIND_CACHE,
+  TN_KIND_SCALE
+} tn_op_kind;
 
 /* The rows of ops.def as data: for checks, tests, benches and the manual page. */
 typedef struct tn_op_tensor_info {

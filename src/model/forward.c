@@ -268,7 +268,7 @@ static tn_status check_batch(tn_forward *f, const tn_kv_cache *kv, const tn_forw
                              tn_error *err) {
   const tn_model_config *c = &f->model->config;
   if (kv->layers != c->layers || kv->k[0].shape[1] != c->kv_heads ||
-      kv->k[0].shape[3] != c->head_dim)
+      kv->v[0].shape[3] != c->head_dim)
     return tn_fail(err, TN_ERR_ARGUMENT, "serving pass: the KV cache is of another model");
   TN_TRY(check_count("rows", b->rows, f->rows_max, err));
   TN_TRY(check_count("logit_rows", b->logit_rows, f->logit_rows_max, err));

@@ -37,7 +37,8 @@ static tn_status check_size(const tn_model_config *c, int64_t blocks, int64_t bl
 
 static tn_status allocate(tn_kv_cache *kv, const tn_model *model, int64_t bytes, tn_error *err) {
   const tn_model_config *c = &model->config;
-  const int64_t shape[4] = {kv->blocks, c->kv_heads, kv->block_tokens, c->head_dim};
+  const int64_t k_shape[4] = {kv->blocks, c->kv_heads, c->head_dim, kv->block_tokens};
+  const int64_t v_shape[4] = {kv->blocks, c->kv_heads, kv->block_tokens, c->head_dim};
   int64_t one = bytes / (2 * layers_held(c));
   kv->k = tn_alloc((size_t)c->layers, sizeof *kv->k);
   kv->v = tn_alloc((size_t)c->layers, sizeof *kv->v);
@@ -48,8 +49,8 @@ static tn_status allocate(tn_kv_cache *kv, const tn_model *model, int64_t bytes,
     return tn_error_context(err, status, "a KV cache of %" PRId64 " blocks", kv->blocks);
   for (int64_t i = 0; i < c->layers; i++) {
     int64_t at = c->encoder ? 0 : 2 * i * one;
-    TN_TRY(tn_tensor_view(&kv->k[i], kv->buffer, at, TN_F32, 4, shape, err));
-    TN_TRY(tn_tensor_view(&kv->v[i], kv->buffer, at + one, TN_F32, 4, shape, err));
+    TN_TRY(tn_tensor_view(&kv->k[i], kv->buffer, at, TN_F32, 4, k_shape, err));
+    TN_TRY(tn_tensor_view(&kv->v[i], kv->buffer, at + one, TN_F32, 4, v_shape, err));
   }
   return TN_OK;
 }

@@ -69,8 +69,9 @@ TN_NODISCARD tn_status tn_model_save(const tn_model *model, const char *folder, 
 
 /* ---- serving: rows of many sequences over paged KV --------------------------------------------
  */
-typedef struct tn_kv_cache { /* one pair of tensors a layer: [blocks, kv_heads, block_tokens,
-                                head_dim] */
+typedef struct tn_kv_cache { /* one pair of tensors a layer, as kv_write of ops.def has them: k
+                              * [blocks, kv_heads, head_dim, block_tokens], v [blocks, kv_heads,
+                              * block_tokens, head_dim] */
   tn_tensor *k, *v;
   int64_t layers, blocks, block_tokens;
   tn_buffer *buffer;

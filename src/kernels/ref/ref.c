@@ -14,6 +14,7 @@ static void clear(const tn_op_info *info, double **data) {
 static tn_status load(const tn_op_info *info, const void *args, double **data, tn_error *err) {
   for (int32_t i = 0; i < info->tensor_count; i++) {
     const tn_tensor *t = tensor_at(info, args, i);
+    if (!t->buffer) continue; /* a scale that is left out */
     int64_t count = tn_tensor_count(t);
     if (t->layout) {
       clear(info, data);
@@ -33,8 +34,8 @@ static tn_status load(const tn_op_info *info, const void *args, double **data, t
 
 static void store(const tn_op_info *info, const void *args, double **data) {
   for (int32_t i = 0; i < info->tensor_count; i++) {
-    if (info->tensors[i].role == TN_ROLE_IN) continue;
     const tn_tensor *t = tensor_at(info, args, i);
+    if (info->tensors[i].role == TN_ROLE_IN || !t->buffer) continue;
     int64_t count = tn_tensor_count(t);
     for (int64_t j = 0; j < count; j++) tn_element_set(tn_tensor_data(t), t->dtype, j, data[i][j]);
   }

@@ -36,18 +36,29 @@ static double dot(const double *a, const double *b, int64_t count) {
   return sum;
 }
 
-/* One query against `count` keys, found by a function of the key's number.  Returns log-sum-exp. */
+/* The keys and values of one head.  Of a paged cache: block by block, keys as columns, times a
+ * token's scale where they are codes. */
 typedef struct keys {
   const double *k, *v;
   int64_t stride;            /* from one token to the next */
   const double *block_table; /* NULL: tokens follow each other */
-  int64_t block_tokens, block_stride;
+  int64_t P, Hkv, D, head;
+  const double *k_scale, *v_scale; /* NULL: not codes */
 } keys;
 
-static int64_t key_offset(const keys *s, int64_t j) {
-  if (!s->block_table) return j * s->stride;
-  return (int64_t)s->block_table[j / s->block_tokens] * s->block_stride +
-         j % s->block_tokens * s->stride;
+/* Element i of key or value j. */
+static double key_of(const keys *s, int64_t j, int64_t i) {
+  if (!s->block_table) return s->k[j * s->stride + i];
+  int64_t block = (int64_t)s->block_table[j / s->P] * s->Hkv + s->head, place = j % s->P;
+  double code = s->k[(block * s->D + i) * s->P + place];
+  return s->k_scale ? code * s->k_scale[block * s->P + place] : code;
+}
+
+static double value_of(const keys *s, int64_t j, int64_t i) {
+  if (!s->block_table) return s->v[j * s->stride + i];
+  int64_t token = ((int64_t)s->block_table[j / s->P] * s->Hkv + s->head) * s->P + j % s->P;
+  double code = s->v[token * s->D + i];
+  return s->v_scale ? code * s->v_scale[token] : code;
 }
 
 /* How scores are made and which keys count: [first, count) */
@@ -56,22 +67,23 @@ typedef struct attend_how {
   int64_t first, count;
 } attend_how;
 
-static double score(const double *q, const double *k, int64_t D, const attend_how *how) {
-  double s = how->scale * dot(q, k, D);
+static double score(const double *q, const keys *k, int64_t j, int64_t D, const attend_how *how) {
+  double s = 0;
+  for (int64_t i = 0; i < D; i++) s += q[i] * key_of(k, j, i);
+  s *= how->scale;
   return how->softcap > 0 ? how->softcap * tanh(s / how->softcap) : s;
 }
 
+/* One query against its keys.  Returns log-sum-exp. */
 static double attend(double *out, const double *q, const keys *s, int64_t D,
                      const attend_how *how) {
   double max = -INFINITY, sum = 0;
-  for (int64_t j = how->first; j < how->count; j++)
-    max = fmax(max, score(q, s->k + key_offset(s, j), D, how));
+  for (int64_t j = how->first; j < how->count; j++) max = fmax(max, score(q, s, j, D, how));
   for (int64_t i = 0; i < D; i++) out[i] = 0;
   for (int64_t j = how->first; j < how->count; j++) {
-    int64_t at = key_offset(s, j);
-    double p = exp(score(q, s->k + at, D, how) - max);
+    double p = exp(score(q, s, j, D, how) - max);
     sum += p;
-    for (int64_t i = 0; i < D; i++) out[i] += p * s->v[at + i];
+    for (int64_t i = 0; i < D; i++) out[i] += p * value_of(s, j, i);
   }
   for (int64_t i = 0; i < D; i++) out[i] /= sum;
   return max + log(sum);
@@ -120,33 +132,54 @@ void tn_ref_run_attention_backward(const tn_attention_backward_args *args,
                         t + 1, D, d->lse[(b * H + h) * T + t], args->scale);
 }
 
+/* One key or value into a cache of codes, in float, as every device does it; returns its scale. */
+static double write_codes(double *to, int64_t step, const double *x, int64_t D, float largest) {
+  float max = 0;
+  for (int64_t i = 0; i < D && max < INFINITY; i++) {
+    float size = fabsf((float)x[i]);
+    if (!(size <= max)) max = size; /* NaN too */
+  }
+  float scale = max < INFINITY ? max / largest : max;
+  float factor = scale > 0 && scale < INFINITY ? 1.0f / scale : 0;
+  for (int64_t i = 0; i < D; i++) to[i * step] = factor == 0 ? 0 : (double)((float)x[i] * factor);
+  return scale;
+}
+
 void tn_ref_run_kv_write(const tn_kv_write_args *args, const tn_ref_kv_write *d) {
-  int64_t H = args->k_cache.shape[1], P = args->k_cache.shape[2], D = args->k_cache.shape[3];
+  int64_t H = args->v_cache.shape[1], P = args->v_cache.shape[2], D = args->v_cache.shape[3];
+  bool k_coded = !tn_dtype_is_real(args->k_cache.dtype);
+  bool v_coded = !tn_dtype_is_real(args->v_cache.dtype);
+  float k_largest = args->k_cache.dtype == TN_I8 ? 127.0f : 448.0f;
+  float v_largest = args->v_cache.dtype == TN_I8 ? 127.0f : 448.0f;
   for (int64_t r = 0; r < args->slots.shape[0]; r++) {
     int64_t slot = (int64_t)d->slots[r];
-    if (slot < 0) continue;
-    for (int64_t h = 0; h < H; h++)
-      for (int64_t i = 0; i < D; i++) {
-        int64_t at = ((slot / P * H + h) * P + slot % P) * D + i;
-        d->k_cache[at] = d->k[(r * H + h) * D + i];
-        d->v_cache[at] = d->v[(r * H + h) * D + i];
-      }
+    for (int64_t h = 0; slot >= 0 && h < H; h++) {
+      int64_t block = slot / P * H + h, token = block * P + slot % P;
+      const double *k = d->k + (r * H + h) * D, *v = d->v + (r * H + h) * D;
+      double *k_to = d->k_cache + block * D * P + slot % P, *v_to = d->v_cache + token * D;
+      for (int64_t i = 0; !k_coded && i < D; i++) k_to[i * P] = k[i];
+      for (int64_t i = 0; !v_coded && i < D; i++) v_to[i] = v[i];
+      if (k_coded) d->k_scale[token] = write_codes(k_to, P, k, D, k_largest);
+      if (v_coded) d->v_scale[token] = write_codes(v_to, 1, v, D, v_largest);
+    }
   }
 }
 
 void tn_ref_run_attention_paged(const tn_attention_paged_args *args,
                                 const tn_ref_attention_paged *d) {
   int64_t R = args->q.shape[0], H = args->q.shape[1], D = args->q.shape[2];
-  int64_t Hkv = args->k_cache.shape[1], P = args->k_cache.shape[2], L = args->block_table.shape[1];
+  int64_t Hkv = args->v_cache.shape[1], P = args->v_cache.shape[2], L = args->block_table.shape[1];
   for (int64_t r = 0; r < R; r++)
     for (int64_t h = 0; h < H; h++) {
-      int64_t head = h / (H / Hkv) * P * D;
-      keys s = {.k = d->k_cache + head,
-                .v = d->v_cache + head,
-                .stride = D,
+      keys s = {.k = d->k_cache,
+                .v = d->v_cache,
                 .block_table = d->block_table + (int64_t)d->row_sequence[r] * L,
-                .block_tokens = P,
-                .block_stride = Hkv * P * D};
+                .P = P,
+                .Hkv = Hkv,
+                .D = D,
+                .head = h / (H / Hkv),
+                .k_scale = tn_dtype_is_real(args->k_cache.dtype) ? NULL : d->k_scale,
+                .v_scale = tn_dtype_is_real(args->v_cache.dtype) ? NULL : d->v_scale};
       attend_how how = {
           .scale = args->scale, .softcap = args->softcap, .count = (int64_t)d->row_position[r] + 1};
       if (args->window > 0 && how.count > args->window) how.first = how.count - args->window;

@@ -64,6 +64,10 @@ static inline double draw_normal(void) {
  */
 typedef enum call_sizes { SIZES_ONE, SIZES_EMPTY, SIZES_SMALL, SIZES_ODD } call_sizes;
 
+static inline bool paged_op(tn_op_id op) {
+  return op == TN_OP_kv_write || op == TN_OP_attention_paged;
+}
+
 static inline int64_t size_max(tn_op_id op, tn_str name) {
   static const struct {
     const char *name;
@@ -71,8 +75,7 @@ static inline int64_t size_max(tn_op_id op, tn_str name) {
   } list[] = {{"T", 130}, {"C", 200}, {"V", 300},   {"M", 70},  {"N", 150}, {"K", 600}, {"H", 5},
               {"D", 80},  {"P", 40},  {"B", 3},     {"G", 5},   {"Hkv", 3}, {"S", 4},   {"L", 5},
               {"R", 20},  {"F", 300}, {"n", 40000}, {"one", 1}, {"X", 20},  {"A", 4}};
-  bool paged = op == TN_OP_kv_write || op == TN_OP_attention_paged;
-  if (paged && tn_str_is(name, "N")) return 12;
+  if (paged_op(op) && tn_str_is(name, "N")) return 12;
   for (size_t i = 0; i < sizeof list / sizeof list[0]; i++)
     if (tn_str_is(name, list[i].name)) return list[i].max;
   fail_msg("ops.def has a size '%.*s' that this test does not know", TN_STR_ARG(name));
@@ -86,6 +89,9 @@ static inline int64_t draw_size(tn_op_id op, tn_str name, call_sizes mode) {
   if (mode == SIZES_ONE) return 1;
   if (mode == SIZES_EMPTY && rows) return 0;
   if (mode == SIZES_SMALL) return draw(1, max < 5 ? max : 5);
+  bool even = paged_op(op) && draw_below(3) > 0; /* as caches have them */
+  if (even && tn_str_is(name, "P")) return 16 * draw(1, 2);
+  if (even && tn_str_is(name, "D")) return 16 * draw(1, 5);
   if (tn_str_is(name, "n")) return draw(1, draw_below(2) ? 100 : max);
   return draw(1, max);
 }
@@ -147,8 +153,14 @@ static inline int32_t call_shape(call *c, int32_t i, call_sizes mode, int64_t *s
   return rank;
 }
 
+/* A scale that the call leaves out. */
+static inline bool is_absent(const call *c, int32_t i) {
+  return !c->buffers[i];
+}
+
 static inline bool call_guards_hold(call *c) {
   for (int32_t i = 0; i < c->info->tensor_count; i++) {
+    if (is_absent(c, i)) continue;
     const uint8_t *bytes = c->buffers[i]->data;
     for (size_t j = 0; j < GUARD_BYTES; j++)
       if (bytes[j] != GUARD || bytes[c->buffers[i]->bytes - 1 - j] != GUARD) return false;
@@ -174,9 +186,9 @@ static inline void fill_index(call *c, int32_t i) {
   if (strcmp(name, "block_table") == 0) limit = call_named(c, "k_cache")->shape[0];
   if (strcmp(name, "row_sequence") == 0) limit = call_named(c, "block_table")->shape[0];
   if (strcmp(name, "row_position") == 0)
-    limit = call_named(c, "block_table")->shape[1] * call_named(c, "k_cache")->shape[2];
+    limit = call_named(c, "block_table")->shape[1] * call_named(c, "v_cache")->shape[2];
   if (strcmp(name, "slots") == 0) { /* each at most once: two writes to one place race */
-    limit = call_named(c, "k_cache")->shape[0] * call_named(c, "k_cache")->shape[2];
+    limit = call_named(c, "k_cache")->shape[0] * call_named(c, "v_cache")->shape[2];
     uint64_t stream = (uint64_t)draw_below(1000);
     for (int64_t j = 0; j < count; j++)
       set(t, j,
@@ -193,9 +205,12 @@ static inline void fill_values(call *c, int32_t i) {
   const tn_op_tensor_info *info = &c->info->tensors[i];
   tn_tensor *t = call_tensor(c, i);
   int64_t count = tn_tensor_count(t);
+  if (is_absent(c, i)) return;
   bool positive = strcmp(info->name, "rstd") == 0 || (c->op == TN_OP_adamw && info->name[0] == 'v');
   for (int64_t j = 0; j < count; j++) {
     double x = draw_normal();
+    if (info->kind == TN_KIND_SCALE) x = 0.01 * (0.5 + fabs(x));
+    if (info->kind == TN_KIND_CACHE && !tn_dtype_is_real(t->dtype)) x = fmax(-127, 40 * x);
     set(t, j, positive ? 0.5 + fabs(x) : x);
   }
 }
@@ -226,6 +241,21 @@ static inline void fill_scalars(call *c) {
   }
 }
 
+/* Of a cache a third each: codes of int8, of float8, the same as other reals. */
+static inline tn_dtype pick_cache(tn_dtype real) {
+  static const tn_dtype coded[] = {TN_I8, TN_F8_E4M3};
+  int64_t i = draw_below(3);
+  return i < 2 ? coded[i] : real;
+}
+
+/* k_cache's scale is k_scale. */
+static inline bool is_left_out(call *c, int32_t i) {
+  char cache[] = "k_cache";
+  if (c->info->tensors[i].kind != TN_KIND_SCALE) return false;
+  cache[0] = c->info->tensors[i].name[0];
+  return tn_dtype_is_real(call_named(c, cache)->dtype);
+}
+
 /* A random call; `pick` chooses the type of each real tensor (NULL: all `real`).  Sizes set before
  * with set_size stay. */
 static inline void call_open(call *c, tn_op_id op, call_sizes mode, tn_dtype real,
@@ -236,10 +266,13 @@ static inline void call_open(call *c, tn_op_id op, call_sizes mode, tn_dtype rea
   assert_true(c->info->args_bytes <= sizeof c->args);
   for (int32_t i = 0; i < c->info->tensor_count; i++) {
     tn_op_kind kind = c->info->tensors[i].kind;
-    tn_dtype dtype = kind == TN_KIND_INDEX  ? TN_I32
-                     : kind == TN_KIND_STAT ? (real == TN_F64 ? TN_F64 : TN_F32)
-                     : pick                 ? pick()
-                                            : real;
+    tn_dtype dtype = kind == TN_KIND_INDEX   ? TN_I32
+                     : kind == TN_KIND_SCALE ? TN_F32
+                     : kind == TN_KIND_STAT  ? (real == TN_F64 ? TN_F64 : TN_F32)
+                     : pick                  ? pick()
+                                             : real;
+    if (kind == TN_KIND_CACHE) dtype = pick_cache(dtype);
+    if (is_left_out(c, i)) continue;
     int32_t rank = call_shape(c, i, mode, shape);
     make_tensor(c, i, dtype, rank, shape);
   }
@@ -259,7 +292,10 @@ static inline void call_copy(call *to, call *from, tn_dtype dtype) {
   *to = *from;
   for (int32_t i = 0; i < to->info->tensor_count; i++) {
     const tn_tensor *old = call_tensor(from, i);
-    bool keep = dtype == TN_DTYPE_COUNT || to->info->tensors[i].kind == TN_KIND_INDEX;
+    tn_op_kind kind = to->info->tensors[i].kind;
+    bool keep = dtype == TN_DTYPE_COUNT || kind == TN_KIND_INDEX || kind == TN_KIND_SCALE ||
+                (kind == TN_KIND_CACHE && !tn_dtype_is_real(old->dtype));
+    if (is_absent(from, i)) continue;
     make_tensor(to, i, keep ? old->dtype : dtype, old->rank, old->shape);
     int64_t count = tn_tensor_count(old);
     for (int64_t j = 0; j < count; j++) set(call_tensor(to, i), j, get(old, j));
@@ -303,13 +339,14 @@ static inline tn_stream *open_stream(tn_pool *pool) {
 }
 
 static inline bool is_written(const call *c, int32_t i) {
-  return c->info->tensors[i].role != TN_ROLE_IN;
+  return !is_absent(c, i) && c->info->tensors[i].role != TN_ROLE_IN;
 }
 
 /* Bit-equal in everything that the row writes, and inputs untouched. */
 static inline void assert_same_bits(call *a, call *b, const char *what) {
   for (int32_t i = 0; i < a->info->tensor_count; i++) {
     const tn_tensor *x = call_tensor(a, i), *y = call_tensor(b, i);
+    if (is_absent(a, i)) continue;
     if (memcmp(tn_tensor_data(x), tn_tensor_data(y), (size_t)tn_tensor_bytes(x)) == 0) continue;
     int64_t j = 0;
     while (get(x, j) == get(y, j)) j++;
@@ -322,6 +359,7 @@ static inline void describe_call(call *c) {
   print_message("%s:", c->info->name);
   for (int32_t i = 0; i < c->info->tensor_count; i++) {
     tn_strbuf text = {0};
+    if (is_absent(c, i)) continue;
     tn_tensor_describe(call_tensor(c, i), &text);
     print_message(" %s %s", c->info->tensors[i].name, text.data);
     tn_strbuf_clear(&text);

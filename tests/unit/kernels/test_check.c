@@ -42,11 +42,20 @@ static bool is_shared(const call *c, int32_t tensor, tn_str name) {
   return uses > 0;
 }
 
+/* A call that has tensor i. */
+static void open_with(call *c, tn_op_id op, int32_t i, call_sizes mode) {
+  for (;;) {
+    call_open(c, op, mode, TN_F32, NULL);
+    if (!is_absent(c, i)) return;
+    call_close(c);
+  }
+}
+
 /* Each dimension of each tensor one too large: refused, and the tensor or its size is named. */
 static void check_dimension(tn_op_id op, int32_t i, int32_t d, tn_str dim) {
   call c = {0};
   bool product = memchr(dim.data, '*', dim.length) != NULL;
-  call_open(&c, op, SIZES_ODD, TN_F32, NULL);
+  open_with(&c, op, i, SIZES_ODD);
   if (!tn_str_is(dim, "one") && !product && !is_shared(&c, i, dim)) {
     call_close(&c);
     return;
@@ -78,9 +87,9 @@ static void each_wrong_tensor_is_named(void **state) {
     const tn_op_info *info = tn_op_describe((tn_op_id)op);
     for (int32_t i = 0; i < info->tensor_count; i++) {
       call c = {0};
-      call_open(&c, (tn_op_id)op, SIZES_ODD, TN_F32, NULL);
+      open_with(&c, (tn_op_id)op, i, SIZES_ODD);
       tn_tensor *t = call_tensor(&c, i), good = *t;
-      t->dtype = info->tensors[i].kind == TN_KIND_INDEX ? TN_I16 : TN_I8;
+      t->dtype = TN_U8;
       assert_refused(&c, info->tensors[i].name, "wants");
       *t = good;
       t->rank++;
@@ -165,6 +174,8 @@ static void indices_outside_are_refused(void **state) {
   check_index(TN_OP_rope, "positions", -1, "is -1");
   check_index(TN_OP_rope_backward, "positions", 100000, "is 100000");
   check_index(TN_OP_kv_write, "slots", 1e8, "is 100000000");
+  check_index(TN_OP_route_order, "experts", 100000, "is 100000");
+  check_index(TN_OP_route_combine, "places", 100000, "is 100000");
   check_index(TN_OP_cross_entropy, "targets", 100000, "is 100000");
   check_index(TN_OP_cross_entropy_backward, "targets", 100000, "is 100000");
   check_index(TN_OP_attention_paged, "row_sequence", 100000, "is 100000");
@@ -181,7 +192,7 @@ static void only_blocks_that_are_read_are_checked(void **state) {
   set_size(&c, "L", 3);
   set_size(&c, "R", 2);
   call_open(&c, TN_OP_attention_paged, SIZES_ODD, TN_F32, NULL);
-  double block = (double)call_named(&c, "k_cache")->shape[2];
+  double block = (double)call_named(&c, "v_cache")->shape[2];
   set(call_named(&c, "row_position"), 0, 0);
   set(call_named(&c, "row_position"), 1, 2 * block - 1);
   set(call_named(&c, "block_table"), 2, -1);
@@ -226,6 +237,39 @@ static void sources_are_told(void **state) {
   assert_null(tn_ops_cpu("none"));
 }
 
+static void scalars_outside_are_refused(void **state) {
+  static const tn_op_id ops[] = {TN_OP_activate, TN_OP_activate_backward, TN_OP_glu,
+                                 TN_OP_glu_backward};
+  for (int32_t i = 0; i < 4; i++) {
+    call c = {0};
+    call_open(&c, ops[i], SIZES_ODD, TN_F32, NULL);
+    *(int32_t *)(c.args + c.info->scalars[0].offset) = TN_ACT_COUNT;
+    assert_refused(&c, "activation is 4", "wants 0 to 3");
+    call_close(&c);
+  }
+}
+
+static void a_table_may_not_turn_more_than_a_head_has(void **state) {
+  call c = {0};
+  set_size(&c, "D", 8);
+  set_size(&c, "Dr", 9);
+  call_open(&c, TN_OP_rope, SIZES_ODD, TN_F32, NULL);
+  assert_refused(&c, "turns 9 values", "a head has 8");
+  call_close(&c);
+}
+
+static void codes_want_a_scale(void **state) {
+  call c = {0};
+  for (;;) {
+    open_with(&c, TN_OP_kv_write, 3, SIZES_ODD);
+    if (call_named(&c, "v_cache")->dtype == TN_I8) break;
+    call_close(&c);
+  }
+  call_named(&c, "v_scale")->buffer = NULL;
+  assert_refused(&c, "v_cache is int8 and wants v_scale", "no buffer");
+  call_close(&c);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test_setup(random_calls_pass, seed_setup),
@@ -236,6 +280,9 @@ int main(void) {
       cmocka_unit_test_setup(outputs_may_not_overlap, seed_setup),
       cmocka_unit_test_setup(indices_outside_are_refused, seed_setup),
       cmocka_unit_test_setup(only_blocks_that_are_read_are_checked, seed_setup),
+      cmocka_unit_test_setup(scalars_outside_are_refused, seed_setup),
+      cmocka_unit_test_setup(a_table_may_not_turn_more_than_a_head_has, seed_setup),
+      cmocka_unit_test_setup(codes_want_a_scale, seed_setup),
       cmocka_unit_test_setup(a_stream_is_needed, seed_setup),
       cmocka_unit_test(sources_are_told),
   };

@@ -51,7 +51,7 @@ static void check_alone(const tn_ops *ops, tn_stream *stream, call *batch, call 
 /* Rows 12 to 29 become a run of one sequence at rising positions, as prefill has them. */
 static void make_prefill(call *c) {
   tn_tensor *position = call_named(c, "row_position"), *sequence = call_named(c, "row_sequence");
-  int64_t tokens = call_named(c, "block_table")->shape[1] * call_named(c, "k_cache")->shape[2];
+  int64_t tokens = call_named(c, "block_table")->shape[1] * call_named(c, "v_cache")->shape[2];
   for (int64_t r = 12; r < 30; r++) {
     set(sequence, r, get(sequence, 12));
     set(position, r, fmin(get(position, 12) + (double)(r - 12), (double)(tokens - 1)));
