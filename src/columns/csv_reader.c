@@ -408,6 +408,7 @@ static void lay_blocks(tn_csv_reader *r, int64_t first_border, int64_t block_byt
     int64_t border = first_border + i * block_bytes - r->base_byte;
     tn_csv_block *b = &r->blocks[i];
     b->guess = i > 0;
+    b->rows_max = r->look_rows;
     b->start = from;
     b->limit = border < (int64_t)r->filled ? (uint32_t)border : (uint32_t)r->filled;
     from = b->limit;
@@ -496,12 +497,7 @@ static tn_status infer_from_start(tn_csv_reader *r, int64_t rows_max, tn_csv_kin
                                   tn_error *err) {
   TN_TRY(start_window(r, err));
   while (r->rows_inferred < rows_max) {
-    for (int32_t i = 0; i < r->block_count; i++) r->blocks[i].rows_max = rows_max;
-    if (r->block_count == 0) {
-      TN_TRY(blocks_room(r, 1, err));
-      r->blocks[0].rows_max = rows_max;
-    }
-    r->blocks[0].rows_max = rows_max - r->rows_inferred;
+    r->look_rows = rows_max - r->rows_inferred;
     tn_error ignored = {0};
     tn_status status = run_round(r, &ignored);
     for (int32_t i = 0; i < r->round_count && r->rows_inferred < rows_max; i++) {

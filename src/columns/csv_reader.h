@@ -30,6 +30,7 @@ typedef struct tn_csv_reader {
   tn_str *null_texts;
   tn_bad_rows *bad_rows, own_bad_rows;
   int64_t data_byte, data_line; /* where the first row begins */
+  int64_t look_rows;            /* inference: of a round, that count */
   int64_t rows_inferred;
   bool inferred_all;
 

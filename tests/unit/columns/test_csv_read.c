@@ -244,6 +244,29 @@ static void a_late_value_asks_for_a_wider_type(void **state) {
   tn_strbuf_clear(&text);
 }
 
+/* Wherever the odd value lies, and however many threads look: in blocks that a later round makes
+ * too.
+ */
+static void threads_look_at_every_row(void **state) {
+  tn_pool *pool;
+  OK(tn_pool_new(&pool, 3, &problem));
+  for (int32_t odd = 0; odd < 100; odd++) {
+    tn_strbuf text = {0};
+    tn_strbuf_add(&text, "n\n");
+    for (int32_t i = 0; i < 100; i++) tn_strbuf_add(&text, i == odd ? "1.5\n" : "1\n");
+    for (int32_t all = 0; all < 2; all++) {
+      tn_csv_options o = {.infer_all = all, .infer_rows = odd + 1, .block_bytes = 8, .pool = pool};
+      result r = read_bytes(text.data, text.length, &o);
+      assert_int_equal(r.status, TN_OK);
+      assert_string_equal(r.types.data, "n:double");
+      assert_int_equal(r.rows, 100);
+      clear(&r);
+    }
+    tn_strbuf_clear(&text);
+  }
+  tn_pool_free(pool);
+}
+
 /* ---- several files ---- */
 static void several_files(void **state) {
   static const char first[] = "a,b\n1,2\n", second[] = "a;b\n1.5;x\n", third[] = "b,c\n7,8\n";
@@ -428,6 +451,7 @@ int main(void) {
       cmocka_unit_test(every_declared_type),
       cmocka_unit_test(bad_rows_are_said_and_left_out),
       cmocka_unit_test(a_late_value_asks_for_a_wider_type),
+      cmocka_unit_test(threads_look_at_every_row),
       cmocka_unit_test(several_files),
       cmocka_unit_test(compressed_files),
       cmocka_unit_test(threads_and_blocks_do_not_matter),
