@@ -11,19 +11,22 @@
 #include "eval/perplexity.h"
 #include "quant/activations.h"
 #include "quant/compressed.h"
+#include "quant/gguf_export.h"
 
 /* Calibration samples are spread over at most this much of the text. */
 #define CALIBRATION_TOKENS_MAX ((int64_t)8 << 20)
 
 typedef struct command {
-  const char *to, *group, *method, *kv, *column;
+  const char *to, *group, *method, *kv, *column, *format;
   tn_option_list data, eval, ignore;
   int64_t samples, tokens, eval_tokens, threads;
   double damping, strength;
   bool asymmetric, act_order, activations, smooth, force, quiet, json;
   const char *model, *out;
   tn_quantize_options options;
-  bool kv_is_float;
+  bool kv_is_float, is_gguf;
+  bool is_plain; /* nothing is quantized: GGUF files of `plain` */
+  tn_dtype plain;
 } command;
 
 typedef struct result {
@@ -43,12 +46,18 @@ static int32_t word_place(const char *word, const char *const *words, int32_t co
 
 /* 0: fine, else the exit code. */
 static int read_grid(command *c) {
-  static const char *const types[] = {"int8", "int4", "fp8"};
+  static const char *const types[] = {"int8", "int4", "fp8", "f32", "f16", "bf16"};
+  static const tn_dtype plain[] = {TN_F32, TN_F16, TN_BF16};
   static const char *const groups[] = {"32", "64", "128", "channel"};
   static const int64_t group_columns[] = {32, 64, 128, 0};
-  int32_t type = word_place(c->to, types, 3);
-  if (type < 0) return tn_cli_usage_error("--to %s: must be int8, int4 or fp8", c->to);
-  if (!c->group) c->group = type == 1 ? "128" : "channel";
+  int32_t type = word_place(c->to, types, c->is_gguf ? 6 : 3);
+  if (type < 0 || (type == 2 && c->is_gguf))
+    return tn_cli_usage_error(
+        "--to %s: must be %s", c->to,
+        c->is_gguf ? "int8, int4, f32, f16 or bf16 with --format gguf" : "int8, int4 or fp8");
+  c->is_plain = type > 2;
+  if (c->is_plain) c->plain = plain[type - 3];
+  if (!c->group) c->group = c->is_gguf ? "32" : type == 1 ? "128" : "channel";
   int32_t group = word_place(c->group, groups, 4);
   if (group < 0) return tn_cli_usage_error("--group %s: must be 32, 64, 128 or channel", c->group);
   if (c->asymmetric && type == 2)
@@ -57,6 +66,20 @@ static int read_grid(command *c) {
                               .bits = type == 1 ? 4 : 8,
                               .symmetric = !c->asymmetric,
                               .group = group_columns[group]};
+  return 0;
+}
+
+static int check_gguf(command *c) {
+  const tn_grid *g = &c->options.grid;
+  c->options.half_scales = c->is_gguf;
+  if (!c->is_gguf) return 0;
+  if (g->group != 32) return tn_cli_usage_error("--format gguf has groups of 32 only");
+  if (g->bits == 8 && !g->symmetric)
+    return tn_cli_usage_error("--format gguf has zero points for int4 only");
+  if (c->activations || c->smooth || c->kv)
+    return tn_cli_usage_error("--activations, --smooth and --kv have no place in a GGUF file");
+  if (c->is_plain && c->data.count + c->ignore.count > 0)
+    return tn_cli_usage_error("--to %s quantizes nothing: no --data, no --ignore", c->to);
   return 0;
 }
 
@@ -90,8 +113,14 @@ static int read_kv(command *c) {
 }
 
 static int read_options(command *c) {
+  static const char *const formats[] = {"compressed-tensors", "gguf"};
+  int32_t format = word_place(c->format, formats, 2);
+  if (format < 0)
+    return tn_cli_usage_error("--format %s: must be compressed-tensors or gguf", c->format);
+  c->is_gguf = format == 1;
   int code = read_method(c);
   if (code == 0) code = read_grid(c);
+  if (code == 0) code = check_gguf(c);
   if (code == 0) code = read_kv(c);
   if (c->smooth) c->activations = true;
   if (code == 0) code = check_activations(c);
@@ -173,8 +202,8 @@ static tn_status write_folder(const command *c, const tn_quantized *q, tn_weight
 }
 
 /* The folder appears under its name when it is whole. */
-static tn_status write_out(const command *c, const tn_quantized *q, tn_weight_source *source,
-                           const char *source_folder, tn_error *err) {
+static tn_status replace_folder(const command *c, const tn_quantized *q, tn_weight_source *source,
+                                const char *source_folder, tn_error *err) {
   tn_strbuf part = {0};
   tn_strbuf_addf(&part, "%s.part", c->out);
   tn_status status = tn_strbuf_check(&part, err);
@@ -185,6 +214,12 @@ static tn_status write_out(const command *c, const tn_quantized *q, tn_weight_so
     status = tn_fail(err, TN_ERR_IO, "%s: cannot be renamed to %s", part.data, c->out);
   tn_strbuf_clear(&part);
   return status;
+}
+
+static tn_status write_out(const command *c, const tn_text_model *m, const tn_quantized *q,
+                           tn_weight_source *source, tn_error *err) {
+  if (c->is_gguf) return tn_gguf_export(c->out, m->model, q, c->plain, source, m->folder.data, err);
+  return replace_folder(c, q, source, m->folder.data, err);
 }
 
 static int64_t quantized_bytes(const tn_quantized *q) {
@@ -206,8 +241,10 @@ static tn_status quantize(const command *c, tn_text_model *m, tn_weight_source *
                           const tn_ids *calibration, const tn_ids *text, result *r,
                           tn_progress *progress, tn_error *err) {
   const tn_calibration_text samples = {calibration->items, r->samples, r->tokens};
-  tn_quantized q;
-  r->bytes_before = tn_model_weight_bytes(m->model);
+  tn_quantized q = {0};
+  r->bytes_before = r->bytes_after = tn_model_weight_bytes(m->model);
+  if (c->is_gguf) TN_TRY(tn_gguf_export_check(m->model, err));
+  if (c->is_plain) return write_out(c, m, &q, source, err);
   TN_TRY(measure(c, m, text, NULL, &r->before, progress, err));
   TN_TRY(tn_quantize(&q, m->model, source, &samples, &c->options, tn_cli_pool((int32_t)c->threads),
                      progress, err));
@@ -215,7 +252,7 @@ static tn_status quantize(const command *c, tn_text_model *m, tn_weight_source *
   tn_status status =
       measure(c, m, text, c->activations ? &activations : NULL, &r->after, progress, err);
   r->bytes_after = quantized_bytes(&q);
-  if (status == TN_OK) status = write_out(c, &q, source, m->folder.data, err);
+  if (status == TN_OK) status = write_out(c, m, &q, source, err);
   tn_activations_clear(&activations);
   tn_quantized_clear(&q);
   return status;
@@ -301,7 +338,7 @@ static int run_command(command *c) {
   result r = {0};
   int code = read_options(c);
   if (code != 0) return code;
-  if (tn_dir_exists(c->out) && !c->force) {
+  if ((tn_dir_exists(c->out) || tn_file_exists(c->out)) && !c->force) {
     tn_fail(&err, TN_ERR_ARGUMENT, "%s is there already", c->out);
     return tn_cli_fail(&err, "--force replaces it");
   }
@@ -316,9 +353,12 @@ static int run_command(command *c) {
 }
 
 static int run(int argc, char **argv) {
-  command c = {.to = "int4", .samples = 128, .eval_tokens = 32768};
+  command c = {.to = "int4", .format = "compressed-tensors", .samples = 128, .eval_tokens = 32768};
   const tn_option options[] = {
-      {"--to", 0, TN_OPTION_TEXT, &c.to, "TYPE", "int8, int4 or fp8 (default int4)"},
+      {"--to", 0, TN_OPTION_TEXT, &c.to, "TYPE",
+       "int8, int4 or fp8 (default int4); of a GGUF file also f32, f16, bf16"},
+      {"--format", 0, TN_OPTION_TEXT, &c.format, "NAME",
+       "compressed-tensors (a folder, the default) or gguf (a file: groups of 32)"},
       {"--group", 'g', TN_OPTION_TEXT, &c.group, "N",
        "weights of a row that share a scale: 32, 64, 128 or channel (default 128 for int4, "
        "channel else)"},

@@ -135,6 +135,12 @@ tn_status tn_gguf_arch_of(const tn_gguf_arch **out, const tn_gguf *file, tn_erro
   return status;
 }
 
+const tn_gguf_arch *tn_gguf_arch_for(tn_str model_type) {
+  for (size_t i = 0; i < ARCH_COUNT; i++)
+    if (tn_str_is(model_type, ARCHS[i].model_type)) return &ARCHS[i];
+  return NULL;
+}
+
 /* Reads digits at s[*at]; at most 6, so that no layer overflows. */
 static bool take_number(tn_str s, size_t *at, int64_t *out) {
   size_t start = *at;

@@ -6,7 +6,7 @@
  * turned to [out, in], and q, k and v of GPT-NeoX lie apart: weight_source.h has flags for these.
  * Source: llama.cpp's conversion scripts, gguf-py's constants.py and tensor_mapping.py.
  *
- * Private to model/.  Thread: constant tables, pure functions. */
+ * For model/ and the exporter in quant/.  Thread: constant tables, pure functions. */
 /* SPDX-License-Identifier: Apache-2.0 */
 #ifndef TN_MODEL_GGUF_ARCH_H
 #define TN_MODEL_GGUF_ARCH_H
@@ -29,6 +29,8 @@ typedef struct tn_gguf_arch {
 /* TN_ERR_UNSUPPORTED names the architecture and those that are there. */
 TN_NODISCARD tn_status tn_gguf_arch_of(const tn_gguf_arch **out, const tn_gguf *file,
                                        tn_error *err);
+/* The one for a config.json's model_type; NULL: none. */
+const tn_gguf_arch *tn_gguf_arch_for(tn_str model_type);
 /* "model.layers.3.mlp.up_proj.weight" -> "blk.3.ffn_up.weight"; *expert: which of the experts that
  * the tensor holds, -1: it is not one of experts.  False: no such name. */
 bool tn_gguf_arch_name(const tn_gguf_arch *arch, tn_str hf, char out[TN_GGUF_NAME_BYTES],

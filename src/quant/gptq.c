@@ -15,25 +15,49 @@ static const double damping_default = 0.01;
 /* ---- the factor ---- */
 
 typedef struct ranked {
-  float diagonal;
-  int32_t column;
+  float size;
+  int32_t place; /* of a group or a column */
 } ranked;
 
 static int compare_falling(const void *a, const void *b) {
   const ranked *x = a, *y = b;
-  if (x->diagonal != y->diagonal) return x->diagonal > y->diagonal ? -1 : 1;
-  return (x->column > y->column) - (x->column < y->column);
+  if (x->size != y->size) return x->size > y->size ? -1 : 1;
+  return (x->place > y->place) - (x->place < y->place);
 }
 
-static tn_status order_columns(tn_gptq_factor *f, tn_error *err) {
+static float largest_of(const float *hessian, int64_t columns, int64_t first, int64_t count) {
+  float most = 0;
+  for (int64_t i = first; i < first + count; i++)
+    if (hessian[i * columns + i] > most) most = hessian[i * columns + i];
+  return most;
+}
+
+/* Groups by their largest, then the columns of each; equals as they are stored. */
+static void rank_columns(tn_gptq_factor *f, const float *hessian, ranked *list) {
+  int64_t n = f->columns, group = f->options.group ? f->options.group : n, at = 0;
+  ranked *columns = list + n / group;
+  for (int64_t g = 0; g < n / group; g++)
+    list[g] = (ranked){largest_of(hessian, n, g * group, group), (int32_t)g};
+  qsort(list, (size_t)(n / group), sizeof *list, compare_falling);
+  for (int64_t g = 0; g < n / group; g++) {
+    int64_t first = list[g].place * group;
+    for (int64_t k = 0; k < group; k++)
+      columns[k] = (ranked){hessian[(first + k) * (n + 1)], (int32_t)(first + k)};
+    qsort(columns, (size_t)group, sizeof *columns, compare_falling);
+    for (int64_t k = 0; k < group; k++) f->order[at++] = columns[k].place;
+  }
+}
+
+static tn_status order_columns(tn_gptq_factor *f, const float *hessian, tn_error *err) {
   for (int64_t i = 0; i < f->columns; i++) f->order[i] = (int32_t)i;
-  if (!f->options.by_activation) return TN_OK;
-  ranked *list = tn_alloc((size_t)f->columns, sizeof *list);
-  if (!list) return tn_fail_memory(err, "an order", (size_t)f->columns * sizeof *list);
-  for (int64_t i = 0; i < f->columns; i++) list[i] = (ranked){f->diagonal[i], (int32_t)i};
-  qsort(list, (size_t)f->columns, sizeof *list, compare_falling);
-  for (int64_t i = 0; i < f->columns; i++) f->order[i] = list[i].column;
-  tn_free(list);
+  if (f->options.by_activation) {
+    ranked *list = tn_alloc((size_t)f->columns * 2, sizeof *list);
+    if (!list) return tn_fail_memory(err, "an order", (size_t)f->columns * 2 * sizeof *list);
+    rank_columns(f, hessian, list);
+    tn_free(list);
+  }
+  for (int64_t i = 0; i < f->columns; i++)
+    f->diagonal[i] = hessian[(int64_t)f->order[i] * (f->columns + 1)];
   return TN_OK;
 }
 
@@ -80,10 +104,7 @@ tn_status tn_gptq_factor_init(tn_gptq_factor *f, const float *hessian, int64_t c
   tn_status status = TN_OK;
   if (!f->order || !f->diagonal || !f->u || !a)
     status = tn_fail_memory(err, "a Hessian", count * (sizeof *f->u + sizeof *a));
-  if (status == TN_OK) {
-    for (int64_t i = 0; i < columns; i++) f->diagonal[i] = hessian[i * columns + i];
-    status = order_columns(f, err);
-  }
+  if (status == TN_OK) status = order_columns(f, hessian, err);
   if (status == TN_OK) status = fill_u(f, hessian, a, pool, err);
   tn_free(a);
   if (status != TN_OK) tn_gptq_factor_clear(f);
@@ -107,22 +128,16 @@ typedef struct rounding {
 } rounding;
 
 static int64_t scratch_floats(int64_t columns) {
-  return ROWS * (columns + BLOCK) + columns;
+  return ROWS * (columns + BLOCK);
 }
 
-/* The scale of one group of one row out of its weights as they are now. */
-static void fit_group(const rounding *r, int64_t row, int64_t group, const float *w) {
-  int64_t columns = tn_grid_group_columns(r->m), first = group * columns;
-  tn_grid_scale *s = &r->m->scales[row * r->m->groups + group];
-  *s = r->f->options.search
-           ? tn_range_search_diagonal(&r->m->grid, w, r->f->diagonal + first, columns)
-           : tn_grid_fit_weights(&r->m->grid, w, columns);
-}
-
-/* All scales beforehand: when the order of work mixes the groups, or a group is the whole row. */
-static void fit_all(const rounding *r, int64_t row, const float *w) {
-  int64_t columns = tn_grid_group_columns(r->m);
-  for (int64_t g = 0; g < r->m->groups; g++) fit_group(r, row, g, w + g * columns);
+/* The scale of the group that begins with column c of the order of work, from w at that place. */
+static void fit_group(const rounding *r, int64_t row, int64_t c, const float *w) {
+  const tn_grid_matrix *m = r->m;
+  int64_t count = tn_grid_group_columns(m), group = r->f->order[c] / count;
+  m->scales[row * m->groups + group] =
+      r->f->options.search ? tn_range_search_diagonal(&m->grid, w, r->f->diagonal + c, count)
+                           : tn_grid_fit_weights(&m->grid, w, count);
 }
 
 /* Rounds column c of the rows and spreads the errors over the rest of the block. */
@@ -155,14 +170,12 @@ static void spread_block(const rounding *r, int64_t rows, int64_t begin, int64_t
   }
 }
 
-static void load_rows(const rounding *r, int64_t first_row, int64_t rows, float *w, float *plain) {
+/* In the order of work; what reads an input that was always 0 becomes 0. */
+static void load_rows(const rounding *r, int64_t first_row, int64_t rows, float *w) {
   int64_t n = r->m->columns;
-  bool beforehand = r->f->options.by_activation || r->m->grid.group == 0;
   for (int64_t i = 0; i < rows; i++) {
     const float *from = r->w + (first_row + i) * n;
-    for (int64_t c = 0; c < n; c++) plain[c] = r->f->diagonal[c] > 0 ? from[c] : 0;
-    if (beforehand) fit_all(r, first_row + i, plain);
-    for (int64_t c = 0; c < n; c++) w[i * n + c] = plain[r->f->order[c]];
+    for (int64_t c = 0; c < n; c++) w[i * n + c] = r->f->diagonal[c] > 0 ? from[r->f->order[c]] : 0;
   }
 }
 
@@ -172,13 +185,12 @@ static void round_rows(void *context, int64_t item, int32_t worker) {
   int64_t n = m->columns, first = item * ROWS, group = tn_grid_group_columns(m);
   int64_t rows = first + ROWS < m->rows ? ROWS : m->rows - first;
   float *w = r->scratch + worker * scratch_floats(n), *errors = w + ROWS * n;
-  load_rows(r, first, rows, w, errors + ROWS * BLOCK);
-  bool as_they_come = !r->f->options.by_activation && m->grid.group != 0;
+  load_rows(r, first, rows, w);
   for (int64_t begin = 0; begin < n; begin += BLOCK) {
     int64_t end = begin + BLOCK < n ? begin + BLOCK : n;
     for (int64_t c = begin; c < end; c++) {
-      for (int64_t i = 0; as_they_come && c % group == 0 && i < rows; i++)
-        fit_group(r, first + i, c / group, w + i * n + c);
+      for (int64_t i = 0; c % group == 0 && i < rows; i++)
+        fit_group(r, first + i, c, w + i * n + c);
       round_column(r, first, rows, c, end, w, errors, c - begin);
     }
     spread_block(r, rows, begin, end, w, errors);
@@ -190,9 +202,9 @@ tn_status tn_gptq_round(tn_grid_matrix *m, const float *w, const tn_gptq_factor 
   if (m->columns != f->columns)
     return tn_fail(err, TN_ERR_ARGUMENT, "a weight of %" PRId64 " columns, a Hessian of %" PRId64,
                    m->columns, f->columns);
-  if (m->grid.group > BLOCK)
-    return tn_fail(err, TN_ERR_UNSUPPORTED, "GPTQ with groups of %" PRId64 ", at most %d",
-                   m->grid.group, BLOCK);
+  if (m->grid.group > BLOCK || m->grid.group != f->options.group)
+    return tn_fail(err, TN_ERR_ARGUMENT, "GPTQ with groups of %" PRId64 ", prepared for %" PRId64,
+                   m->grid.group, f->options.group);
   size_t floats = (size_t)(tn_pool_threads(pool) * scratch_floats(m->columns));
   rounding r = {.m = m, .w = w, .f = f, .scratch = tn_alloc(floats, sizeof(float))};
   if (!r.scratch) return tn_fail_memory(err, "rows to round", floats * sizeof(float));

@@ -6,9 +6,12 @@
  *
  * U comes without an inversion of H: with the order of rows and columns turned round, H = L L^T
  * gives U = (L^-1) turned back.  Columns go through in blocks, so that what is far behind is
- * changed once a block.  With `by_activation` they go in the order of falling H[c][c]; the groups
- * stay those of neighbouring columns, with scales fixed beforehand, so nothing of the order reaches
- * the file (compressed-tensors calls that actorder "static").
+ * changed once a block.  The scales of a group are chosen when its first column comes, from the
+ * weights as they are then.
+ *
+ * With `by_activation` columns of large H[c][c] go first: group by group in the order of their
+ * largest, and inside each group likewise (Gafni et al. 2025, arXiv:2505.14638), so that groups
+ * stay together and nothing of the order reaches the file.
  *
  * Thread: pure functions; the pool works inside them, over rows of the weight. */
 /* SPDX-License-Identifier: Apache-2.0 */
@@ -19,7 +22,8 @@
 typedef struct tn_gptq_options { /* zero: the default */
   double damping;                /* added to the diagonal, as a share of its mean; default 0.01 */
   bool by_activation;
-  bool search; /* scales by the least error weighted by H, not by the range */
+  int64_t group; /* of the grid that will be rounded to; 0: the row */
+  bool search;   /* scales by the least error weighted by H, not by the range */
 } tn_gptq_options;
 
 /* What all weights with the same inputs share. */
@@ -27,7 +31,7 @@ typedef struct tn_gptq_factor { /* all zero is a valid empty factor */
   int64_t columns;
   int32_t *order;  /* the c-th column to be rounded */
   float *u;        /* [columns, columns], rows and columns in `order` */
-  float *diagonal; /* of H, by column as stored */
+  float *diagonal; /* of H, in `order` */
   tn_gptq_options options;
 } tn_gptq_factor;
 

@@ -32,6 +32,7 @@ static tn_status count_step(void *context, tn_error *err) {
 static tn_grid grid_for(const job *j, const tn_layer_tensor_copy *t) {
   tn_grid g = j->o->grid;
   g.scale_dtype = t->file_dtype == TN_F16 || t->file_dtype == TN_BF16 ? t->file_dtype : TN_F32;
+  if (j->o->half_scales) g.scale_dtype = TN_F16;
   return g;
 }
 
@@ -166,8 +167,10 @@ static tn_status awq_layer(job *j, tn_error *err) {
 
 static tn_status gptq_site(job *j, const tn_site *site, tn_error *err) {
   tn_gptq_factor factor;
+  tn_gptq_options options = j->o->gptq;
+  options.group = j->o->grid.group;
   tn_status status =
-      tn_gptq_factor_init(&factor, site->gram, site->columns, &j->o->gptq, j->pool, err);
+      tn_gptq_factor_init(&factor, site->gram, site->columns, &options, j->pool, err);
   if (status != TN_OK) return tn_error_context(err, status, "layer %" PRId64, j->layer.layer);
   for (int32_t i = 0; i < site->weight_count && status == TN_OK; i++)
     status = round_weight(j, site->weights[i], NULL, &factor, err);
@@ -219,10 +222,25 @@ static tn_status work_on_layer(job *j, tn_error *err) {
   }
 }
 
+/* Before any work is done on the layer. */
+static tn_status check_groups(const job *j, tn_error *err) {
+  int64_t group = j->o->grid.group;
+  for (int32_t i = 0; group > 0 && i < j->layer.count; i++) {
+    const tn_layer_tensor_copy *t = &j->layer.tensors[i];
+    if (!t->is_linear || t->columns % group == 0) continue;
+    return tn_fail(err, TN_ERR_UNSUPPORTED,
+                   "model.layers.%" PRId64 ".%s: %" PRId64
+                   " columns are no multiple of the group of %" PRId64,
+                   j->layer.layer, t->name, t->columns, group);
+  }
+  return TN_OK;
+}
+
 static tn_status quantize_layer(job *j, int64_t layer, tn_error *err) {
   int64_t before = j->out->quantized;
   TN_TRY(tn_layer_weights_load(&j->layer, j->model, j->source, layer, j->o->ignore,
                                j->o->ignore_count, err));
+  TN_TRY(check_groups(j, err));
   TN_TRY(work_on_layer(j, err));
   if (j->out->quantized == before)
     return tn_fail(err, TN_ERR_UNSUPPORTED,

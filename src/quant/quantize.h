@@ -30,11 +30,12 @@ typedef enum tn_quantize_method {
 } tn_quantize_method;
 
 typedef struct tn_quantize_options {
-  tn_grid grid; /* scale_dtype is set from each weight's own file: leave it */
+  tn_grid grid; /* scale_dtype counts only with half_scales: else each weight's own type holds */
   tn_quantize_method method;
   bool smooth;
   double smooth_strength; /* 0 to 1; 0: 0.5 */
   tn_gptq_options gptq;
+  bool half_scales;          /* scales as float16, whatever the weights' type: for GGUF */
   bool kv_scales;            /* measure the largest keys and values */
   const char *const *ignore; /* linears whose names contain one of these are left alone */
   int32_t ignore_count;

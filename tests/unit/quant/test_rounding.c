@@ -216,7 +216,7 @@ static void gptq_is_brain_quantization_in_order(void **state) {
   hessian[40 * (COLUMNS + 1)] = mean;
   for (int64_t k = 0; k < COLUMNS; k++) hessian[k * (COLUMNS + 1)] += 0.02 * mean;
   float *w = random_floats(ROWS * COLUMNS, 2);
-  const tn_gptq_options o = {.damping = 0.02};
+  const tn_gptq_options o = {.damping = 0.02, .group = 32};
   tn_gptq_factor f;
   tn_grid_matrix m;
   must(tn_gptq_factor_init(&f, in.gram, COLUMNS, &o, NULL, &err));
@@ -255,7 +255,9 @@ static void gptq_loses_less_than_rounding(void **state) {
     double rounded = output_error(&in, w, &m, NULL);
     for (size_t i = 0; i < sizeof ways / sizeof *ways; i++) {
       tn_gptq_factor f;
-      must(tn_gptq_factor_init(&f, in.gram, COLUMNS, &ways[i], NULL, &err));
+      tn_gptq_options way = ways[i];
+      way.group = group;
+      must(tn_gptq_factor_init(&f, in.gram, COLUMNS, &way, NULL, &err));
       must(tn_gptq_round(&m, w, &f, NULL, &err));
       double error = output_error(&in, w, &m, NULL);
       if (error > 0.5 * rounded) fail_msg("way %zu: %g, rounded %g", i, error, rounded);
@@ -267,12 +269,32 @@ static void gptq_loses_less_than_rounding(void **state) {
   clear_inputs(&in);
 }
 
+/* Groups of 32 by their largest input, and so inside each. */
+static void order_keeps_groups_together(void **state) {
+  tn_error err;
+  inputs in = make_inputs();
+  const tn_gptq_options o = {.by_activation = true, .group = 32};
+  tn_gptq_factor f;
+  must(tn_gptq_factor_init(&f, in.gram, COLUMNS, &o, NULL, &err));
+  bool seen[COLUMNS] = {0};
+  for (int64_t c = 0; c < COLUMNS; c++) {
+    assert_false(seen[f.order[c]]);
+    seen[f.order[c]] = true;
+    assert_int_equal(f.order[c] / 32, f.order[c / 32 * 32] / 32);
+    assert_true(f.diagonal[c] == in.gram[f.order[c] * (COLUMNS + 1)]);
+    if (c % 32 > 0) assert_true(f.diagonal[c] <= f.diagonal[c - 1]);
+    if (c % 32 == 0 && c > 0) assert_true(f.diagonal[c] <= f.diagonal[c - 32]);
+  }
+  tn_gptq_factor_clear(&f);
+  clear_inputs(&in);
+}
+
 static void threads_change_no_code(void **state) {
   tn_error err;
   tn_pool *pool;
   inputs in = make_inputs();
   float *w = random_floats(ROWS * COLUMNS, 2);
-  const tn_gptq_options o = {.by_activation = true, .search = true};
+  const tn_gptq_options o = {.by_activation = true, .search = true, .group = 32};
   tn_gptq_factor f;
   tn_grid_matrix one, more;
   must(tn_pool_new(&pool, 3, &err));
@@ -348,7 +370,7 @@ static void out_of_memory_is_reported(void **state) {
   for (tn_status status = TN_ERR_MEMORY; status != TN_OK;) {
     tn_grid_matrix m = {0};
     tn_gptq_factor f = {0};
-    const tn_gptq_options o = {.by_activation = true};
+    const tn_gptq_options o = {.by_activation = true, .group = 32};
     tn_alloc_fail_at(++n);
     status = tn_gptq_factor_init(&f, in.gram, COLUMNS, &o, NULL, &err);
     if (status == TN_OK) status = tn_grid_matrix_init(&m, &int4_32, ROWS, COLUMNS, &err);
@@ -380,6 +402,7 @@ int main(void) {
       cmocka_unit_test(a_searched_range_loses_no_more),
       cmocka_unit_test(gptq_is_brain_quantization_in_order),
       cmocka_unit_test(gptq_loses_less_than_rounding),
+      cmocka_unit_test(order_keeps_groups_together),
       cmocka_unit_test(threads_change_no_code),
       cmocka_unit_test(awq_scales_lose_less_and_can_be_shared),
       cmocka_unit_test(out_of_memory_is_reported),

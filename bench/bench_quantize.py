@@ -1,0 +1,161 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""What `tenon quantize` costs in perplexity, beside AWQ and GPTQ as published, on a model trained here.
+
+  bench/bench_quantize.py [--work DIR] [--steps N] [--tokens N] [--samples N]
+
+Makes (once, in DIR, default build/quantize) a small Llama on Jane Austen and the King James Bible with
+`tenon train`, rounded to bfloat16; every 25th chapter is held out.  Then quantizes that model every
+way, and by bench/quantize_peer.py as AutoAWQ and GPTQModel do.  All figures are of the same held-out
+tokens by the same `tenon eval perplexity`; calibration takes the same number of samples of the same
+length from the same training text.  Ends with a table and one JSON line.
+"""
+import argparse
+import csv
+import json
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
+
+import pyarrow
+import pyarrow.parquet
+
+ROOT = pathlib.Path(__file__).resolve().parents[1]
+TENON = pathlib.Path(os.environ.get("TENON", ROOT / "build/release/tenon"))
+sys.path.insert(0, str(ROOT / "bench"))
+WINDOW = 256
+
+# name, words of `tenon quantize`, calibrated
+OURS = [
+    ("int8 rtn", ["--to", "int8", "--method", "rtn"]),
+    ("fp8 rtn", ["--to", "fp8", "--method", "rtn"]),
+    ("int8 and activations, smooth", ["--to", "int8", "--method", "rtn", "--smooth"]),
+    ("fp8 and activations", ["--to", "fp8", "--method", "rtn", "--activations"]),
+    ("int4 rtn", ["--method", "rtn"]),
+    ("int4 rtn asymmetric", ["--method", "rtn", "--asymmetric"]),
+    ("int4 awq", ["--method", "awq"]),
+    ("int4 awq asymmetric", ["--method", "awq", "--asymmetric"]),
+    ("int4 gptq", ["--method", "gptq"]),
+    ("int4 gptq act-order", ["--method", "gptq", "--act-order"]),
+    ("int4 gptq asymmetric", ["--method", "gptq", "--act-order", "--asymmetric"]),
+]
+
+
+def tenon(*words, quiet=False):
+    done = subprocess.run([str(TENON), *map(str, words)], text=True,
+                          stdout=subprocess.PIPE if quiet else None)
+    if done.returncode != 0:
+        sys.exit(f"tenon {' '.join(map(str, words))} failed")
+    return done.stdout
+
+
+def make_model(work, steps):
+    """bfloat16 weights in work/model; training goes on where it stopped."""
+    model = work / "model"
+    if (model / "model.safetensors").exists():
+        return model
+    if not (work / "heldout.parquet").exists():
+        subprocess.run([sys.executable, ROOT / "tools/corpus.py", "books", work / "books.csv",
+                        ROOT / "build/corpus"], check=True)
+        csv.field_size_limit(1 << 30)
+        with open(work / "books.csv", newline="", encoding="utf-8") as file:
+            texts = [row["text"] for row in csv.DictReader(file)]
+        for name, part in (("train", [t for i, t in enumerate(texts) if i % 25 != 7]),
+                           ("heldout", texts[7::25])):
+            pyarrow.parquet.write_table(pyarrow.table({"text": part}), work / f"{name}.parquet")
+    if not (work / "tokens").exists():
+        tenon("tokenizer", "train", work / "train.parquet", "--vocab-size", 4096, "--out",
+              work / "tokenizer")
+        tenon("feed", "pack", work / "train.parquet", "--tokenizer", work / "tokenizer", "--out",
+              work / "tokens", "--force")
+    settings = {"run": work / "run", "steps": steps, "data.tokens": work / "tokens",
+                "data.tokenizer": work / "tokenizer", "model.intermediate_size": 768, "model.layers": 4,
+                "model.kv_heads": 2, "optimizer.lr": 0.003, "optimizer.warmup_steps": 60}
+    sets = [word for key, value in settings.items() for word in ("--set", f"{key}={value}")]
+    tenon("train", ROOT / "examples/austen.yaml", *sets)
+    import torch
+    from transformers import AutoModelForCausalLM
+    AutoModelForCausalLM.from_pretrained(work / "run/latest", dtype=torch.bfloat16).save_pretrained(model)
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        shutil.copy(work / "run/latest" / name, model)
+    return model
+
+
+def perplexity(folder, work, tokens):
+    out = tenon("eval", "perplexity", folder, "--data", work / "heldout.parquet", "--window", WINDOW,
+                "--tokens", tokens, "--json", quiet=True)
+    return json.loads(out)["perplexity"]
+
+
+def ours(model, work, tokens, samples, words):
+    out = tenon("quantize", model, work / "out", "--force", "--data", work / "train.parquet",
+                "--samples", samples, "--tokens", WINDOW, "--eval", work / "heldout.parquet",
+                "--eval-tokens", tokens, "--json", *words, quiet=True)
+    return json.loads(out)["perplexity_after"]
+
+
+def calibration(model, work, samples):
+    """As `tenon quantize` takes them: at even distances over the text."""
+    import torch
+    from tokenizers import Tokenizer
+    tokenizer = Tokenizer.from_file(str(model / "tokenizer.json"))
+    texts = pyarrow.parquet.read_table(work / "train.parquet")["text"].to_pylist()
+    eos = json.loads((model / "config.json").read_text())["eos_token_id"]
+    ids = []
+    for text in texts:
+        ids += ([eos] if ids and eos is not None else []) + tokenizer.encode(text).ids
+    places = [(len(ids) - WINDOW) * i // (samples - 1) for i in range(samples)]
+    return torch.tensor([ids[p:p + WINDOW] for p in places])
+
+
+def published(model, work, tokens, samples, method, **settings):
+    import torch
+    from transformers import AutoModelForCausalLM
+    import quantize_peer
+    peer = AutoModelForCausalLM.from_pretrained(model, dtype=torch.float32)
+    getattr(quantize_peer, method)(peer, calibration(model, work, samples), **settings)
+    folder = work / "peer"
+    peer.save_pretrained(folder)
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        shutil.copy(model / name, folder)
+    return perplexity(folder, work, tokens)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--work", type=pathlib.Path, default=ROOT / "build/quantize")
+    parser.add_argument("--steps", type=int, default=1500, help="of training (1500)")
+    parser.add_argument("--tokens", type=int, default=65536, help="held out, for perplexity (65536)")
+    parser.add_argument("--samples", type=int, default=128, help="of 256 tokens, for calibration (128)")
+    parser.add_argument("--only", default="", help="rows whose name contains this")
+    args = parser.parse_args()
+    args.work.mkdir(parents=True, exist_ok=True)
+    model = make_model(args.work, args.steps)
+    rows = {"bf16": perplexity(model, args.work, args.tokens)}
+    print(f"bf16: {rows['bf16']:.4f}", flush=True)
+
+    def add(name, value):
+        rows[name] = value
+        print(f"{name}: {value:.4f} ({100 * (value / rows['bf16'] - 1):+.3f} %)", flush=True)
+
+    for name, words in OURS:
+        if args.only in name:
+            add(name, ours(model, args.work, args.tokens, args.samples, words))
+    for name, method, settings in (
+            ("published AWQ (AutoAWQ)", "awq", {}),
+            ("published GPTQ (GPTQModel)", "gptq", {}),
+            ("published GPTQ, natural order", "gptq", {"group_aware": False}),
+            ("published GPTQ, damping 0.01", "gptq", {"damping": 0.01})):
+        if args.only in name:
+            add(name, published(model, args.work, args.tokens, args.samples, method, **settings))
+    print(f"\n{'':36}{'perplexity':>12}{'to bf16':>10}")
+    for name, value in rows.items():
+        print(f"{name:36}{value:12.4f}{100 * (value / rows['bf16'] - 1):+9.3f} %")
+    print(json.dumps({"bench": "quantize", "tokens": args.tokens, "perplexity": rows,
+                      "to_bf16": {k: v / rows["bf16"] for k, v in rows.items()}}))
+
+
+if __name__ == "__main__":
+    main()

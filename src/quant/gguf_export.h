@@ -1,0 +1,24 @@
+/* gguf_export.h - a model, quantized or not, as one GGUF file for llama.cpp and those like it.
+ *
+ *     weights                          types in the file
+ *     quantized int4, symmetric        q4_0, with zero points q4_1; embedding and head q8_0
+ *     quantized int8, symmetric        q8_0
+ *     as they are                      float32, float16 or bfloat16
+ *
+ * Vectors are float32.  Groups are of 32 and scales are rounded to float16 (tn_quantize_options:
+ * scale_dtype), so codes and scales go over as they are.  Llama, Mistral, Qwen 2 and Qwen 3.
+ *
+ * Thread: one caller. */
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef TN_QUANT_GGUF_EXPORT_H
+#define TN_QUANT_GGUF_EXPORT_H
+#include "quant/quantize.h"
+
+/* Before any work: TN_ERR_UNSUPPORTED names what such a file cannot say of this model. */
+TN_NODISCARD tn_status tn_gguf_export_check(const tn_model *model, tn_error *err);
+/* q: an empty result (of no tensors) means the model as it is.  plain: the type of matrices that
+ * are not quantized when nothing is: F32, F16 or BF16.  folder: of the tokenizer. */
+TN_NODISCARD tn_status tn_gguf_export(const char *path, const tn_model *model,
+                                      const tn_quantized *q, tn_dtype plain,
+                                      tn_weight_source *source, const char *folder, tn_error *err);
+#endif

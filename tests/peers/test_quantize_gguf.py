@@ -1,0 +1,132 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`tenon quantize --format gguf`: the file as the Python package `gguf` and transformers read it, and here."""
+import json
+
+import pytest
+
+from test_quantize import model, perplexity, random_model, run  # noqa: F401 - model is a fixture
+
+GGUF_WAYS = [
+    ("--to", "int4", "--method", "rtn"),
+    ("--to", "int4", "--method", "awq", "--asymmetric"),
+    ("--to", "int4", "--method", "gptq"),
+    ("--to", "int8", "--method", "gptq"),
+]
+
+
+def gguf_tensors(path):
+    """name -> values, as the package `gguf` reads them."""
+    import gguf
+    reader = gguf.GGUFReader(path)
+    return reader, {t.name: gguf.quants.dequantize(t.data, t.tensor_type).reshape(
+        tuple(reversed([int(d) for d in t.shape]))) for t in reader.tensors}
+
+
+def half_split(weight, heads):
+    """llama.cpp's order of q and k rows back to Hugging Face's."""
+    return (weight.reshape(heads, weight.shape[0] // heads // 2, 2, *weight.shape[1:])
+            .swapaxes(1, 2).reshape(weight.shape))
+
+
+@pytest.mark.parametrize("words", GGUF_WAYS, ids=" ".join)
+def test_gguf_holds_the_weights_whose_perplexity_was_printed(tenon, model, tmp_path, words):
+    import torch
+    from transformers import AutoModelForCausalLM
+    got = run(tenon, model, tmp_path / "out.gguf", *words, "--format", "gguf")
+    reader, values = gguf_tensors(tmp_path / "out.gguf")
+    peer = AutoModelForCausalLM.from_pretrained(model)
+    names = {"self_attn.q_proj": "attn_q", "self_attn.k_proj": "attn_k", "self_attn.v_proj": "attn_v",
+             "self_attn.o_proj": "attn_output", "mlp.gate_proj": "ffn_gate", "mlp.up_proj": "ffn_up",
+             "mlp.down_proj": "ffn_down", "input_layernorm": "attn_norm",
+             "post_attention_layernorm": "ffn_norm"}
+    state = peer.state_dict()
+    for layer in range(2):
+        for theirs, ours in names.items():
+            value = values[f"blk.{layer}.{ours}.weight"]
+            heads = {"attn_q": 4, "attn_k": 2}.get(ours)
+            state[f"model.layers.{layer}.{theirs}.weight"] = torch.tensor(
+                half_split(value, heads) if heads else value)
+    # embedding and head are int8 in the file; the figure printed is of the linears alone
+    assert abs(values["token_embd.weight"] - state["model.embed_tokens.weight"].numpy()).max() < 0.01
+    peer.load_state_dict(state)
+    peer.save_pretrained(tmp_path / "peer")
+    (tmp_path / "peer/tokenizer.json").write_bytes((model / "tokenizer.json").read_bytes())
+    theirs = perplexity(tmp_path / "peer")
+    assert abs(theirs - got["perplexity_after"]) < 1e-3 * theirs
+    assert {t.tensor_type.name for t in reader.tensors} == {
+        "F32", "Q8_0", "Q4_1" if "--asymmetric" in words else "Q4_0" if "int4" in words else "Q8_0"}
+
+
+@pytest.mark.parametrize("to", ["f32", "f16", "bf16"])
+def test_gguf_opens_here_and_in_transformers(tenon, model, tmp_path, to):
+    import numpy
+    import torch
+    from transformers import AutoModelForCausalLM
+    folder = tmp_path / "gguf"
+    folder.mkdir()
+    tenon("quantize", model, folder / "model.gguf", "--to", to, "--format", "gguf")
+    ids = list(range(3, 40))
+    words = ["model", "logits", "--ids", ",".join(map(str, ids)), "--out", tmp_path / "l.npy"]
+    tenon(*words, model)
+    source = numpy.load(tmp_path / "l.npy")
+    tenon(*words, folder)
+    ours = numpy.load(tmp_path / "l.npy")
+    assert abs(ours - source).mean() < {"f32": 1e-5, "f16": 0.02, "bf16": 0.15}[to]
+    peer = AutoModelForCausalLM.from_pretrained(folder, gguf_file="model.gguf", dtype=torch.float32)
+    with torch.no_grad():
+        assert abs(peer(torch.tensor([ids])).logits[0].numpy() - ours).max() < 1e-3
+
+
+def test_gguf_carries_the_tokenizer(tenon, model, tmp_path):
+    import gguf
+    (tmp_path / "model").mkdir()
+    for name in ("config.json", "model.safetensors", "tokenizer.json"):
+        (tmp_path / "model" / name).write_bytes((model / name).read_bytes())
+    (tmp_path / "model/tokenizer_config.json").write_text(json.dumps(
+        {"add_bos_token": False, "chat_template": "{{ messages[0].content }}"}))
+    tenon("quantize", tmp_path / "model", tmp_path / "t.gguf", "--to", "f16", "--format", "gguf")
+    reader = gguf.GGUFReader(tmp_path / "t.gguf")
+    field = lambda name: reader.get_field(name).contents()
+    source = json.loads((model / "tokenizer.json").read_text())
+    tokens = field("tokenizer.ggml.tokens")
+    assert len(tokens) == 304
+    for token, place in source["model"]["vocab"].items():
+        assert tokens[place] == token
+    merges = [m if isinstance(m, str) else " ".join(m) for m in source["model"]["merges"]]
+    assert field("tokenizer.ggml.merges") == merges
+    assert field("tokenizer.ggml.model") == "gpt2" and field("tokenizer.ggml.pre") == "gpt-2"
+    types = field("tokenizer.ggml.token_type")
+    assert types[303] == 5 and types[5] == 1  # rows beyond the vocabulary are unused
+    assert all(types[t["id"]] == 3 for t in source["added_tokens"])
+    assert field("tokenizer.ggml.eos_token_id") == 0
+    assert field("tokenizer.ggml.add_bos_token") is False
+    assert field("tokenizer.chat_template") == "{{ messages[0].content }}"
+
+
+def test_gguf_of_llama_3_scaling_and_qwen(tenon, tmp_path):
+    import numpy
+    for kind, more in (("qwen2", {}), ("llama", {"rope_parameters": {
+            "rope_type": "llama3", "rope_theta": 10000.0, "factor": 4.0, "low_freq_factor": 1.0,
+            "high_freq_factor": 4.0, "original_max_position_embeddings": 16}})):
+        folder, out = tmp_path / kind, tmp_path / f"{kind}-gguf"
+        folder.mkdir()
+        out.mkdir()
+        random_model(folder, tenon, kind, **more)
+        tenon("quantize", folder, out / "m.gguf", "--to", "f32", "--format", "gguf")
+        words = ["model", "logits", "--ids", ",".join(map(str, range(3, 40))), "--out", tmp_path / "l.npy"]
+        tenon(*words, folder)
+        want = numpy.load(tmp_path / "l.npy")
+        tenon(*words, out)
+        assert abs(numpy.load(tmp_path / "l.npy") - want).max() < 1e-3
+
+
+def test_gguf_refuses_by_name(tenon, model, tmp_path):
+    out = tmp_path / "x.gguf"
+    words = ("quantize", model, out, "--format", "gguf")
+    assert "groups of 32" in tenon.fails(*words, "--group", "64", code=2)
+    assert "fp8" in tenon.fails(*words, "--to", "fp8", code=2)
+    assert "--kv" in tenon.fails(*words, "--to", "int8", "--kv", "fp8", "--data", model / "text.txt", code=2)
+    (tmp_path / "gemma").mkdir()
+    gemma = random_model(tmp_path / "gemma", tenon, "gemma2")
+    assert "Llama, Mistral" in tenon.fails("quantize", gemma, out, "--format", "gguf")
+    assert not out.exists()
