@@ -2,10 +2,13 @@
 #include "cli/encoder_inputs.h"
 
 #include "base/io.h"
+#include "model/encoder_text.h"
 
 enum { TEXT_BYTES_MAX = 256 << 20 };
 
 void tn_encoder_inputs_clear(tn_encoder_inputs *in) {
+  for (size_t i = 0; i < in->text_count; i++) tn_encoding_clear(&in->texts[i]);
+  tn_free(in->texts);
   tn_free(in->items);
   tn_arena_clear(&in->arena);
   *in = (tn_encoder_inputs){0};
@@ -50,25 +53,52 @@ tn_status tn_encoder_inputs_add_ids(tn_encoder_inputs *in, const tn_option_list 
   return TN_OK;
 }
 
-tn_status tn_encoder_inputs_read_lines(tn_encoder_inputs *in, const char *path, tn_str **lines,
-                                       size_t *count, tn_error *err) {
-  tn_strbuf text = {0};
-  tn_status status = tn_file_read(path, TEXT_BYTES_MAX, &text, err);
-  char *kept = NULL;
-  size_t ends = 1;
-  for (size_t i = 0; status == TN_OK && i < text.length; i++) ends += text.data[i] == '\n';
-  if (status == TN_OK) {
-    kept = tn_arena_strndup(&in->arena, text.data ? text.data : "", text.length);
-    *lines = tn_arena_alloc(&in->arena, ends * sizeof **lines, sizeof(void *));
-    if (!kept || !*lines) status = tn_fail_memory(err, path, text.length);
-  }
-  *count = 0;
-  tn_str rest = {kept, text.length};
-  while (status == TN_OK && rest.data && rest.length > 0) {
+tn_status tn_encoder_inputs_add_text(tn_encoder_inputs *in, const tn_tokenizer *t, tn_str text,
+                                     const tn_str *pair, int64_t tokens_max, tn_error *err) {
+  TN_TRY(
+      tn_grow((void **)&in->texts, &in->text_capacity, in->text_count + 1, sizeof *in->texts, err));
+  TN_TRY(tn_grow((void **)&in->items, &in->capacity, in->count + 1, sizeof *in->items, err));
+  tn_encoding *e = &in->texts[in->text_count];
+  *e = (tn_encoding){0};
+  in->text_count++;
+  TN_TRY(tn_encoder_tokenize(t, text, pair, tokens_max, e, err));
+  if (e->ids.count == 0)
+    return tn_fail(err, TN_ERR_DATA, "text %zu has no tokens", in->text_count - 1);
+  in->items[in->count++] = (tn_encoder_input){
+      .ids = e->ids.items, .types = e->type_ids.items, .count = (int64_t)e->ids.count};
+  return TN_OK;
+}
+
+/* ---- texts --------------------------------------------------------------------------------------
+ */
+void tn_text_list_clear(tn_text_list *list) {
+  tn_strbuf_clear(&list->file);
+  tn_free(list->items);
+  *list = (tn_text_list){0};
+}
+
+static tn_status add_item(tn_text_list *list, tn_str text, tn_error *err) {
+  TN_TRY(
+      tn_grow((void **)&list->items, &list->capacity, list->count + 1, sizeof *list->items, err));
+  list->items[list->count++] = text;
+  return TN_OK;
+}
+
+static tn_status add_lines(tn_text_list *list, tn_error *err) {
+  tn_str rest = tn_strbuf_view(&list->file);
+  while (rest.data && rest.length > 0) {
     tn_str line = tn_str_cut(&rest, '\n');
     if (tn_str_ends(line, TN_STR("\r"))) line.length--;
-    if (line.length > 0) (*lines)[(*count)++] = line;
+    if (line.length > 0) TN_TRY(add_item(list, line, err));
   }
-  tn_strbuf_clear(&text);
-  return status;
+  return TN_OK;
+}
+
+tn_status tn_text_list_read(tn_text_list *list, const tn_option_list *texts, const char *path,
+                            tn_error *err) {
+  for (int32_t i = 0; i < texts->count; i++)
+    TN_TRY(add_item(list, tn_str_of(texts->items[i]), err));
+  if (!path) return TN_OK;
+  TN_TRY(tn_file_read(path, TEXT_BYTES_MAX, &list->file, err));
+  return add_lines(list, err);
 }

@@ -29,15 +29,20 @@ bool tn_pooling_of_name(tn_str name, tn_pooling *out);
 /* How a folder's model makes embeddings. */
 typedef struct tn_encoder_form {
   tn_pooling pooling;
-  bool normalised;    /* embeddings have length 1 */
-  int64_t tokens_max; /* 0: what the model takes */
-  bool raw_scores;    /* reranking: no sigmoid over a single score */
-  char model[256];    /* the sub-folder of the transformer, "" or "0_Transformer" */
+  bool normalised;      /* embeddings have length 1 */
+  int64_t tokens_max;   /* 0: what the model takes */
+  bool raw_scores;      /* reranking: no sigmoid over a single score */
+  char model[256];      /* the sub-folder of the transformer, "" or "0_Transformer" */
+  char prompt[512];     /* put before every text */
+  bool prompt_excluded; /* from the pooling, which is not supported */
 } tn_encoder_form;
 /* Reads modules.json and the files it names; TN_ERR_UNSUPPORTED names a module that is not here
  * (Dense, ...).  A folder without modules.json: mean and normalised. */
 TN_NODISCARD tn_status tn_encoder_form_read(tn_encoder_form *out, const char *folder,
                                             tn_error *err);
+/* Another prompt of config_sentence_transformers.json than its default: "query". */
+TN_NODISCARD tn_status tn_encoder_form_prompt(tn_encoder_form *form, const char *folder,
+                                              const char *name, tn_error *err);
 
 typedef struct tn_encoder tn_encoder;
 /* Opens the model of a folder.  form NULL: as the folder says.  pool: for kernels, may be NULL. */

@@ -60,6 +60,9 @@ static tn_status read_pooling_keys(const tn_json *root, tn_encoder_form *form, t
 }
 
 static tn_status read_pooling_root(const tn_json *root, tn_encoder_form *form, tn_error *err) {
+  bool included = true;
+  TN_TRY(tn_json_get_bool(root, "include_prompt", &included, err));
+  form->prompt_excluded = !included;
   const tn_json *mode = tn_json_get(root, "pooling_mode");
   if (tn_config_absent(mode)) return read_pooling_keys(root, form, err);
   if (mode->kind == TN_JSON_ARRAY && mode->count == 1) mode = mode->first;
@@ -164,6 +167,43 @@ static tn_status read_activation(const char *folder, tn_encoder_form *form, tn_e
   return status;
 }
 
+/* name NULL: the file's own choice, often none. */
+static tn_status read_prompt(const char *folder, const char *name, tn_encoder_form *form,
+                             tn_error *err) {
+  json_file f;
+  tn_str wanted = tn_str_of(name ? name : ""), text = TN_STR("");
+  tn_status status = read_file(&f, folder, TN_STR(""), "config_sentence_transformers.json", err);
+  if (status == TN_OK && f.root && !name)
+    status = tn_json_get_str(f.root, "default_prompt_name", &wanted, err);
+  const tn_json *prompts = status == TN_OK ? tn_json_get(f.root, "prompts") : NULL;
+  bool there = false;
+  for (const tn_json *p = prompts ? prompts->first : NULL; p && wanted.length > 0; p = p->next)
+    if (p->kind == TN_JSON_STRING && tn_str_equal(p->key, wanted)) {
+      text = p->text;
+      there = true;
+    }
+  if (status == TN_OK && wanted.length > 0 && !there)
+    status = tn_fail(err, TN_ERR_NOT_FOUND, "%s: has no prompt \"%.*s\"", f.path.data,
+                     TN_STR_ARG(wanted));
+  if (status == TN_OK && text.length >= sizeof form->prompt)
+    status = tn_fail(err, TN_ERR_LIMIT, "%s: a prompt has %zu bytes, limit %zu", f.path.data,
+                     text.length, sizeof form->prompt - 1);
+  if (status == TN_OK && text.length > 0 && form->prompt_excluded)
+    status = tn_fail(err, TN_ERR_UNSUPPORTED,
+                     "%s: include_prompt false with a prompt is not supported", f.path.data);
+  if (status == TN_OK) {
+    memcpy(form->prompt, text.data, text.length);
+    form->prompt[text.length] = '\0';
+  }
+  clear_file(&f);
+  return status;
+}
+
+tn_status tn_encoder_form_prompt(tn_encoder_form *form, const char *folder, const char *name,
+                                 tn_error *err) {
+  return read_prompt(folder, name, form, err);
+}
+
 tn_status tn_encoder_form_read(tn_encoder_form *out, const char *folder, tn_error *err) {
   json_file f;
   tn_encoder_form form = {.pooling = TN_POOL_MEAN};
@@ -175,6 +215,7 @@ tn_status tn_encoder_form_read(tn_encoder_form *out, const char *folder, tn_erro
   clear_file(&f);
   if (status == TN_OK) status = read_length(folder, &form, err);
   if (status == TN_OK) status = read_activation(folder, &form, err);
+  if (status == TN_OK) status = read_prompt(folder, NULL, &form, err);
   if (status != TN_OK) return tn_error_context(err, status, "%s", folder);
   *out = form;
   return TN_OK;

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 os.environ["HF_HUB_OFFLINE"] = "1"
-from sentence_transformers import SentenceTransformer  # noqa: E402
+from sentence_transformers import CrossEncoder, SentenceTransformer  # noqa: E402
 from transformers import (AutoModel, AutoModelForSequenceClassification,  # noqa: E402
                           AutoTokenizer)
 
@@ -181,15 +181,77 @@ def minilm():
     return pathlib.Path(spec.origin).parent / "model"
 
 
-def test_minilm(tenon, minilm, tmp_path):
-    tokenizer = AutoTokenizer.from_pretrained(minilm)
-    want = SentenceTransformer(str(minilm), device="cpu").encode(TEXTS)
-    sequences = [(ids, [0] * len(ids)) for ids in
-                 tokenizer(TEXTS, truncation=True, max_length=256)["input_ids"]]
-    ours = embed(tenon, minilm, sequences, tmp_path)
+def check_embeddings(ours, want):
+    assert ours.shape == want.shape
     cosines = (ours * want).sum(1) / numpy.linalg.norm(want, axis=1)
     assert cosines.min() >= 0.9999
     assert numpy.abs(ours - want).max() <= 1e-6
+
+
+@pytest.fixture(scope="module")
+def minilm_wants(minilm):
+    return SentenceTransformer(str(minilm), device="cpu").encode(TEXTS)
+
+
+def test_minilm_by_ids(tenon, minilm, minilm_wants, tmp_path):
+    tokenizer = AutoTokenizer.from_pretrained(minilm)
+    sequences = [(ids, [0] * len(ids)) for ids in
+                 tokenizer(TEXTS, truncation=True, max_length=256)["input_ids"]]
+    check_embeddings(embed(tenon, minilm, sequences, tmp_path), minilm_wants)
+
+
+def test_minilm_by_texts(tenon, minilm, minilm_wants, tmp_path):
+    out = tmp_path / "e.npy"
+    tenon("model", "embed", minilm, *(w for t in TEXTS for w in ("--text", t)), "--out", out)
+    check_embeddings(numpy.load(out), minilm_wants)
+    (tmp_path / "texts").write_text("\n".join(TEXTS) + "\n\n")
+    said = tenon.json("model", "embed", minilm, "--input", tmp_path / "texts")
+    check_embeddings(numpy.array(said["embeddings"], numpy.float32), minilm_wants)
+    assert said["pooling"] == "mean" and said["normalised"] and said["dimensions"] == 384
+    lines = tenon("model", "embed", minilm, "--text", TEXTS[0]).stdout.splitlines()
+    check_embeddings(numpy.array([lines[0].split()], numpy.float32), minilm_wants[:1])
+
+
+def test_prompts(tenon, minilm, tmp_path):
+    folder = shutil.copytree(minilm, tmp_path / "m")
+    (folder / "config_sentence_transformers.json").write_text(json.dumps(
+        {"prompts": {"query": "query: ", "passage": "passage: "}, "default_prompt_name": "passage"}))
+    model = SentenceTransformer(str(folder), device="cpu")
+    out = tmp_path / "e.npy"
+    tenon("model", "embed", folder, "--text", TEXTS[0], "--out", out)
+    check_embeddings(numpy.load(out), model.encode(TEXTS[:1]))
+    tenon("model", "embed", folder, "--text", TEXTS[0], "--prompt", "query", "--out", out)
+    check_embeddings(numpy.load(out), model.encode(TEXTS[:1], prompt_name="query"))
+    assert '"ask"' in tenon.fails("model", "embed", folder, "--text", "a", "--prompt", "ask")
+
+
+QUERY = "Which part of a joint lets two beams carry as one?"
+
+
+@pytest.mark.parametrize("limit, query", [(96, QUERY), (24, QUERY), (33, "long " * 60), (12, "a")])
+def test_rerank_texts(tenon, minilm, tmp_path, limit, query):
+    """Pairs that fit and pairs that are cut, the longer text first."""
+    from transformers import BertConfig, BertForSequenceClassification
+    torch.manual_seed(2)
+    model = small_models.settle(BertForSequenceClassification(BertConfig(
+        **{**small_models.ENCODER, "vocab_size": 30522}, num_labels=1)))
+    model.save_pretrained(tmp_path / "m")
+    for name in ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.txt"):
+        shutil.copy(minilm / name, tmp_path / "m" / name)
+    if limit != 96:
+        (tmp_path / "m/sentence_bert_config.json").write_text(json.dumps({"max_seq_length": limit}))
+    scores = CrossEncoder(str(tmp_path / "m"), device="cpu", max_length=limit).predict(
+        [(query, text) for text in TEXTS])
+    said = tenon.json("model", "rerank", tmp_path / "m", "--query", query,
+                      *(w for t in TEXTS for w in ("--text", t)))["results"]
+    assert len(said) == len(TEXTS)
+    for r in said:
+        assert abs(r["score"] - scores[r["index"]]) <= 1e-5 and r["text"] == TEXTS[r["index"]]
+    assert [r["score"] for r in said] == sorted((r["score"] for r in said), reverse=True)
+
+
+def test_rerank_wants_a_query(tenon, minilm):
+    assert "--query is missing" in tenon.fails("model", "rerank", minilm, "--text", "a", code=2)
 
 
 # ---- bad input -------------------------------------------------------------------------------------
