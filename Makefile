@@ -122,6 +122,12 @@ bench-columns: $(PROGRAM) $(patsubst %,$(B)/bench/%,make_table scan_table random
 	$(Q)tools/setup.sh test
 	$(Q).venv/bin/python bench/bench_columns.py $(BENCH_FLAGS)
 
+# Quantization beside the published AWQ and GPTQ, on a model trained here: BENCH_FLAGS="--steps 300"
+.PHONY: bench-quantize
+bench-quantize: $(PROGRAM)
+	$(Q)tools/setup.sh test
+	$(Q).venv/bin/python bench/bench_quantize.py $(BENCH_FLAGS)
+
 # ---- fuzzing: tests/fuzz/fuzz_*.c, libFuzzer with ASan and UBSan ------------------------------------------
 FUZZ_SECONDS  ?= 60
 FUZZ_SOURCES  := $(sort $(wildcard tests/fuzz/fuzz_*.c))

@@ -343,7 +343,11 @@ static int run_command(command *c) {
     return tn_cli_fail(&err, "--force replaces it");
   }
   int64_t start_us = tn_time_us();
-  if (run_all(c, &r, &err) != TN_OK) return tn_cli_fail(&err, tn_text_model_hint(&err));
+  if (run_all(c, &r, &err) != TN_OK)
+    return tn_cli_fail(&err,
+                       strstr(err.text, "multiple of the group")
+                           ? "a smaller --group or --group channel fits, --ignore leaves it out"
+                           : tn_text_model_hint(&err));
   r.seconds = (double)(tn_time_us() - start_us) / 1e6;
   if (c->json)
     print_json(c, &r);
@@ -402,7 +406,7 @@ static int run(int argc, char **argv) {
           "and gptq look at what the layers read in a\ntext of yours first and lose less.  "
           "Embedding, norms and head stay as they are.  Perplexity before\nand after is printed.",
       .example =
-          "tenon quantize runs/austen austen-int4 --to int4 --method awq --data books.parquet",
+          "tenon quantize models/llama llama-int4 --to int4 --method awq --data books.parquet",
       .options = options,
       .words_min = 2,
       .words_max = 2};

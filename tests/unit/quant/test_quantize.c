@@ -1,0 +1,316 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Whole models: what calibration sees, what every method leaves in the model, what is refused, and
+ * memory running out anywhere. */
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "base/io.h"
+#include "base/mem.h"
+#include "base/random.h"
+#include "eval/perplexity.h"
+#include "quant/activations.h"
+#include "quant/calibration.h"
+#include "quant/compressed.h"
+
+enum { VOCAB = 61, TOKENS = 24, SAMPLES = 4, IDS = TOKENS * SAMPLES };
+
+static void must_at(int line, tn_status status, const tn_error *err) {
+  if (status != TN_OK) fail_msg("line %d: %s: %s", line, tn_status_text(status), err->text);
+}
+#define must(expr) must_at(__LINE__, (expr), &err)
+
+typedef struct fixture {
+  char folder[64], out[96];
+  int32_t ids[IDS];
+} fixture;
+
+/* Two query heads read one key and value head; weights large enough to matter. */
+static int set_up(void **state) {
+  static fixture f;
+  const tn_model_config c = {.vocab_size = VOCAB,
+                             .hidden_size = 64,
+                             .intermediate_size = 96,
+                             .layers = 2,
+                             .heads = 4,
+                             .kv_heads = 2,
+                             .head_dim = 16,
+                             .positions_max = 32,
+                             .bos_id = -1,
+                             .eos_id = -1};
+  tn_error err;
+  tn_model *m;
+  f = (fixture){.folder = "/tmp/tenon-quantize-XXXXXX"};
+  assert_non_null(mkdtemp(f.folder));
+  snprintf(f.out, sizeof f.out, "%s/out", f.folder);
+  must(tn_model_new(&m, &c, tn_device_cpu(), &err));
+  tn_model_init(m, 42);
+  tn_tensor flat = tn_model_flat(m);
+  float *x = tn_tensor_data(&flat);
+  for (int64_t i = 0; i < tn_tensor_count(&flat); i++)
+    x[i] = x[i] == 1.0f ? (i % 11 == 0 ? 6.0f : 0.7f) : x[i] * 6;
+  must(tn_model_save(m, f.folder, TN_F32, &err));
+  tn_model_free(m);
+  for (int64_t i = 0; i < IDS; i++) f.ids[i] = (int32_t)tn_random_below(4, 1, (uint64_t)i, VOCAB);
+  *state = &f;
+  return 0;
+}
+
+static int tear_down(void **state) {
+  return tn_dir_remove(((fixture *)*state)->folder, NULL) == TN_OK ? 0 : -1;
+}
+
+typedef struct opened {
+  tn_model *model;
+  tn_weight_source *source;
+} opened;
+
+static tn_status open_all(opened *o, const fixture *f, tn_error *err) {
+  *o = (opened){0};
+  TN_TRY(tn_model_open(&o->model, f->folder, tn_device_cpu(), err));
+  return tn_weight_source_open(&o->source, f->folder, NULL, err);
+}
+
+static void close_all(opened *o) {
+  tn_weight_source_close(o->source);
+  tn_model_free(o->model);
+}
+
+static const tn_quantize_options ways[] = {
+    {.grid = {.bits = 4, .symmetric = true, .group = 32}, .method = TN_QUANTIZE_RTN},
+    {.grid = {.bits = 4, .group = 32}, .method = TN_QUANTIZE_AWQ},
+    {.grid = {.bits = 4, .symmetric = true, .group = 32},
+     .method = TN_QUANTIZE_GPTQ,
+     .gptq = {.by_activation = true, .search = true}},
+    {.grid = {.bits = 8, .symmetric = true}, .method = TN_QUANTIZE_GPTQ, .smooth = true},
+    {.grid = {.bits = 8, .is_float = true, .symmetric = true},
+     .method = TN_QUANTIZE_RTN,
+     .smooth = true,
+     .kv_scales = true},
+};
+enum { WAYS = sizeof ways / sizeof *ways };
+
+static double nats(tn_model *m, const fixture *f, tn_activations *activations) {
+  tn_error err;
+  tn_scorer *s;
+  tn_perplexity p;
+  const tn_perplexity_options o = {.window = TOKENS, .bos_id = -1};
+  must(tn_scorer_new(&s, m, NULL, TOKENS, &err));
+  if (activations) tn_forward_set_watch(tn_scorer_forward(s), tn_activations_round, activations);
+  must(tn_perplexity_run(&p, s, f->ids, IDS, &o, NULL, &err));
+  tn_scorer_free(s);
+  return p.nats / (double)p.scored;
+}
+
+/* ---- what calibration sees ---- */
+
+typedef struct noted {
+  int64_t calls;
+} noted;
+
+static tn_status note(void *context, tn_error *err) {
+  ((noted *)context)->calls++;
+  return TN_OK;
+}
+
+static void sites_are_the_inputs_of_the_linears(void **state) {
+  static const int32_t weights[4] = {3, 1, 2, 1};
+  static const int64_t columns[4] = {64, 64, 64, 96};
+  const fixture *f = *state;
+  tn_error err;
+  opened o;
+  tn_calibration *c;
+  const tn_site *sites;
+  int32_t count;
+  noted n = {0};
+  must(open_all(&o, f, &err));
+  must(tn_calibration_new(&c, o.model, NULL, f->ids, SAMPLES, TOKENS, &err));
+  must(tn_calibration_measure(c, 0, true, -1, note, &n, &sites, &count, &err));
+  assert_int_equal(n.calls, SAMPLES);
+  assert_int_equal(count, 4);
+  for (int i = 0; i < 4; i++) {
+    assert_int_equal(sites[i].weight_count, weights[i]);
+    assert_int_equal(sites[i].columns, columns[i]);
+    assert_int_equal(sites[i].rows, IDS);
+    double trace = 0, most = 0;
+    for (int64_t k = 0; k < columns[i]; k++) {
+      trace += (double)sites[i].gram[k * (columns[i] + 1)];
+      most = fmax(most, (double)sites[i].abs_max[k]);
+      assert_true(sites[i].abs_sum[k] / IDS <= (double)sites[i].abs_max[k]);
+    }
+    assert_true(trace > most * most);
+  }
+  int64_t up = sites[2].weights[1], gate = sites[2].weights[0];
+  float corner = sites[2].gram[1];
+  must(tn_calibration_measure(c, 0, true, gate, NULL, NULL, &sites, &count, &err));
+  assert_int_equal(count, 1); /* one site alone, the same figures */
+  assert_int_equal(sites[0].weights[0], gate);
+  assert_int_equal(sites[0].weight_count, 2);
+  assert_int_equal(sites[0].weights[1], up);
+  assert_true(sites[0].gram[1] == corner);
+  float k_max, v_max;
+  must(tn_calibration_advance(c, 0, &k_max, &v_max, NULL, NULL, &err));
+  assert_true(k_max > 0 && v_max > 0);
+  must(tn_calibration_measure(c, 1, true, gate, NULL, NULL, &sites, &count, &err));
+  assert_int_equal(count, 0); /* that weight is in another layer */
+  tn_calibration_free(c);
+  assert_int_equal(tn_calibration_new(&c, o.model, NULL, f->ids, 1, 33, &err), TN_ERR_ARGUMENT);
+  close_all(&o);
+}
+
+/* ---- methods ---- */
+
+static void every_way_leaves_a_model_like_the_first(void **state) {
+  const fixture *f = *state;
+  tn_error err;
+  for (size_t i = 0; i < WAYS; i++) {
+    opened o;
+    tn_quantized q;
+    const tn_calibration_text text = {f->ids, SAMPLES, TOKENS};
+    must(open_all(&o, f, &err));
+    double before = nats(o.model, f, NULL);
+    must(tn_quantize(&q, o.model, o.source, &text, &ways[i], NULL, NULL, &err));
+    assert_int_equal(q.quantized, 14);
+    double after = nats(o.model, f, NULL);
+    assert_true(after != before);
+    if (fabs(after - before) > 0.1 * before) fail_msg("way %zu: %g, before %g", i, after, before);
+    tn_activations a = {.quantized = &q, .is_float = ways[i].grid.is_float};
+    double rounded = nats(o.model, f, &a);
+    assert_true(rounded != after && fabs(rounded - after) < 0.05 * after);
+    tn_activations_clear(&a);
+    for (int64_t layer = 0; ways[i].kv_scales && layer < 2; layer++)
+      assert_true(q.k_max[layer] > 0 && q.v_max[layer] > 0);
+    tn_quantized_clear(&q);
+    close_all(&o);
+  }
+}
+
+/* With 8 bits and fine groups the rounding is small: what is left is what folding did. */
+static void folding_changes_no_function(void **state) {
+  const fixture *f = *state;
+  tn_error err;
+  const tn_calibration_text text = {f->ids, SAMPLES, TOKENS};
+  const tn_quantize_options o8[2] = {{.grid = {.bits = 8, .group = 32}, .method = TN_QUANTIZE_AWQ},
+                                     {.grid = {.bits = 8, .symmetric = true, .group = 32},
+                                      .method = TN_QUANTIZE_RTN,
+                                      .smooth = true}};
+  for (int i = 0; i < 2; i++) {
+    opened o;
+    tn_quantized q;
+    int64_t changed = 0;
+    must(open_all(&o, f, &err));
+    double before = nats(o.model, f, NULL);
+    must(tn_quantize(&q, o.model, o.source, &text, &o8[i], NULL, NULL, &err));
+    assert_true(fabs(nats(o.model, f, NULL) - before) < 0.005 * before);
+    for (int64_t p = 0; p < q.count; p++) changed += q.tensors[p].is_changed;
+    assert_int_equal(changed, 4); /* both norms of both layers */
+    tn_quantized_clear(&q);
+    close_all(&o);
+  }
+}
+
+static void threads_change_nothing(void **state) {
+  const fixture *f = *state;
+  tn_error err;
+  tn_pool *pool;
+  must(tn_pool_new(&pool, 3, &err));
+  const tn_calibration_text text = {f->ids, SAMPLES, TOKENS};
+  for (size_t i = 1; i <= 2; i++) {
+    opened one, more;
+    tn_quantized a, b;
+    must(open_all(&one, f, &err));
+    must(open_all(&more, f, &err));
+    must(tn_quantize(&a, one.model, one.source, &text, &ways[i], NULL, NULL, &err));
+    must(tn_quantize(&b, more.model, more.source, &text, &ways[i], pool, NULL, &err));
+    for (int64_t p = 0; p < a.count; p++) {
+      const tn_grid_matrix *x = &a.tensors[p].matrix, *y = &b.tensors[p].matrix;
+      if (!a.tensors[p].is_quantized) continue;
+      assert_memory_equal(x->codes, y->codes, (size_t)(x->rows * x->columns));
+    }
+    tn_quantized_clear(&a);
+    tn_quantized_clear(&b);
+    close_all(&one);
+    close_all(&more);
+  }
+  tn_pool_free(pool);
+}
+
+static void mistakes_are_named(void **state) {
+  const fixture *f = *state;
+  tn_error err;
+  opened o;
+  tn_quantized q;
+  const tn_calibration_text none = {0}, text = {f->ids, SAMPLES, TOKENS};
+  must(open_all(&o, f, &err));
+  double before = nats(o.model, f, NULL);
+  assert_int_equal(tn_quantize(&q, o.model, o.source, &none, &ways[1], NULL, NULL, &err),
+                   TN_ERR_ARGUMENT);
+  tn_quantize_options wide = ways[1];
+  wide.grid.group = 64; /* down_proj has 96 columns */
+  assert_int_equal(tn_quantize(&q, o.model, o.source, &text, &wide, NULL, NULL, &err),
+                   TN_ERR_UNSUPPORTED);
+  assert_non_null(strstr(err.text, "model.layers.0.mlp.down_proj.weight: 96 columns"));
+  assert_true(nats(o.model, f, NULL) == before); /* the model is as it was */
+  static const char *const everything[] = {"proj"};
+  tn_quantize_options nothing = ways[0];
+  nothing.ignore = everything;
+  nothing.ignore_count = 1;
+  assert_int_equal(tn_quantize(&q, o.model, o.source, &none, &nothing, NULL, NULL, &err),
+                   TN_ERR_UNSUPPORTED);
+  close_all(&o);
+}
+
+/* ---- memory runs out ---- */
+
+static tn_status quantize_and_write(const fixture *f, const tn_quantize_options *way,
+                                    tn_error *err) {
+  opened o;
+  tn_quantized q = {0};
+  const tn_calibration_text text = {f->ids, 1, 8};
+  const tn_compressed_options c = {.quantize = way, .kv_is_float = true, .version = "test"};
+  tn_status status = open_all(&o, f, err);
+  if (status == TN_OK) status = tn_quantize(&q, o.model, o.source, &text, way, NULL, NULL, err);
+  if (status == TN_OK) status = tn_dir_make(f->out, err);
+  if (status == TN_OK) status = tn_compressed_write(f->out, &q, o.source, f->folder, &c, err);
+  tn_quantized_clear(&q);
+  close_all(&o);
+  return status;
+}
+
+static void out_of_memory_is_reported(void **state) {
+  const fixture *f = *state;
+  tn_error err;
+  int64_t live = tn_alloc_live();
+  for (size_t i = 0; i < WAYS; i++) {
+    int64_t n = 0;
+    for (tn_status status = TN_ERR_MEMORY; status != TN_OK;) {
+      n += n < 40 ? 1 : 7; /* every one of the first, then some of the many alike */
+      tn_alloc_fail_at(n);
+      status = quantize_and_write(f, &ways[i], &err);
+      tn_alloc_fail_at(0);
+      assert_int_equal(tn_alloc_live(), live);
+      if (status != TN_OK && status != TN_ERR_MEMORY)
+        fail_msg("call %lld: %s", (long long)n, err.text);
+    }
+    assert_true(n > 100);
+  }
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(sites_are_the_inputs_of_the_linears),
+      cmocka_unit_test(every_way_leaves_a_model_like_the_first),
+      cmocka_unit_test(folding_changes_no_function),
+      cmocka_unit_test(threads_change_nothing),
+      cmocka_unit_test(mistakes_are_named),
+      cmocka_unit_test(out_of_memory_is_reported),
+  };
+  return cmocka_run_group_tests(tests, set_up, tear_down);
+}
