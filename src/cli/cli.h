@@ -32,6 +32,7 @@ typedef struct tn_command {
   X(feed)                  \
   X(train)                 \
   X(model)                 \
+  X(models)                \
   X(eval)                  \
   X(quantize)              \
   X(serve)                 \

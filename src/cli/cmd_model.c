@@ -8,124 +8,9 @@
 #include "cli/cli.h"
 #include "model/transformer.h"
 
-/* ---- inspect ------------------------------------------------------------------------------------
- */
-/* "bfloat16", or "bfloat16 and float32" where a checkpoint mixes. */
-static void add_dtypes(const tn_model *model, tn_strbuf *out) {
-  bool seen[TN_DTYPE_COUNT] = {0}, first = true;
-  int64_t count;
-  const tn_parameter *p = tn_model_parameters(model, &count);
-  for (int64_t i = 0; i < count; i++) seen[p[i].tensor.dtype] = true;
-  for (int d = 0; d < TN_DTYPE_COUNT; d++) {
-    if (!seen[d]) continue;
-    if (!first) tn_strbuf_add(out, " and ");
-    tn_strbuf_add(out, tn_dtype_name((tn_dtype)d));
-    first = false;
-  }
-}
-
 static void json_i64(tn_json_writer *w, const char *key, int64_t value) {
   tn_json_key(w, key);
   tn_json_i64(w, value);
-}
-
-static void inspect_json(const tn_model *model) {
-  const tn_model_config *c = tn_model_config_of(model);
-  tn_strbuf dtypes = {0};
-  add_dtypes(model, &dtypes);
-  tn_cli_json j;
-  tn_cli_json_begin(&j);
-  tn_json_begin_object(&j.w);
-  tn_json_key(&j.w, "architecture"), tn_json_cstr(&j.w, tn_model_config_class(c));
-  json_i64(&j.w, "parameters", tn_model_config_parameters(c));
-  tn_json_key(&j.w, "dtype"), tn_json_str(&j.w, tn_strbuf_view(&dtypes));
-  json_i64(&j.w, "weight_bytes", tn_model_weight_bytes(model));
-  json_i64(&j.w, "kv_bytes_per_1000_tokens", tn_kv_cache_block_bytes(c, 1000));
-  json_i64(&j.w, "vocab_size", c->vocab_size);
-  json_i64(&j.w, "hidden_size", c->hidden_size);
-  json_i64(&j.w, "intermediate_size", c->intermediate_size);
-  json_i64(&j.w, "layers", c->layers);
-  json_i64(&j.w, "heads", c->heads);
-  json_i64(&j.w, "kv_heads", c->kv_heads);
-  json_i64(&j.w, "head_dim", c->head_dim);
-  json_i64(&j.w, "positions_max", c->positions_max);
-  tn_json_key(&j.w, "rope_theta"), tn_json_f64(&j.w, c->rope_theta);
-  tn_json_key(&j.w, "norm_eps"), tn_json_f64(&j.w, c->norm_eps);
-  tn_json_key(&j.w, "tied"), tn_json_bool(&j.w, c->tied);
-  tn_json_key(&j.w, "eos_ids"), tn_json_begin_array(&j.w);
-  if (c->eos_id >= 0) tn_json_i64(&j.w, c->eos_id);
-  for (int64_t i = 0; i < c->eos_more_count; i++) tn_json_i64(&j.w, c->eos_more[i]);
-  tn_json_end_array(&j.w);
-  tn_json_end_object(&j.w);
-  tn_cli_json_finish(&j);
-  tn_strbuf_clear(&dtypes);
-}
-
-static void inspect_text(const tn_model *model) {
-  const tn_model_config *c = tn_model_config_of(model);
-  tn_strbuf t = {0};
-  tn_strbuf_addf(&t, "architecture  %s\n", tn_model_config_class(c));
-  tn_strbuf_addf(&t,
-                 "shape         %" PRId64 " layers, hidden %" PRId64 ", feed-forward %" PRId64 "\n",
-                 c->layers, c->hidden_size, c->intermediate_size);
-  tn_strbuf_addf(&t,
-                 "attention     %" PRId64 " heads of %" PRId64 ", %" PRId64
-                 " key/value heads; rope theta %g\n",
-                 c->heads, c->head_dim, c->kv_heads, c->rope_theta);
-  tn_strbuf_add(&t, "vocabulary    ");
-  tn_strbuf_add_count_human(&t, c->vocab_size);
-  tn_strbuf_addf(&t, ", the head is %s\n", c->tied ? "the embedding table" : "a table of its own");
-  tn_strbuf_add(&t, "positions     up to ");
-  tn_strbuf_add_count_human(&t, c->positions_max);
-  tn_strbuf_add(&t, "\nparameters    ");
-  tn_strbuf_add_count_human(&t, tn_model_config_parameters(c));
-  tn_strbuf_add(&t, " in ");
-  add_dtypes(model, &t);
-  tn_strbuf_add(&t, "\nmemory        ");
-  tn_strbuf_add_bytes_human(&t, (double)tn_model_weight_bytes(model));
-  tn_strbuf_add(&t, " of weights at load\nKV cache      ");
-  tn_strbuf_add_bytes_human(&t, (double)tn_kv_cache_block_bytes(c, 1000));
-  tn_strbuf_add(&t, " per 1,000 tokens\n");
-  if (!t.failed) fputs(t.data, stdout);
-  tn_strbuf_clear(&t);
-}
-
-static const char *open_hint(const tn_error *err) {
-  switch (err->status) {
-    case TN_ERR_NOT_FOUND:
-      return "a model folder holds config.json and model.safetensors, as Hugging Face saves them";
-    case TN_ERR_CHECKSUM:
-      return "the file was damaged after it was written; fetch or make it again";
-    default:
-      return NULL;
-  }
-}
-
-static int run_inspect(int argc, char **argv) {
-  bool json = false;
-  const tn_option options[] = {
-      {"--json", 0, TN_OPTION_FLAG, &json, NULL, "the result as one JSON object"}, {0}};
-  const tn_usage usage = {.words = "tenon model inspect [options] DIR",
-                          .about =
-                              "Opens a checkpoint (checking every shape and recorded checksum) "
-                              "and says what it is\nand what it needs.",
-                          .example = "tenon model inspect runs/austen",
-                          .options = options,
-                          .words_min = 1,
-                          .words_max = 1};
-  int32_t words;
-  int code = tn_args(&usage, argc, argv, &words);
-  if (code >= 0) return code;
-  tn_error err = {0};
-  tn_model *model;
-  if (tn_model_open(&model, argv[1], tn_device_cpu(), &err) != TN_OK)
-    return tn_cli_fail(&err, open_hint(&err));
-  if (json)
-    inspect_json(model);
-  else
-    inspect_text(model);
-  tn_model_free(model);
-  return 0;
 }
 
 /* ---- init ---------------------------------------------------------------------------------------
@@ -231,7 +116,7 @@ static int run_init(int argc, char **argv) {
  */
 static int run(int argc, char **argv) {
   static const tn_subcommand subs[] = {
-      {"inspect", "what a checkpoint is and what it needs", run_inspect},
+      {"inspect", "what a checkpoint is and what it needs", tn_cmd_model_inspect},
       {"init", "a new checkpoint with random weights", run_init},
       {"export", "any model that opens, as a Hugging Face folder", tn_cmd_model_export},
       {"embed", "vectors of texts, by a sentence encoder", tn_cmd_model_embed},

@@ -8,6 +8,7 @@ int tn_cmd_model_grads(int argc, char **argv);
 int tn_cmd_model_embed(int argc, char **argv);    /* cmd_model_embed.c */
 int tn_cmd_model_export(int argc, char **argv);   /* cmd_model_export.c */
 int tn_cmd_model_rerank(int argc, char **argv);   /* cmd_model_embed.c */
+int tn_cmd_model_inspect(int argc, char **argv);  /* cmd_model_inspect.c */
 int tn_cmd_model_template(int argc, char **argv); /* cmd_model_template.c */
 int tn_cmd_model_weight(int argc, char **argv);   /* cmd_model_weight.c */
 

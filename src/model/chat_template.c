@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #include "base/io.h"
+#include "model/gguf.h"
 
 enum { CONFIG_BYTES_MAX = 64 << 20 };
 
@@ -93,12 +94,56 @@ static tn_status open_folder(tn_chat_template *t, const char *folder, tn_error *
   return status;
 }
 
+/* The token whose number the metadata has under `key`, as tokenizer_config.json names it. */
+static tn_status add_token(tn_json_writer *w, const tn_gguf *g, const char *key, const char *name,
+                           tn_error *err) {
+  const tn_gguf_value *tokens;
+  int64_t id = -1;
+  TN_TRY(tn_gguf_get_array(g, "tokenizer.ggml.tokens", TN_GGUF_STRING, &tokens, err));
+  TN_TRY(tn_gguf_get_i64(g, key, 0, UINT32_MAX, &id, err));
+  if (!tokens || id < 0 || id >= tokens->count) return TN_OK;
+  tn_json_key(w, name);
+  tn_json_str(w, tokens->strings[id]);
+  return TN_OK;
+}
+
+/* As the tokenizer_config.json that such a file was made from. */
+static tn_status write_config(tn_chat_template *t, const tn_gguf *g, tn_error *err) {
+  tn_json_writer w = {.out = &t->config};
+  tn_str text = {0};
+  TN_TRY(tn_gguf_get_str(g, "tokenizer.chat_template", &text, err));
+  tn_json_begin_object(&w);
+  TN_TRY(add_token(&w, g, "tokenizer.ggml.bos_token_id", "bos_token", err));
+  TN_TRY(add_token(&w, g, "tokenizer.ggml.eos_token_id", "eos_token", err));
+  TN_TRY(add_token(&w, g, "tokenizer.ggml.unknown_token_id", "unk_token", err));
+  TN_TRY(add_token(&w, g, "tokenizer.ggml.padding_token_id", "pad_token", err));
+  if (text.data) {
+    tn_json_key(&w, "chat_template");
+    tn_json_str(&w, text);
+  }
+  tn_json_end_object(&w);
+  return tn_strbuf_check(&t->config, err);
+}
+
+static tn_status open_gguf(tn_chat_template *t, const char *path, tn_error *err) {
+  tn_gguf *g;
+  tn_json *root = NULL;
+  TN_TRY(tn_gguf_open(&g, path, err));
+  tn_status status = write_config(t, g, err);
+  tn_gguf_close(g);
+  if (status == TN_OK)
+    status = tn_json_parse(&root, &t->arena, tn_strbuf_view(&t->config), NULL, err);
+  t->root = root;
+  return status == TN_OK ? take_from_config(t, path, err) : status;
+}
+
 tn_status tn_chat_template_open(tn_chat_template **out, const char *path, tn_error *err) {
   tn_chat_template *t = tn_alloc(1, sizeof *t);
   *out = NULL;
   if (!t) return tn_fail_memory(err, "a chat template", sizeof *t);
-  tn_status status =
-      tn_dir_exists(path) ? open_folder(t, path, err) : compile_file(&t->plain, path, err);
+  tn_status status = tn_dir_exists(path)     ? open_folder(t, path, err)
+                     : tn_gguf_is_file(path) ? open_gguf(t, path, err)
+                                             : compile_file(&t->plain, path, err);
   if (status != TN_OK || !t->plain) {
     tn_chat_template_free(t);
     return status;

@@ -4,6 +4,8 @@
  *                                                    | [{"name": "default", "template": "..."},
  * ...]
  *
+ *     a GGUF file: tokenizer.chat_template
+ *
  * The template sees what Hugging Face transformers shows it: messages, tools, documents,
  * add_generation_prompt and the special tokens of tokenizer_config.json by name (bos_token ...).
  *
@@ -15,7 +17,7 @@
 
 typedef struct tn_chat_template tn_chat_template;
 
-/* A folder without a template: TN_OK and *out NULL.  `path` may also be a .jinja file. */
+/* A folder without a template: TN_OK and *out NULL.  `path` may also be a .jinja or a GGUF file. */
 TN_NODISCARD tn_status tn_chat_template_open(tn_chat_template **out, const char *path,
                                              tn_error *err);
 void tn_chat_template_free(tn_chat_template *t);

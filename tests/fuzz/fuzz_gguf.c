@@ -9,7 +9,9 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "base/json.h"
 #include "model/gguf.h"
+#include "model/weight_source.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -78,6 +80,31 @@ static void read_values(const tn_gguf *f) {
   }
 }
 
+/* The model that the metadata describes: a config.json that parses, and weights under its names. */
+static void read_model(const char *path) {
+  static const char *const names[] = {
+      "model.embed_tokens.weight", "model.layers.0.self_attn.q_proj.weight",
+      "model.layers.0.input_layernorm.weight",
+      "model.layers.0.block_sparse_moe.experts.1.w1.weight", "h.0.attn.c_attn.weight"};
+  tn_weight_source *source = NULL;
+  tn_error err = {0};
+  tn_status status = tn_weight_source_open(&source, path, NULL, &err);
+  check(status == TN_OK || (err.status == status && err.text[0]));
+  if (status != TN_OK) return;
+  tn_arena arena = {0};
+  tn_json *root;
+  check(tn_json_parse(&root, &arena, tn_weight_source_config(source, NULL), NULL, &err) == TN_OK);
+  tn_arena_clear(&arena);
+  for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+    tn_weight w = {0};
+    if (tn_weight_source_find(source, names[i], &w, &err) != TN_OK) continue;
+    const volatile uint8_t *at = tn_tensor_data(&w.tensor);
+    for (int64_t k = 0; k < tn_tensor_bytes(&w.tensor); k++) (void)at[k];
+    tn_weight_clear(&w);
+  }
+  tn_weight_source_close(source);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   char path[64];
   int fd = put_file(path, data, size);
@@ -88,6 +115,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   if (status == TN_OK) {
     read_tensors(f, size);
     read_values(f);
+    read_model(path);
   }
   check(status == TN_OK || (err.status == status && err.text[0]));
   tn_gguf_close(f);

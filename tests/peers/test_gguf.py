@@ -426,3 +426,29 @@ def test_quantized_architectures(tenon, tmp_path, name):
     model, arch, mark = make(name)
     write_any(tmp_path / "m.gguf", model, arch, mark, Q.Q8_0)
     check_logits(tenon, tmp_path / "m.gguf", model, tmp_path, False, IDS, relative=0.1)
+
+
+def test_inspect(tenon, tmp_path):
+    def mark(w):
+        w.add_tokenizer_model("gpt2")
+        w.add_token_list(["a", "b"])
+        w.add_chat_template("{{ bos_token }}: {{ messages[0].content }}")
+        w.add_license("apache-2.0")
+        mark_experts(w)
+
+    model, arch, _ = make("mixtral")
+    write_any(tmp_path / "m.gguf", model, arch, mark, Q.Q8_0)
+    facts = tenon.json("models", "inspect", tmp_path / "m.gguf")
+    assert facts["architecture"] == "MixtralForCausalLM" and facts["files"] == "GGUF"
+    assert facts["parameters"] == sum(p.numel() for p in model.parameters())
+    assert facts["dtype"] == "q8_0 and float32" and facts["quantization"] == "GGUF, mostly q8_0"
+    assert facts["tokenizer"] == "BPE (metadata)" and facts["chat_template"] is True
+    assert facts["licence"] == "apache-2.0" and facts["experts"] == 4
+    small = 4 * sum(p.numel() for p in model.parameters() if p.ndim == 1)
+    large = sum(p.numel() for p in model.parameters() if p.ndim > 1)
+    assert facts["weight_bytes"] == small + large // 32 * 34
+    messages = tmp_path / "messages.json"
+    messages.write_text('[{"role": "user", "content": "hello"}]')
+    assert tenon("model", "template", tmp_path / "m.gguf", "-m", messages).stdout == "b: hello"
+    text = tenon("models", "inspect", tmp_path / "m.gguf").stdout
+    assert "4, of which 2 run for a token" in text and "GGUF, mostly q8_0" in text

@@ -89,7 +89,7 @@ def test_half_precision_files(tenon, tmp_path, dtype):
                                                    attn_implementation="eager")
     close(our_logits(tenon, tmp_path / "m", ids, tmp_path), their_logits(widened, ids))
     held = tenon.json("model", "inspect", tmp_path / "m")["dtype"]
-    assert held == ("bfloat16" if dtype == "bfloat16" else "float32")
+    assert held == ("bfloat16" if dtype == "bfloat16" else "float16 and float32")
 
 
 def test_sharded(tenon, tmp_path):

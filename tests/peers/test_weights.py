@@ -374,3 +374,20 @@ def test_damaged_parts(tenon, tmp_path):
     expect("g_idx", lambda t: t[1:], "g_idx is int32[127]")
     expect("qweight", lambda t: t[0], "qweight is int32[256]")
     expect("qweight", lambda t: t[:8], "scales")
+
+
+def test_inspect(tenon, tmp_path):
+    model = gptq(tmp_path, 4, 32, True, False, 1)
+    folder = tmp_path / "m"
+    (folder / "LICENSE.txt").write_text("do as you please")
+    (folder / "tokenizer.json").write_text(json.dumps(dict(model=dict(type="WordPiece"))))
+    facts = tenon.json("models", "inspect", folder)
+    assert facts["quantization"] == "GPTQ, 4 bits, groups of 32" and facts["dtype"] == "int4_g32 and float32"
+    assert facts["architecture"] == "LlamaForCausalLM" and facts["files"] == "safetensors"
+    assert facts["tokenizer"] == "WordPiece (tokenizer.json)" and facts["licence"] == "LICENSE.txt"
+    assert facts["chat_template"] is False and facts["parameters"] == model.num_parameters()
+    (folder / "chat_template.jinja").write_text("{{ messages }}")
+    assert "template      for chat" in tenon("models", "inspect", folder).stdout
+    (tmp_path / "bare").mkdir()
+    message = tenon.fails("models", "inspect", tmp_path / "bare")
+    assert "config.json" in message and ".gguf" in message
