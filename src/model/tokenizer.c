@@ -86,6 +86,12 @@ static tn_status check_id(const tn_tokenizer *t, int32_t id, size_t index, tn_er
                  t->id_count);
 }
 
+/* Hugging Face asks whether the text that the decoder would be given is a special token's: one
+ * whose normalized form differs is shown. */
+static bool is_hidden(const tn_tokenizer *t, int32_t id) {
+  return t->specials[id] && tn_str_equal(t->decoded[id], t->written[id]);
+}
+
 tn_status tn_tokenizer_decode(const tn_tokenizer *t, const int32_t *ids, size_t count,
                               bool keep_special, tn_strbuf *out, tn_error *err) {
   bool plain = tn_decoder_is_plain(t->decoder);
@@ -95,7 +101,7 @@ tn_status tn_tokenizer_decode(const tn_tokenizer *t, const int32_t *ids, size_t 
   size_t kept = 0;
   for (size_t i = 0; i < count && status == TN_OK; i++) {
     status = check_id(t, ids[i], i, err);
-    if (status != TN_OK || (!keep_special && t->specials[ids[i]])) continue;
+    if (status != TN_OK || (!keep_special && is_hidden(t, ids[i]))) continue;
     if (plain)
       tn_strbuf_add_str(out, t->bytes[ids[i]]);
     else

@@ -217,7 +217,12 @@ static tn_status load_added(tn_tokenizer *t, const tn_json *added, tn_error *err
   t->added.tokens = tn_arena_alloc(&t->arena, (size_t)added->count + 1, sizeof *t->added.tokens);
   if (!t->added.tokens) return tn_fail_memory(err, "added tokens", 0);
   TN_TRY(load_tokens(t, added, err));
-  return tn_added_index(&t->added, err);
+  TN_TRY(tn_added_index(&t->added, err));
+  uint64_t index; /* a Unigram vocabulary may spell a special token twice */
+  for (int32_t id = 0; t->model == TN_MODEL_UNIGRAM && id < t->id_count; id++)
+    if (t->written[id].length && tn_map_get(&t->added.ids, t->written[id], &index))
+      t->specials[id] = t->added.tokens[index].special;
+  return TN_OK;
 }
 
 /* ---- the whole file
