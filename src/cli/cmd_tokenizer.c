@@ -1,4 +1,4 @@
-/* cmd_tokenizer.c - `tenon tokenizer`: train, encode, decode, inspect. */
+/* cmd_tokenizer.c - `tenon tokenizer`: train, encode, decode, inspect, convert. */
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/clock.h"
 #include "cli/cli.h"
@@ -192,7 +192,8 @@ typedef struct encode_options {
 } encode_options;
 
 static const char tokenizer_hint[] =
-    "TOKENIZER is a tokenizer.json or a folder that holds one; `tenon tokenizer train` makes one";
+    "TOKENIZER is a tokenizer.json, tokenizer.model or GGUF file, or a folder that holds one; "
+    "`tenon tokenizer train` makes one";
 
 static void write_ids(tn_json_writer *w, const tn_ids *ids) {
   tn_json_begin_array(w);
@@ -574,17 +575,49 @@ static int run_inspect(int argc, char **argv) {
   return 0;
 }
 
+/* ---- convert
+ * ------------------------------------------------------------------------------------- */
+static tn_status convert(const char *from, const char *to, tn_error *err) {
+  tn_tokenizer *t;
+  TN_TRY(tn_tokenizer_open(&t, from, err));
+  tn_status status = tn_tokenizer_save(t, to, err);
+  tn_tokenizer_free(t);
+  return status;
+}
+
+static int run_convert(int argc, char **argv) {
+  const tn_option options[] = {{0}};
+  const tn_usage usage = {
+      .words = "tenon tokenizer convert TOKENIZER OUT.json",
+      .about =
+          "Writes the vocabulary of a GGUF file or a SentencePiece model as tokenizer.json,\n"
+          "which Hugging Face's tokenizers loads.",
+      .example = "tenon tokenizer convert llama.gguf tokenizer.json",
+      .options = options,
+      .words_min = 2,
+      .words_max = 2};
+  int32_t count;
+  int code = tn_args(&usage, argc, argv, &count);
+  if (code >= 0) return code;
+  tn_error err = {0};
+  if (convert(argv[1], argv[2], &err) != TN_OK)
+    return tn_cli_fail(&err, err.status == TN_ERR_NOT_FOUND ? tokenizer_hint : NULL);
+  return 0;
+}
+
 /* ---- the command
  * ------------------------------------------------------------------------------------------- */
 static int run_tokenizer(int argc, char **argv) {
-  static const tn_subcommand subs[] = {{"train", "learn a byte-level BPE from texts", run_train},
-                                       {"encode", "text to token ids", run_encode},
-                                       {"decode", "token ids to text", run_decode},
-                                       {"inspect", "what a tokenizer holds", run_inspect},
-                                       {0}};
-  return tn_dispatch("tokenizer", "Byte-level BPE in the format of Hugging Face's tokenizers.",
-                     subs, argc, argv);
+  static const tn_subcommand subs[] = {
+      {"train", "learn a byte-level BPE from texts", run_train},
+      {"encode", "text to token ids", run_encode},
+      {"decode", "token ids to text", run_decode},
+      {"inspect", "what a tokenizer holds", run_inspect},
+      {"convert", "GGUF or SentencePiece to tokenizer.json", run_convert},
+      {0}};
+  return tn_dispatch("tokenizer", "Tokenizers in the format of Hugging Face's tokenizers.", subs,
+                     argc, argv);
 }
 
-const tn_command tn_command_tokenizer = {"tokenizer", "train, encode, decode, inspect",
+const tn_command tn_command_tokenizer = {"tokenizer", "train, encode, decode, inspect, convert",
                                          run_tokenizer};

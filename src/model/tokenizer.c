@@ -2,6 +2,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "model/tokenizer.h"
 
+#include <dirent.h>
+
+#include "model/gguf.h"
+#include "model/tokenizer_foreign.h"
 #include "model/tokenizer_internal.h"
 
 tn_status tn_tokenizer_parse(tn_tokenizer **out, const char *name, tn_str json, tn_error *err) {
@@ -22,12 +26,46 @@ tn_status tn_tokenizer_parse(tn_tokenizer **out, const char *name, tn_str json, 
   return TN_OK;
 }
 
+static bool has_file(const char *folder, const char *name, tn_strbuf *path) {
+  tn_strbuf_reset(path);
+  tn_strbuf_addf(path, "%s/%s", folder, name);
+  return !path->failed && tn_file_exists(path->data);
+}
+
+/* The file that is a folder's tokenizer: tokenizer.json, else tokenizer.model, else its GGUF. */
+static tn_status find_file(const char *path, tn_strbuf *out, tn_error *err) {
+  tn_strbuf_add(out, path);
+  if (!tn_dir_exists(path)) return tn_strbuf_check(out, err);
+  if (has_file(path, "tokenizer.json", out) || has_file(path, "tokenizer.model", out)) return TN_OK;
+  DIR *dir = opendir(path);
+  bool found = false;
+  for (struct dirent *e; dir && !found && (e = readdir(dir));)
+    found = tn_str_ends(tn_str_of(e->d_name), TN_STR(".gguf")) && has_file(path, e->d_name, out);
+  if (dir) closedir(dir);
+  if (!found) has_file(path, "tokenizer.json", out); /* what the message is to name */
+  return tn_strbuf_check(out, err);
+}
+
+/* Whatever the file is, as tokenizer.json. */
+static tn_status read_json(const char *file, tn_strbuf *json, tn_error *err) {
+  if (tn_gguf_is_file(file)) return tn_gguf_vocab(file, json, err);
+  TN_TRY(tn_file_read(file, TN_TOKENIZER_FILE_BYTES_MAX, json, err));
+  tn_str bytes = tn_strbuf_view(json);
+  /* A SentencePiece file begins with its first piece: field 1, a message. */
+  if (!bytes.length || bytes.data[0] != 0x0A || !tn_str_ends(tn_str_of(file), TN_STR(".model")))
+    return TN_OK;
+  tn_strbuf converted = {0};
+  tn_status status = tn_sentencepiece_vocab(bytes, &converted, err);
+  if (status != TN_OK) status = tn_error_context(err, status, "%s", file);
+  tn_strbuf_clear(json);
+  *json = converted;
+  return status;
+}
+
 tn_status tn_tokenizer_open(tn_tokenizer **out, const char *path, tn_error *err) {
   tn_strbuf file = {0}, text = {0};
-  tn_strbuf_add(&file, path);
-  if (tn_dir_exists(path)) tn_strbuf_add(&file, "/tokenizer.json");
-  tn_status status = tn_strbuf_check(&file, err);
-  if (status == TN_OK) status = tn_file_read(file.data, TN_TOKENIZER_FILE_BYTES_MAX, &text, err);
+  tn_status status = find_file(path, &file, err);
+  if (status == TN_OK) status = read_json(file.data, &text, err);
   if (status == TN_OK) status = tn_tokenizer_parse(out, file.data, tn_strbuf_view(&text), err);
   tn_strbuf_clear(&text);
   tn_strbuf_clear(&file);

@@ -17,14 +17,15 @@
 
 typedef struct tn_tokenizer tn_tokenizer;
 
-/* Reads tokenizer.json, or the one in a folder.  What it holds and we do not know is
- * TN_ERR_UNSUPPORTED, naming it. */
+/* Reads tokenizer.json, SentencePiece's tokenizer.model or the vocabulary of a GGUF file, or the
+ * one of these that a folder holds.  What it has and we do not know is TN_ERR_UNSUPPORTED, naming
+ * it. */
 TN_NODISCARD tn_status tn_tokenizer_open(tn_tokenizer **out, const char *path, tn_error *err);
 /* The same from memory; `name` is for messages. */
 TN_NODISCARD tn_status tn_tokenizer_parse(tn_tokenizer **out, const char *name, tn_str json,
                                           tn_error *err);
 void tn_tokenizer_free(tn_tokenizer *t);
-/* Writes tokenizer.json; a tokenizer that was opened comes out byte for byte as it was. */
+/* Writes tokenizer.json; one that was opened comes out byte for byte as it was. */
 TN_NODISCARD tn_status tn_tokenizer_save(const tn_tokenizer *t, const char *path, tn_error *err);
 /* The tokenizer_config.json by which transformers loads the folder. */
 TN_NODISCARD tn_status tn_tokenizer_save_config(const tn_tokenizer *t, const char *path, tn_str eos,

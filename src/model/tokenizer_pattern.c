@@ -56,8 +56,7 @@ static const newer_range newer[] = {
 };
 #define NEWER_COUNT (sizeof newer / sizeof newer[0])
 
-bool tn_pattern_needs_exact(uint32_t code) {
-  if (code == 0x180E) return true;
+static const newer_range *find_newer(uint32_t code) {
   size_t low = 0, high = NEWER_COUNT;
   while (low < high) {
     size_t middle = (low + high) / 2;
@@ -66,7 +65,16 @@ bool tn_pattern_needs_exact(uint32_t code) {
     else
       high = middle;
   }
-  return low < NEWER_COUNT && newer[low].first <= code;
+  return low < NEWER_COUNT && newer[low].first <= code ? &newer[low] : NULL;
+}
+
+bool tn_pattern_needs_exact(uint32_t code) {
+  return code == 0x180E || find_newer(code);
+}
+
+bool tn_pattern_is_newer_mark(uint32_t code) {
+  const newer_range *range = find_newer(code);
+  return range && range->category[0] == 'M';
 }
 
 /* ---- sets of characters, as the inside of a class
