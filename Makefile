@@ -128,6 +128,12 @@ bench-quantize: $(PROGRAM)
 	$(Q)tools/setup.sh test
 	$(Q).venv/bin/python bench/bench_quantize.py $(BENCH_FLAGS)
 
+# Tokenizers against Hugging Face's (bench/bench_tokenizer.py says what is measured): BENCH_FLAGS="--rounds 1"
+.PHONY: bench-tokenizer
+bench-tokenizer: $(PROGRAM) $(B)/bench/encode_texts
+	$(Q)tools/setup.sh test
+	$(Q).venv/bin/python bench/bench_tokenizer.py $(BENCH_FLAGS)
+
 # ---- fuzzing: tests/fuzz/fuzz_*.c, libFuzzer with ASan and UBSan ------------------------------------------
 FUZZ_SECONDS  ?= 60
 FUZZ_SOURCES  := $(sort $(wildcard tests/fuzz/fuzz_*.c))

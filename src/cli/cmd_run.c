@@ -147,9 +147,10 @@ static tn_status generate(chat *c, const tn_ids *ids, int64_t room, tn_error *er
 
 /* ---- the prompt ---- */
 
-static tn_status encode(chat *c, tn_str text, bool special, tn_ids *ids, tn_error *err) {
+/* `add`: no template has written what stands around a text (<s>). */
+static tn_status encode(chat *c, tn_str text, bool special, bool add, tn_ids *ids, tn_error *err) {
   ids->count = 0;
-  TN_TRY(tn_tokenizer_encode(c->served.tokenizer, text, special, ids, err));
+  TN_TRY(tn_tokenizer_encode_prompt(c->served.tokenizer, text, special, add, ids, err));
   if (ids->count > 0) return TN_OK;
   if (c->served.start_id < 0) return tn_fail(err, TN_ERR_ARGUMENT, "the prompt is empty");
   ids->items = tn_alloc(1, sizeof *ids->items);
@@ -168,7 +169,8 @@ static tn_status encode_turns(chat *c, int64_t context, tn_ids *ids, tn_error *e
     tn_strbuf text = {0};
     tn_status status = tn_conversation_render(&c->turns, c->served.chat_template, &text, err);
     if (status == TN_OK)
-      status = encode(c, tn_strbuf_view(&text), c->served.chat_template != NULL, ids, err);
+      status = encode(c, tn_strbuf_view(&text), c->served.chat_template != NULL,
+                      c->served.chat_template == NULL, ids, err);
     tn_strbuf_clear(&text);
     TN_TRY(status);
     if ((int64_t)ids->count + wanted <= context) break;
@@ -189,7 +191,7 @@ static tn_status answer_to(chat *c, tn_str text, tn_error *err) {
   tn_ids ids = {0};
   c->said.length = 0;
   tn_status status =
-      c->words->raw ? encode(c, text, true, &ids, err) : encode_turns(c, context, &ids, err);
+      c->words->raw ? encode(c, text, true, true, &ids, err) : encode_turns(c, context, &ids, err);
   int64_t room = context - (int64_t)ids.count;
   if (status == TN_OK && room < 1)
     status = tn_fail(err, TN_ERR_LIMIT,

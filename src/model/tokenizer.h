@@ -75,6 +75,10 @@ TN_NODISCARD tn_status tn_tokenizer_encode_input(const tn_tokenizer *t, tn_str t
                                                  const tn_str *pair,
                                                  const tn_encode_options *options, tn_encoding *out,
                                                  tn_error *err);
+/* Appends the ids alone, without truncation. */
+TN_NODISCARD tn_status tn_tokenizer_encode_prompt(const tn_tokenizer *t, tn_str text,
+                                                  bool parse_special, bool add_special, tn_ids *ids,
+                                                  tn_error *err);
 /* Pads a batch as the file's "padding" says; nothing where it says nothing. */
 TN_NODISCARD tn_status tn_tokenizer_pad(const tn_tokenizer *t, tn_encoding *items, size_t count,
                                         tn_error *err);

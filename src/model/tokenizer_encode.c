@@ -272,6 +272,18 @@ tn_status tn_tokenizer_encode_input(const tn_tokenizer *t, tn_str text, const tn
   return status;
 }
 
+tn_status tn_tokenizer_encode_prompt(const tn_tokenizer *t, tn_str text, bool parse_special,
+                                     bool add_special, tn_ids *ids, tn_error *err) {
+  if (!add_special) return tn_tokenizer_encode(t, text, parse_special, ids, err);
+  tn_encoding e = {.ids = *ids};
+  const tn_encode_options options = {.parse_special = parse_special, .add_special = true};
+  tn_status status = tn_tokenizer_encode_input(t, text, NULL, &options, &e, err);
+  *ids = e.ids;
+  e.ids = (tn_ids){0};
+  tn_encoding_clear(&e);
+  return status;
+}
+
 tn_status tn_tokenizer_pad(const tn_tokenizer *t, tn_encoding *items, size_t count, tn_error *err) {
   return tn_post_pad(&t->post, items, count, err);
 }

@@ -188,9 +188,11 @@ static bool copy_ids(draft *d, const tn_json *array, tn_ids *ids) {
 }
 
 /* Special tokens written out in a completion's prompt count as such, and so do those of a model's
- * chat template; in a plain chat they are the user's text. */
+ * chat template; in a plain chat they are the user's text.  What the tokenizer puts around a text
+ * (<s>) comes only where no template has written it. */
 static bool encode_text(draft *d, tn_str text, bool chat, tn_ids *ids) {
   bool special = !chat || d->api->options.chat_template;
+  bool add = !chat || !d->api->options.chat_template;
   tn_error err;
   int64_t context = tn_engine_look(d->api->options.engine).context;
   int64_t at_least = (int64_t)text.length / d->api->token_bytes_max;
@@ -200,7 +202,8 @@ static bool encode_text(draft *d, tn_str text, bool chat, tn_ids *ids) {
                               "the prompt has %zu bytes, at least %lld tokens, limit %lld tokens",
                               text.length, (long long)at_least, (long long)context);
   }
-  tn_status status = tn_tokenizer_encode(d->api->options.tokenizer, text, special, ids, &err);
+  tn_status status =
+      tn_tokenizer_encode_prompt(d->api->options.tokenizer, text, special, add, ids, &err);
   if (status != TN_OK) return tn_api_problem_set(&d->problem, 500, NULL, NULL, "%s", err.text);
   if (ids->count > 0) return true;
   if (d->api->options.start_id >= 0) return add_id(d, ids, d->api->options.start_id);
