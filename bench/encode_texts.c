@@ -7,7 +7,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <inttypes.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <time.h>
 
 #include "model/tokenizer.h"
@@ -45,7 +44,9 @@ int main(int argc, char **argv) {
   tn_status status = tn_tokenizer_open(&t, argv[1], &err);
   double load = cpu_seconds() - begin;
   if (status == TN_OK) status = tn_file_read(argv[2], (size_t)1 << 30, &texts, &err);
-  for (int round = 0; status == TN_OK && round < atoi(argv[3]); round++) {
+  int64_t rounds = 1;
+  tn_str_to_i64(tn_str_of(argv[3]), &rounds);
+  for (int64_t round = 0; status == TN_OK && round < rounds; round++) {
     begin = cpu_seconds();
     status = encode_all(t, tn_strbuf_view(&texts), &ids, &tokens, &sum, &err);
     double seconds = cpu_seconds() - begin;

@@ -5,6 +5,7 @@ from those of utf8proc, found by asking both about every character.
 
     .venv/bin/python tools/unicode_deltas.py > src/model/tokenizer_unicode_deltas.inc"""
 import ctypes
+import struct
 
 from tokenizers import normalizers, pre_tokenizers
 
@@ -62,6 +63,20 @@ def differing(theirs, ours):
     return [c for c in CHARACTERS if bool(theirs(c)) != bool(ours(c))]
 
 
+def joins_in_graphemes():
+    """By a Precompiled that composes e and U+0301 where they are a grapheme cluster of their own."""
+    units = [0] * 0x401  # a double array of one key: each node's unit is its byte and the way to its child
+    units[0] = 0x100 << 10
+    units[0x165] = 0x65 | 0x365 << 10
+    units[0x2CC] = 0xCC | 0x1CC << 10
+    units[0x381] = 0x81 | 1 << 8 | 0x781 << 10
+    units[0x400] = 1 << 31
+    data = struct.pack("<I", 4 * len(units)) + struct.pack(f"<{len(units)}I", *units) + "\u00E9\0".encode()
+    normalizer = normalizers.Precompiled(data)
+    assert normalizer.normalize_str("e\u0301 ") == "\u00E9 "
+    return lambda c: normalizer.normalize_str("e\u0301" + chr(c))[0] == "e"
+
+
 bert = dict(handle_chinese_chars=False, lowercase=False)
 print("/* Made by tools/unicode_deltas.py. */")
 nfd, nfkd = normalizers.NFD(), normalizers.NFKD()
@@ -86,3 +101,7 @@ print_table("not_numeric", "N or not, the other way round.", differing(
 print_table("not_word", "L, M, Nd, Nl, Pc or not, the other way round.", differing(
     lambda c: not parted_by(pre_tokenizers.Whitespace())(c),
     lambda c: category(c)[0] in "LM" or category(c) in ("Nd", "Nl", "Pc")))
+utf8proc.utf8proc_grapheme_break.restype = ctypes.c_bool
+joins = joins_in_graphemes()
+print_table("newer_joiners", "Belong to the grapheme cluster before them.", [
+    c for c in CHARACTERS if c >= 0x800 and joins(c) and utf8proc.utf8proc_grapheme_break(0x301, c)])

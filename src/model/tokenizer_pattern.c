@@ -72,11 +72,6 @@ bool tn_pattern_needs_exact(uint32_t code) {
   return code == 0x180E || find_newer(code);
 }
 
-bool tn_pattern_is_newer_mark(uint32_t code) {
-  const newer_range *range = find_newer(code);
-  return range && range->category[0] == 'M';
-}
-
 /* ---- sets of characters, as the inside of a class
  * ------------------------------------------------- */
 #define SPACES                                                                          \

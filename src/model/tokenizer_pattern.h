@@ -14,7 +14,5 @@ TN_NODISCARD tn_status tn_pattern_translate(tn_str pattern, bool exact, tn_strbu
                                             tn_error *err);
 /* Whether a text with this character needs the exact translation. */
 bool tn_pattern_needs_exact(uint32_t code);
-/* Whether it is a combining mark (Mn, Mc) that Unicode 15 and 16 brought. */
-bool tn_pattern_is_newer_mark(uint32_t code);
 
 #endif

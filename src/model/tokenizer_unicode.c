@@ -84,6 +84,10 @@ bool tn_unicode_is_word(uint32_t code) {
   return word != IS_IN(not_word, code);
 }
 
+bool tn_unicode_is_newer_joiner(uint32_t code) {
+  return code >= 0x800 && IS_IN(newer_joiners, code);
+}
+
 /* What Unicode 16 and 17 brought: first, last, distance to the small letter. */
 static const struct {
   uint32_t first, last;

@@ -17,13 +17,14 @@ typedef enum tn_unicode_form {
   TN_UNICODE_NFKD,
 } tn_unicode_form;
 
-bool tn_unicode_is_space(uint32_t code);       /* White_Space */
-bool tn_unicode_is_nonspacing(uint32_t code);  /* Mn */
-bool tn_unicode_is_combining(uint32_t code);   /* M */
-bool tn_unicode_is_other(uint32_t code);       /* Cc, Cf, Co */
-bool tn_unicode_is_punctuation(uint32_t code); /* P, and every ASCII sign */
-bool tn_unicode_is_numeric(uint32_t code);     /* N */
-bool tn_unicode_is_word(uint32_t code);        /* \w of Rust's regex */
+bool tn_unicode_is_space(uint32_t code);        /* White_Space */
+bool tn_unicode_is_nonspacing(uint32_t code);   /* Mn */
+bool tn_unicode_is_combining(uint32_t code);    /* M */
+bool tn_unicode_is_other(uint32_t code);        /* Cc, Cf, Co */
+bool tn_unicode_is_punctuation(uint32_t code);  /* P, and every ASCII sign */
+bool tn_unicode_is_numeric(uint32_t code);      /* N */
+bool tn_unicode_is_word(uint32_t code);         /* \w of Rust's regex */
+bool tn_unicode_is_newer_joiner(uint32_t code); /* of a grapheme cluster, unknown to utf8proc */
 /* Lower case: one or two characters, as Rust's char::to_lowercase; returns how many. */
 int tn_unicode_lower(uint32_t code, uint32_t out[2]);
 
