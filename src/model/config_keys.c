@@ -211,8 +211,12 @@ static void write_cap(tn_json_writer *w, const char *key, double cap) {
 static void write_softcap(tn_json_writer *w, const tn_model_config *c) {
   write_cap(w, "attn_logit_softcapping", c->attention_softcap);
   write_cap(w, "final_logit_softcapping", c->logit_softcap);
-  double scalar = 1 / (c->attention_scale * c->attention_scale); /* transformers wants it whole */
-  write_i64(w, "query_pre_attn_scalar", llround(scalar));
+  double scalar = 1 / (c->attention_scale * c->attention_scale);
+  bool whole = scalar < 1e12 && fabs(scalar - round(scalar)) < 1e-9 * scalar;
+  if (whole) /* as transformers wants it */
+    write_i64(w, "query_pre_attn_scalar", llround(scalar));
+  else
+    tn_config_write_f64(w, "query_pre_attn_scalar", scalar);
 }
 
 static tn_status read_bidirectional(const tn_json *root, tn_model_config *c, tn_error *err) {

@@ -110,6 +110,10 @@ static tn_status read_parameters(const tn_json *root, tn_model_config *c, rope_w
   const tn_json *sliding = tn_json_get(rope, "sliding_attention");
   if (tn_config_absent(full) && tn_config_absent(sliding))
     return read_object(rope, "rope_parameters", c, words, err);
+  if (!(tn_architecture_of(c->arch)->keys & TN_KEYS_ROTARY_BY_LAYER))
+    return tn_fail(err, TN_ERR_UNSUPPORTED,
+                   "rope_parameters by layer type are not supported for %s",
+                   tn_architecture_of(c->arch)->model_type);
   if (!tn_config_absent(full))
     TN_TRY(read_object(full, "rope_parameters.full_attention", c, words, err));
   if (tn_config_absent(sliding)) return TN_OK;
@@ -183,6 +187,8 @@ tn_status tn_config_read_rotary(const tn_json *root, tn_model_config *c, tn_erro
   const tn_json *scaling = tn_json_get(root, "rope_scaling");
   if (!tn_config_absent(scaling)) TN_TRY(read_object(scaling, "rope_scaling", c, &words, err));
   TN_TRY(read_parameters(root, c, &words, err));
+  if (c->rope_theta_local == 0 && (a->keys & TN_KEYS_ROTARY_BY_LAYER))
+    return tn_fail(err, TN_ERR_DATA, "rope_theta of sliding layers is 0, must be positive");
   if (words.theta == 0)
     return tn_fail(err, TN_ERR_DATA, "rope_theta is 0, must be a positive number");
   c->rope_theta = words.theta;

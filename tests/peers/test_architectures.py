@@ -54,6 +54,8 @@ def test_theirs_loaded_by_us(tenon, saved, tmp_path):
     close(whole, their_logits(model, ids))
     parts = our_logits(tenon, folder, ids, tmp_path, "--chunk", 7)
     assert whole.tobytes() == parts.tobytes(), "chunks change bits"
+    # their config.json holds no key that a strict reader does not know
+    tenon("model", "init", folder / "config.json", tmp_path / "new")
 
 
 def test_ours_loaded_by_them(tenon, saved, tmp_path):
@@ -72,6 +74,24 @@ def test_ours_loaded_by_them(tenon, saved, tmp_path):
     ids = some_ids(seed=8)
     close(their_logits(again.eval(), ids), their_logits(model, ids), 1e-5)
     close(our_logits(tenon, out, ids, tmp_path), their_logits(again, ids))
+
+
+@pytest.mark.parametrize("name", ["gpt2", "neox", "gemma3", "qwen3-moe", "phi3-long", "olmo2"])
+def test_started_here(tenon, tmp_path, name):
+    """A model begun from their config.json loads there."""
+    small_models.decoder(name).config.save_pretrained(tmp_path / "c")
+    edit(tmp_path / "c", lambda config: config.update(architectures=[
+        type(small_models.decoder(name)).__name__]))
+    tenon("model", "init", tmp_path / "c/config.json", tmp_path / "m", "--seed", 3)
+    again, info = AutoModelForCausalLM.from_pretrained(
+        tmp_path / "m", dtype=torch.float32, attn_implementation="eager", output_loading_info=True)
+    assert not info["missing_keys"] and not info["unexpected_keys"]
+    ids = some_ids(20)
+    ours, theirs = our_logits(tenon, tmp_path / "m", ids, tmp_path), their_logits(again.eval(), ids)
+    assert numpy.abs(theirs).max() > 1e-3 and numpy.abs(ours - theirs).max() <= 1e-5
+    for key, p in again.named_parameters():
+        if p.dim() == 1 and "norm" in key.lower() and "bias" not in key:
+            assert torch.equal(p, torch.full_like(p, 0.0 if "gemma" in name else 1.0)), key
 
 
 @pytest.mark.parametrize("name", ["llama-3", "mixtral", "qwen2", "qwen3-moe", "gemma2", "gemma3",
