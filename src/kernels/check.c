@@ -314,6 +314,7 @@ tn_status tn_op_check_indices(tn_op_id op, const void *args, tn_error *err) {
     const void *any;
     const tn_embed_args *embed;
     const tn_embed_backward_args *embed_backward;
+    const tn_take_columns_args *take_columns;
     const tn_rope_args *rope;
     const tn_rope_backward_args *rope_backward;
     const tn_kv_write_args *kv_write;
@@ -334,6 +335,8 @@ tn_status tn_op_check_indices(tn_op_id op, const void *args, tn_error *err) {
     case TN_OP_embed_backward:
       return check_range(name, "ids", &a.embed_backward->ids, 0, a.embed_backward->dtable.shape[0],
                          err);
+    case TN_OP_take_columns:
+      return check_range(name, "order", &a.take_columns->order, 0, a.take_columns->x.shape[1], err);
     case TN_OP_rope:
       return check_rope(name, &a.rope->positions, &a.rope->table, a.rope->x.shape[2], err);
     case TN_OP_rope_backward:

@@ -27,6 +27,7 @@ struct tn_forward {
   } experts;
   tn_tensor rope, rope_local; /* [positions so far, rotary_dim], buffers of their own */
   bool rope_extended;
+  tn_tensor ordered;      /* buffer NULL: no weight has an order */
   tn_forward_watch watch; /* NULL: nobody looks */
   void *watch_context;
   int64_t *last_positions; /* [sequences_max], for the check of a batch */
@@ -64,6 +65,17 @@ static void plan_experts(tn_forward *f) {
   add_rows(f, &f->experts.out, R * A, c->hidden_size);
 }
 
+/* Inputs of weights whose columns lie in another order. */
+static void plan_ordered(tn_forward *f) {
+  int64_t columns = 0,
+          choices = f->model->config.experts > 0 ? f->model->config.experts_per_token : 1;
+  for (int64_t i = 0; i < f->model->parameter_count; i++) {
+    const tn_parameter *p = &f->model->parameters[i];
+    if (p->order.buffer && p->order.shape[0] > columns) columns = p->order.shape[0];
+  }
+  if (columns > 0) add_rows(f, &f->ordered, f->rows_max * choices, columns);
+}
+
 static void plan_logits(tn_forward *f) {
   const tn_model_config *c = &f->model->config;
   int64_t L = f->logit_rows_max, C = c->hidden_size;
@@ -93,6 +105,7 @@ static void plan_workspace(tn_forward *f) {
   tn_workspace_add(&f->workspace, &f->mean, TN_F32, 1, &stats);
   tn_workspace_add(&f->workspace, &f->rstd, TN_F32, 1, &stats);
   plan_experts(f);
+  plan_ordered(f);
   plan_logits(f);
   add_indices(f, &f->ids, R);
   add_indices(f, &f->positions, R);
@@ -397,7 +410,14 @@ static tn_status norm_layer(const tn_forward *f, tn_tensor y, tn_tensor x, int64
 static tn_status run_linear(const tn_forward *f, tn_tensor y, tn_tensor x, int64_t place,
                             bool accumulate, tn_error *err) {
   if (f->watch) TN_TRY(f->watch(f->watch_context, place, &x, err));
-  return tn_call_linear(&f->call, y, x, f->model->parameters[place].tensor, accumulate, err);
+  const tn_parameter *p = &f->model->parameters[place];
+  if (p->order.buffer) {
+    const int64_t shape[2] = {x.shape[0], x.shape[1]};
+    tn_tensor ordered = tn_view_as(f->ordered, 2, shape);
+    TN_TRY(tn_call_take_columns(&f->call, ordered, x, p->order, err));
+    x = ordered;
+  }
+  return tn_call_linear(&f->call, y, x, p->tensor, accumulate, err);
 }
 
 /* y = W x + b, or y += */

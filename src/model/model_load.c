@@ -202,7 +202,7 @@ typedef struct loading {
   tn_packed_cache *cache; /* NULL: none */
   int64_t *items;         /* first parameter of each item, and where the last one ends */
   int64_t item_count;
-  tn_buffer **held; /* [parameters] what each lies in */
+  tn_buffer **held, **orders; /* [parameters] what each lies in */
   int64_t total;
   worker_error *errors;   /* [workers] */
   _Atomic int64_t failed; /* the first item that has failed; items behind it are left out */
@@ -293,11 +293,19 @@ static tn_status keep_packed(loading *l, int64_t place, const tn_tensor *t, int6
   return status;
 }
 
+static tn_status keep_order(loading *l, int64_t place, const tn_weight *part, tn_error *err) {
+  l->model->parameters[place].order = part->order;
+  l->orders[place] = tn_buffer_share(part->order.buffer);
+  return TN_OK;
+}
+
 static tn_status hold_parameter(loading *l, int64_t place, const tn_weight *part, tn_error *err) {
   const tn_tensor *t = &part->tensor;
-  if (part->order.buffer || (t->dtype == TN_F16 && t->rank != 2))
-    return keep_wide(l, place, part, err);
   bool packs = l->options->packed && t->rank == 2 && l->model->device->kind == TN_CPU;
+  /* Whoever looks at weights finds columns where they belong. */
+  if ((part->order.buffer && !packs) || (t->dtype == TN_F16 && t->rank != 2))
+    return keep_wide(l, place, part, err);
+  if (part->order.buffer) TN_TRY(keep_order(l, place, part, err));
   int64_t bytes = packs ? tn_pack_bytes(t->dtype, t->shape[0], t->shape[1]) : 0;
   if (bytes > 0 && is_usable_in_place(l->model, t)) return keep_packed(l, place, t, bytes, err);
   if (is_usable_in_place(l->model, t)) return keep_mapped(l, place, t);
@@ -411,17 +419,18 @@ static tn_status allocate(loading *l, int32_t workers, tn_error *err) {
   size_t count = (size_t)l->model->parameter_count;
   l->items = tn_alloc(count + 1, sizeof *l->items);
   l->held = tn_alloc(count, sizeof *l->held);
+  l->orders = tn_alloc(count, sizeof *l->orders);
   l->errors = tn_alloc((size_t)workers, sizeof *l->errors);
-  if (l->items && l->held && l->errors) return TN_OK;
+  if (l->items && l->held && l->orders && l->errors) return TN_OK;
   return tn_fail_memory(err, "a list of weights", count * sizeof *l->held);
 }
 
 /* The model owns what its parameters lie in, also when something has failed. */
-static tn_status hand_over(loading *l, tn_error *err) {
+static tn_status hand_over(loading *l, tn_buffer **list, tn_error *err) {
   tn_status status = TN_OK;
-  for (int64_t i = 0; l->held && i < l->model->parameter_count; i++) {
-    if (!l->held[i]) continue;
-    tn_status own = tn_model_own_buffer(l->model, l->held[i], status == TN_OK ? err : NULL);
+  for (int64_t i = 0; list && i < l->model->parameter_count; i++) {
+    if (!list[i]) continue;
+    tn_status own = tn_model_own_buffer(l->model, list[i], status == TN_OK ? err : NULL);
     if (status == TN_OK) status = own;
   }
   return status;
@@ -483,7 +492,9 @@ tn_status tn_model_load(tn_model *model, tn_weight_source *source, const char *p
   if (status == TN_OK && uses_cache(model, options))
     status = tn_packed_cache_open(&l.cache, path, source, options, err);
   if (status == TN_OK) status = run_items(&l, err);
-  tn_status owned = hand_over(&l, status == TN_OK ? err : NULL);
+  tn_status owned = hand_over(&l, l.held, status == TN_OK ? err : NULL);
+  if (status == TN_OK) status = owned;
+  owned = hand_over(&l, l.orders, status == TN_OK ? err : NULL);
   if (status == TN_OK) status = owned;
   if (status == TN_OK && !l.cache) status = check_all_used(model, source, err);
   if (status == TN_OK && !l.cache && uses_cache(model, options))
@@ -492,6 +503,7 @@ tn_status tn_model_load(tn_model *model, tn_weight_source *source, const char *p
   tn_stream_close(l.stream);
   tn_free(l.items);
   tn_free(l.held);
+  tn_free(l.orders);
   tn_free(l.errors);
   return status;
 }

@@ -39,6 +39,13 @@ static inline tn_status tn_call_linear(const tn_op_calls *c, tn_tensor y, tn_ten
   return c->ops->linear(c->stream, &args, err);
 }
 
+/* y[t][k] = x[t][order[k]] */
+static inline tn_status tn_call_take_columns(const tn_op_calls *c, tn_tensor y, tn_tensor x,
+                                             tn_tensor order, tn_error *err) {
+  const tn_take_columns_args args = {.y = y, .x = x, .order = order};
+  return c->ops->take_columns(c->stream, &args, err);
+}
+
 /* In place: y[t] += the parameter at `place`; nothing for a model without it (place -1). */
 static inline tn_status tn_call_bias(const tn_op_calls *c, const tn_model *m, tn_tensor y,
                                      int64_t place, tn_error *err) {

@@ -154,8 +154,9 @@ static tn_status add_parameter(content *c, const tn_parameter *p, tn_error *err)
 }
 
 /* Floating types are packed about as fast as a file is read, and are large. */
-static bool is_kept(const tn_tensor *t) {
-  return t->layout == TN_LAYOUT_PANELS && tn_dtype_block(t->dtype) > 1;
+static bool is_kept(const tn_parameter *p) {
+  bool packed = p->tensor.layout == TN_LAYOUT_PANELS && tn_dtype_block(p->tensor.dtype) > 1;
+  return packed && !p->order.buffer; /* whose order would have to be kept as well */
 }
 
 static tn_status collect(content *c, const tn_model *m, tn_str identity, tn_error *err) {
@@ -169,7 +170,7 @@ static tn_status collect(content *c, const tn_model *m, tn_str identity, tn_erro
   c->metadata[1] = text;
   c->pairs = 1;
   for (int64_t i = 0; i < m->parameter_count; i++)
-    if (is_kept(&m->parameters[i].tensor)) TN_TRY(add_parameter(c, &m->parameters[i], err));
+    if (is_kept(&m->parameters[i])) TN_TRY(add_parameter(c, &m->parameters[i], err));
   return TN_OK;
 }
 

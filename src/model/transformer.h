@@ -54,6 +54,9 @@ typedef struct tn_parameter {
    * files hold fused: "transformer.h.0.attn.c_attn.weight[2]". */
   const char *name;
   tn_tensor tensor;
+  /* int32 [in features] of a model opened to run: column k of the tensor belongs to input order[k]
+   * (GPTQ's desc_act).  buffer NULL: they are in order, as always where weights are looked at. */
+  tn_tensor order;
   bool decays; /* weight decay applies (matrices yes, norms no) */
 } tn_parameter;
 const tn_parameter *tn_model_parameters(const tn_model *model, int64_t *count);

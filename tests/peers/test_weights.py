@@ -202,7 +202,7 @@ def test_gptq(tenon, tmp_path, bits, group, symmetric, order, version):
         assert np.array_equal(got, model.get_submodule(name).weight.detach().numpy())
         assert ("order" in kind) == (order and group != 16)
         assert kind.startswith("float32" if group == 16 else "int8" if bits == 8 else "int4")
-    check_logits(tenon, tmp_path / "m", model, tmp_path, exact=order or group == 16)
+    check_logits(tenon, tmp_path / "m", model, tmp_path, exact=group == 16)
 
 
 # ---- compressed-tensors: its own compressors write the files --------------------------------------------

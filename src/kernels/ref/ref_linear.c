@@ -14,6 +14,12 @@ void tn_ref_run_embed_backward(const tn_embed_backward_args *args, const tn_ref_
     for (int64_t c = 0; c < C; c++) d->dtable[(int64_t)d->ids[t] * C + c] += d->dout[t * C + c];
 }
 
+void tn_ref_run_take_columns(const tn_take_columns_args *args, const tn_ref_take_columns *d) {
+  int64_t T = args->y.shape[0], K = args->y.shape[1], C = args->x.shape[1];
+  for (int64_t t = 0; t < T; t++)
+    for (int64_t k = 0; k < K; k++) d->y[t * K + k] = d->x[t * C + (int64_t)d->order[k]];
+}
+
 /* An OUT tensor arrives as zeros; these two rows may have been told to add to it. */
 static void load_old(const tn_tensor *t, double *into) {
   int64_t count = tn_tensor_count(t);

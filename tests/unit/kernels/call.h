@@ -177,6 +177,7 @@ static inline void fill_index(call *c, int32_t i) {
   bool may_skip = false;
   if (strcmp(name, "ids") == 0)
     limit = call_named(c, c->op == TN_OP_embed ? "table" : "dtable")->shape[0];
+  if (strcmp(name, "order") == 0) limit = call_named(c, "x")->shape[1];
   if (strcmp(name, "positions") == 0) limit = call_named(c, "table")->shape[0];
   if (strcmp(name, "targets") == 0) limit = call_named(c, "logits")->shape[1], may_skip = true;
   if (strcmp(name, "experts") == 0 && c->op == TN_OP_route_order)

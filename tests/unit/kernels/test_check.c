@@ -170,6 +170,8 @@ static void indices_outside_are_refused(void **state) {
   check_index(TN_OP_embed, "ids", 100000, "is 100000, wants 0 to");
   check_index(TN_OP_embed, "ids", -1, "is -1, wants 0 to");
   check_index(TN_OP_embed_backward, "ids", 100000, "is 100000");
+  check_index(TN_OP_take_columns, "order", 100000, "is 100000");
+  check_index(TN_OP_take_columns, "order", -1, "is -1");
   check_index(TN_OP_rope, "positions", 100000, "is 100000");
   check_index(TN_OP_rope, "positions", -1, "is -1");
   check_index(TN_OP_rope_backward, "positions", 100000, "is 100000");
