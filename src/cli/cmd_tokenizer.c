@@ -14,11 +14,21 @@
 /* ---- train
  * --------------------------------------------------------------------------------------- */
 typedef struct train_options {
-  const char *column, *out;
+  const char *column, *out, *model_name;
+  tn_train_model model;
   tn_option_list specials;
-  int64_t vocab_size, min_frequency;
-  bool quiet, json;
+  int64_t vocab_size, min_frequency, alphabet_max, threads;
+  bool cased, quiet, json;
 } train_options;
+
+/* The special tokens that a model of each kind has where nothing else is said; its end of text. */
+static const struct {
+  const char *name, *specials[6], *eos;
+} train_models[] = {
+    [TN_TRAIN_BPE] = {"bpe", {END_OF_TEXT}, END_OF_TEXT},
+    [TN_TRAIN_WORDPIECE] = {"wordpiece", {"[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"}, "[SEP]"},
+    [TN_TRAIN_UNIGRAM] = {"unigram", {"<unk>", "<s>", "</s>"}, "</s>"},
+};
 
 typedef struct train_result {
   int64_t documents, text_bytes, nulls, vocab_size;
@@ -26,7 +36,8 @@ typedef struct train_result {
 } train_result;
 
 static tn_status read_corpus(tn_tokenizer_trainer *trainer, const char *const *paths, int32_t count,
-                             const train_options *o, train_result *result, tn_error *err) {
+                             const train_options *o, tn_pool *pool, train_result *result,
+                             tn_error *err) {
   tn_progress progress = tn_cli_progress(o->quiet || o->json);
   tn_documents *documents;
   tn_document_batch batch;
@@ -34,11 +45,9 @@ static tn_status read_corpus(tn_tokenizer_trainer *trainer, const char *const *p
   tn_progress_begin(&progress, "read", "B", tn_documents_bytes_total(documents));
   tn_status status;
   while ((status = tn_documents_next(documents, &batch, err)) == TN_OK) {
-    for (int64_t i = 0; i < batch.count && status == TN_OK; i++) {
-      status = tn_tokenizer_trainer_add(trainer, batch.texts[i], err);
-      result->text_bytes += (int64_t)batch.texts[i].length;
-      result->documents++;
-    }
+    status = tn_tokenizer_trainer_add_many(trainer, batch.texts, batch.count, pool, err);
+    for (int64_t i = 0; i < batch.count; i++) result->text_bytes += (int64_t)batch.texts[i].length;
+    result->documents += batch.count;
     if (status == TN_OK)
       status = tn_progress_at(&progress, tn_documents_bytes_done(documents), err);
     if (status != TN_OK) break;
@@ -90,22 +99,28 @@ static tn_status save_folder(const tn_tokenizer *t, const train_options *o, cons
 
 static tn_status train(const char *const *paths, int32_t count, const train_options *o,
                        train_result *result, tn_error *err) {
-  static const char *const default_specials[] = {END_OF_TEXT};
   bool own = o->specials.count > 0;
-  const char *const *specials = own ? o->specials.items : default_specials;
-  tn_tokenizer_train_options options = {.vocab_size = o->vocab_size,
+  const char *const *specials = own ? o->specials.items : train_models[o->model].specials;
+  tn_tokenizer_train_options options = {.model = o->model,
+                                        .vocab_size = o->vocab_size,
                                         .min_frequency = o->min_frequency,
                                         .specials = specials,
-                                        .special_count = own ? o->specials.count : 1};
+                                        .special_count = o->specials.count,
+                                        .cased = o->cased,
+                                        .alphabet_max = o->alphabet_max};
+  while (!own && specials[options.special_count]) options.special_count++;
+  tn_pool *pool = tn_cli_pool((int32_t)o->threads);
   tn_progress progress = tn_cli_progress(o->quiet || o->json);
   tn_tokenizer_trainer *trainer;
   tn_tokenizer *t = NULL;
   TN_TRY(tn_tokenizer_trainer_new(&trainer, &options, err));
-  tn_status status = read_corpus(trainer, paths, count, o, result, err);
-  if (status == TN_OK) status = tn_tokenizer_trainer_finish(trainer, &progress, &t, err);
+  tn_status status = read_corpus(trainer, paths, count, o, pool, result, err);
+  if (status == TN_OK) status = tn_tokenizer_trainer_finish(trainer, &progress, pool, &t, err);
   tn_tokenizer_trainer_free(trainer);
   if (status == TN_OK) status = measure(t, paths, count, o, result, err);
-  if (status == TN_OK) status = save_folder(t, o, specials[0], err);
+  const char *eos = own && o->model == TN_TRAIN_BPE ? specials[0] : train_models[o->model].eos;
+  if (status == TN_OK && tn_tokenizer_id(t, tn_str_of(eos)) < 0) eos = "";
+  if (status == TN_OK) status = save_folder(t, o, eos, err);
   if (status == TN_OK) result->vocab_size = tn_tokenizer_vocab_size(t);
   tn_tokenizer_free(t);
   return status;
@@ -147,25 +162,40 @@ static void report_train(const train_options *o, const train_result *r, double s
            (long long)o->vocab_size);
 }
 
+static bool find_model(const char *name, tn_train_model *out) {
+  for (int i = 0; i < 3; i++) {
+    if (strcmp(train_models[i].name, name) != 0) continue;
+    *out = (tn_train_model)i;
+    return true;
+  }
+  return false;
+}
+
 static int run_train(int argc, char **argv) {
   train_options o = {.column = "text", .vocab_size = 4096};
   const tn_option options[] = {
       {"--out", 'o', TN_OPTION_TEXT, &o.out, "DIR", "where tokenizer.json goes (required)"},
       {"--column", 0, TN_OPTION_TEXT, &o.column, "NAME", "the text column (default text)"},
       {"--vocab-size", 0, TN_OPTION_INT, &o.vocab_size, "N",
-       "tokens, bytes and specials included (default 4,096)"},
+       "tokens, bytes or characters and specials included (default 4,096)"},
+      {"--model", 0, TN_OPTION_TEXT, &o.model_name, "KIND",
+       "bpe (over bytes, the default), wordpiece (as BERT) or unigram"},
       {"--min-frequency", 0, TN_OPTION_INT, &o.min_frequency, "N",
        "of a pair to become a token (default 2)"},
+      {"--cased", 0, TN_OPTION_FLAG, &o.cased, NULL, "wordpiece: keep capitals and accents"},
+      {"--alphabet-max", 0, TN_OPTION_INT, &o.alphabet_max, "N",
+       "wordpiece, unigram: the most frequent characters (default 1,000)"},
       {"--special", 0, TN_OPTION_LIST, &o.specials, "TOKEN",
-       "repeatable; the first ends texts (default " END_OF_TEXT ")"},
+       "repeatable; bpe: the first ends texts (default " END_OF_TEXT ")"},
+      {"--threads", 0, TN_OPTION_INT, &o.threads, "N", "default: one a CPU"},
       {"--quiet", 'q', TN_OPTION_FLAG, &o.quiet, NULL, "no progress bar"},
       {"--json", 0, TN_OPTION_FLAG, &o.json, NULL, "the result as one JSON object"},
       {0}};
   const tn_usage usage = {
       .words = "tenon tokenizer train [options] --out DIR IN...",
       .about =
-          "Learns a byte-level BPE vocabulary from texts: a column of Parquet, Arrow or CSV\n"
-          "files, or whole .txt files. Hugging Face's tokenizers and transformers load DIR.",
+          "Learns a vocabulary from texts: a column of Parquet, Arrow or CSV files, or whole\n"
+          ".txt files. Hugging Face's tokenizers and transformers load DIR.",
       .example = "tenon tokenizer train books.parquet --column text --vocab-size 4096 --out tok",
       .options = options,
       .words_min = 1,
@@ -174,6 +204,8 @@ static int run_train(int argc, char **argv) {
   int code = tn_args(&usage, argc, argv, &count);
   if (code >= 0) return code;
   if (!o.out) return tn_cli_usage_error("--out DIR is missing; it says where tokenizer.json goes");
+  if (o.model_name && !find_model(o.model_name, &o.model))
+    return tn_cli_usage_error("--model: bpe, wordpiece or unigram");
   tn_error err = {0};
   train_result result = {0};
   int64_t start_us = tn_time_us();
@@ -609,7 +641,7 @@ static int run_convert(int argc, char **argv) {
  * ------------------------------------------------------------------------------------------- */
 static int run_tokenizer(int argc, char **argv) {
   static const tn_subcommand subs[] = {
-      {"train", "learn a byte-level BPE from texts", run_train},
+      {"train", "learn a vocabulary from texts", run_train},
       {"encode", "text to token ids", run_encode},
       {"decode", "token ids to text", run_decode},
       {"inspect", "what a tokenizer holds", run_inspect},

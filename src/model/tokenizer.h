@@ -89,11 +89,21 @@ TN_NODISCARD tn_status tn_tokenizer_pad(const tn_tokenizer *t, tn_encoding *item
 TN_NODISCARD tn_status tn_tokenizer_decode(const tn_tokenizer *t, const int32_t *ids, size_t count,
                                            bool keep_special, tn_strbuf *out, tn_error *err);
 
+typedef enum tn_train_model {
+  TN_TRAIN_BPE,       /* over bytes, cut by GPT-2's pattern */
+  TN_TRAIN_WORDPIECE, /* over characters, as BERT: its normalizer and pre-tokenizer */
+  TN_TRAIN_UNIGRAM,   /* NFKC, Metaspace; EM and pruning (Kudo 2018) */
+} tn_train_model;
+
 typedef struct tn_tokenizer_train_options { /* zero: the default */
-  int64_t vocab_size;                       /* with bytes and specials; default 4,096 */
-  int64_t min_frequency;                    /* of a pair to be merged; default 2 */
-  const char *const *specials;              /* get the first ids */
+  tn_train_model model;
+  int64_t vocab_size;    /* with bytes (or characters) and specials; default 4,096 */
+  int64_t min_frequency; /* of a pair to be merged; default 2 */
+  /* Get the first ids.  WordPiece wants [UNK], [CLS] and [SEP] among them, Unigram <unk>. */
+  const char *const *specials;
   int32_t special_count;
+  bool cased;              /* WordPiece: keep capitals and accents */
+  int64_t alphabet_max;    /* WordPiece, Unigram: the most frequent characters; default 1,000 */
   int64_t piece_bytes_max; /* longer pre-token pieces are cut; default 1,024 */
 } tn_tokenizer_train_options;
 
@@ -103,10 +113,15 @@ TN_NODISCARD tn_status tn_tokenizer_trainer_new(tn_tokenizer_trainer **out,
                                                 tn_error *err);
 TN_NODISCARD tn_status tn_tokenizer_trainer_add(tn_tokenizer_trainer *tr, tn_str text,
                                                 tn_error *err);
-/* Learns the merges.  Ties go to the pair with the smaller ids, so the result is a pure function of
- * the text. */
+/* The same for many, on the pool's threads (NULL: on this one). */
+TN_NODISCARD tn_status tn_tokenizer_trainer_add_many(tn_tokenizer_trainer *tr, const tn_str *texts,
+                                                     int64_t count, tn_pool *pool, tn_error *err);
+/* Learns the vocabulary; the pool serves Unigram.  Ties go to the pair with the smaller ids, sums
+ * are added in a fixed order: the result is a pure function of the texts, not of their order or of
+ * the threads. */
 TN_NODISCARD tn_status tn_tokenizer_trainer_finish(tn_tokenizer_trainer *tr, tn_progress *progress,
-                                                   tn_tokenizer **out, tn_error *err);
+                                                   tn_pool *pool, tn_tokenizer **out,
+                                                   tn_error *err);
 void tn_tokenizer_trainer_free(tn_tokenizer_trainer *tr);
 
 #endif

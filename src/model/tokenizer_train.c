@@ -1,18 +1,34 @@
-/* tokenizer_train.c - learning the merges of a byte-level BPE (Sennrich, Haddow, Birch 2016).
+/* tokenizer_train.c - training: counting words, and the merges of BPE and WordPiece.
  *
- * The text is cut into pieces; each distinct piece is a word with a count.  Then, over and over,
- * the most frequent pair of neighbouring symbols becomes a new symbol.  Only words that hold the
- * pair are touched.  Ids are dealt as Hugging Face's trainer does: specials, bytes in the order of
- * their alphabet characters, then merges. */
+ * The text is cut into pieces, on many threads; each distinct piece is a word with a count.  Then,
+ * over and over, the most frequent pair of neighbouring symbols becomes a new symbol (Sennrich,
+ * Haddow, Birch 2016).  Only words that hold the pair are touched.  Ids are dealt as Hugging Face's
+ * trainer does: specials, bytes in the order of their alphabet characters (WordPiece: characters,
+ * then those inside words), then merges.  Unigram has a file of its own. */
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/map.h"
 #include "model/tokenizer.h"
 #include "model/tokenizer_alphabet.h"
 #include "model/tokenizer_internal.h"
 #include "model/tokenizer_pairs.h"
+#include "model/tokenizer_train.h"
+#include "model/tokenizer_unicode.h"
 #include "model/tokenizer_write.h"
 
 #define SPECIALS_MAX 4096
+
+/* What one thread has counted. */
+typedef struct counter {
+  tn_map pieces;   /* piece -> index of its count */
+  int64_t *counts; /* [pieces.count] */
+  size_t count_capacity;
+  size_t piece_bytes_max;
+  tn_normalize_scratch normalize;
+  tn_pretokenize_scratch scratch;
+  tn_strbuf repaired;
+  tn_status status;
+  tn_error err;
+} counter;
 
 typedef struct word {
   size_t start; /* in `symbols` */
@@ -23,11 +39,10 @@ typedef struct word {
 struct tn_tokenizer_trainer {
   tn_tokenizer_train_options options;
   tn_arena arena;
+  tn_normalizer *normalizer; /* NULL: BPE */
   tn_pretokenizer *pre_tokenizer;
-  tn_pretokenize_scratch scratch;
-  tn_map pieces;   /* piece -> index of its count */
-  int64_t *counts; /* [pieces.count] */
-  size_t count_capacity;
+  counter *counters; /* [counter_count]; the first ends up with everything */
+  int32_t counter_count;
 
   tn_str *tokens; /* [vocab_size] raw bytes of each id */
   int64_t token_count;
@@ -38,9 +53,15 @@ struct tn_tokenizer_trainer {
   int32_t *symbols; /* of all words, end to end */
   word *words;
   tn_pairs pairs;
+  bool finished;
   uint32_t *risen; /* pairs that this round has made more frequent */
   size_t risen_count, risen_capacity;
 };
+
+static tn_trained_words trained_words(const tn_tokenizer_trainer *tr) {
+  const counter *c = &tr->counters[0];
+  return (tn_trained_words){c->pieces.entries, c->counts, (int64_t)c->pieces.count};
+}
 
 /* ---- making and feeding
  * ------------------------------------------------------------------------------ */
@@ -48,10 +69,11 @@ static tn_status check_options(tn_tokenizer_train_options *o, tn_error *err) {
   if (!o->vocab_size) o->vocab_size = 4096;
   if (!o->min_frequency) o->min_frequency = 2;
   if (!o->piece_bytes_max) o->piece_bytes_max = 1024;
+  if (!o->alphabet_max) o->alphabet_max = 1000;
   if (o->special_count < 0 || o->special_count > SPECIALS_MAX)
     return tn_fail(err, TN_ERR_ARGUMENT, "%d special tokens, limit %d", o->special_count,
                    SPECIALS_MAX);
-  int64_t least = 256 + o->special_count;
+  int64_t least = (o->model == TN_TRAIN_BPE ? 256 : 1) + o->special_count;
   if (o->vocab_size < least || o->vocab_size > TN_TOKENIZER_ID_MAX + 1)
     return tn_fail(err, TN_ERR_ARGUMENT,
                    "vocabulary of %lld, expected %lld (bytes and specials) to %d",
@@ -79,7 +101,8 @@ static tn_status add_specials(tn_tokenizer_trainer *tr, tn_error *err) {
     tn_str text = tn_str_of(tr->options.specials[i]);
     uint32_t code;
     int first = text.length ? tn_utf8_decode((const uint8_t *)text.data, text.length, &code) : 0;
-    bool is_byte = first && (size_t)first == text.length && tn_alphabet_byte(code) >= 0;
+    bool is_byte = tr->options.model == TN_TRAIN_BPE && first && (size_t)first == text.length &&
+                   tn_alphabet_byte(code) >= 0;
     if (!text.length || is_byte || !tn_utf8_valid(text) || tn_map_get(&tr->known, text, NULL) ||
         text.length > TN_TOKENIZER_ADDED_BYTES_MAX)
       return tn_fail(
@@ -106,15 +129,55 @@ static tn_status add_bytes(tn_tokenizer_trainer *tr, tn_error *err) {
   return TN_OK;
 }
 
+/* What the model's file cannot do without. */
+static tn_status want_specials(const tn_tokenizer_trainer *tr, tn_error *err) {
+  static const char *const wanted[][3] = {[TN_TRAIN_BPE] = {NULL},
+                                          [TN_TRAIN_WORDPIECE] = {"[UNK]", "[CLS]", "[SEP]"},
+                                          [TN_TRAIN_UNIGRAM] = {"<unk>"}};
+  for (int i = 0; i < 3 && wanted[tr->options.model][i]; i++)
+    if (!tn_map_get(&tr->known, tn_str_of(wanted[tr->options.model][i]), NULL))
+      return tn_fail(err, TN_ERR_ARGUMENT, "special token %s is missing",
+                     wanted[tr->options.model][i]);
+  return TN_OK;
+}
+
+static void counter_clear(counter *c) {
+  tn_regex_scratch_free(c->scratch.regex);
+  tn_pretokenize_scratch_clear(&c->scratch);
+  tn_normalize_scratch_clear(&c->normalize);
+  tn_strbuf_clear(&c->repaired);
+  tn_map_clear(&c->pieces);
+  tn_free(c->counts);
+}
+
+static tn_status grow_counters(tn_tokenizer_trainer *tr, int32_t count, tn_error *err) {
+  if (count <= tr->counter_count) return TN_OK;
+  counter *grown = tn_realloc(tr->counters, (size_t)count, sizeof *grown);
+  if (!grown) return tn_fail_memory(err, "counters", (size_t)count * sizeof *grown);
+  tr->counters = grown;
+  while (tr->counter_count < count) {
+    counter *c = &tr->counters[tr->counter_count];
+    *c = (counter){.piece_bytes_max = (size_t)tr->options.piece_bytes_max};
+    TN_TRY(tn_regex_scratch_new(&c->scratch.regex, err));
+    c->normalize.regex = c->scratch.regex;
+    tr->counter_count++;
+  }
+  return TN_OK;
+}
+
 static tn_status trainer_init(tn_tokenizer_trainer *tr, tn_error *err) {
   TN_TRY(check_options(&tr->options, err));
   tr->tokens = tn_alloc((size_t)tr->options.vocab_size, sizeof *tr->tokens);
   if (!tr->tokens)
     return tn_fail_memory(err, "a vocabulary", (size_t)tr->options.vocab_size * sizeof(tn_str));
   TN_TRY(add_specials(tr, err));
+  TN_TRY(want_specials(tr, err));
+  TN_TRY(grow_counters(tr, 1, err));
+  if (tr->options.model != TN_TRAIN_BPE)
+    return tn_trained_parts(tr->options.model, tr->options.cased, &tr->normalizer,
+                            &tr->pre_tokenizer, err);
   TN_TRY(add_bytes(tr, err));
-  TN_TRY(tn_pretokenizer_gpt2(&tr->pre_tokenizer, err));
-  return tn_regex_scratch_new(&tr->scratch.regex, err);
+  return tn_pretokenizer_gpt2(&tr->pre_tokenizer, err);
 }
 
 tn_status tn_tokenizer_trainer_new(tn_tokenizer_trainer **out,
@@ -133,12 +196,11 @@ tn_status tn_tokenizer_trainer_new(tn_tokenizer_trainer **out,
 
 void tn_tokenizer_trainer_free(tn_tokenizer_trainer *tr) {
   if (!tr) return;
+  for (int32_t i = 0; i < tr->counter_count; i++) counter_clear(&tr->counters[i]);
+  tn_free(tr->counters);
+  tn_normalizer_free(tr->normalizer);
   tn_pretokenizer_free(tr->pre_tokenizer);
-  tn_regex_scratch_free(tr->scratch.regex);
-  tn_pretokenize_scratch_clear(&tr->scratch);
-  tn_map_clear(&tr->pieces);
   tn_map_clear(&tr->known);
-  tn_free(tr->counts);
   tn_free(tr->tokens);
   tn_free(tr->merges);
   tn_free(tr->symbols);
@@ -149,60 +211,196 @@ void tn_tokenizer_trainer_free(tn_tokenizer_trainer *tr) {
   tn_free(tr);
 }
 
-static tn_status count_piece(tn_tokenizer_trainer *tr, tn_str piece, tn_error *err) {
+static tn_status count_piece(counter *c, tn_str piece, int64_t times, tn_error *err) {
   uint64_t index;
-  if (!tn_map_get(&tr->pieces, piece, &index)) {
-    index = tr->pieces.count;
-    TN_TRY(tn_grow((void **)&tr->counts, &tr->count_capacity, (size_t)index + 1, sizeof *tr->counts,
+  if (!tn_map_get(&c->pieces, piece, &index)) {
+    index = c->pieces.count;
+    TN_TRY(tn_grow((void **)&c->counts, &c->count_capacity, (size_t)index + 1, sizeof *c->counts,
                    err));
-    tr->counts[index] = 0;
-    TN_TRY(tn_map_put(&tr->pieces, piece, index, err));
+    c->counts[index] = 0;
+    TN_TRY(tn_map_put(&c->pieces, piece, index, err));
   }
-  tr->counts[index]++;
+  c->counts[index] += times;
   return TN_OK;
 }
 
+/* A piece that is too long is cut, where it is text before a character. */
 static tn_status take_piece(void *context, tn_str piece, tn_error *err) {
-  tn_tokenizer_trainer *tr = context;
-  size_t most = (size_t)tr->options.piece_bytes_max;
-  for (; piece.length > most; piece.data += most, piece.length -= most)
-    TN_TRY(count_piece(tr, (tn_str){piece.data, most}, err));
-  return count_piece(tr, piece, err);
+  counter *c = context;
+  while (piece.length > c->piece_bytes_max) {
+    size_t end = c->piece_bytes_max;
+    while (end > 1 && c->normalize.buffers[0].data && ((uint8_t)piece.data[end] & 0xC0) == 0x80)
+      end--;
+    TN_TRY(count_piece(c, (tn_str){piece.data, end}, 1, err));
+    piece.data += end;
+    piece.length -= end;
+  }
+  return count_piece(c, piece, 1, err);
+}
+
+static tn_status count_text(const tn_tokenizer_trainer *tr, counter *c, tn_str text,
+                            tn_error *err) {
+  bool raw = tr->options.model == TN_TRAIN_BPE, origin = true;
+  if (!raw) {
+    tn_strbuf_reset(&c->repaired);
+    tn_unicode_repair(text, &c->repaired);
+    TN_TRY(tn_strbuf_check(&c->repaired, err));
+    text = tn_strbuf_view(&c->repaired);
+    TN_TRY(tn_normalizer_run(tr->normalizer, &c->normalize, text, &text, &origin, err));
+  }
+  return tn_pretokenizer_run(tr->pre_tokenizer, &c->scratch, text, origin, raw, take_piece, c, err);
 }
 
 tn_status tn_tokenizer_trainer_add(tn_tokenizer_trainer *tr, tn_str text, tn_error *err) {
-  return tn_pretokenizer_run(tr->pre_tokenizer, &tr->scratch, text, false, true, take_piece, tr,
-                             err);
+  return count_text(tr, &tr->counters[0], text, err);
+}
+
+typedef struct count_run {
+  tn_tokenizer_trainer *tr;
+  const tn_str *texts;
+} count_run;
+
+static void count_item(void *context, int64_t item, int32_t worker) {
+  const count_run *run = context;
+  counter *c = &run->tr->counters[worker];
+  if (c->status == TN_OK) c->status = count_text(run->tr, c, run->texts[item], &c->err);
+}
+
+tn_status tn_tokenizer_trainer_add_many(tn_tokenizer_trainer *tr, const tn_str *texts,
+                                        int64_t count, tn_pool *pool, tn_error *err) {
+  count_run run = {tr, texts};
+  TN_TRY(grow_counters(tr, tn_pool_threads(pool), err));
+  tn_pool_run(pool, count, count_item, &run);
+  for (int32_t i = 0; i < tr->counter_count; i++) {
+    tn_status status = tr->counters[i].status;
+    tr->counters[i].status = TN_OK;
+    if (status != TN_OK) {
+      if (err) *err = tr->counters[i].err;
+      return status;
+    }
+  }
+  return TN_OK;
+}
+
+/* What all threads have counted, into the first counter. */
+static tn_status join_counters(tn_tokenizer_trainer *tr, tn_error *err) {
+  while (tr->counter_count > 1) {
+    counter *c = &tr->counters[tr->counter_count - 1];
+    for (size_t i = 0; i < c->pieces.count; i++)
+      TN_TRY(count_piece(&tr->counters[0], c->pieces.entries[i].key, c->counts[i], err));
+    counter_clear(c);
+    tr->counter_count--;
+  }
+  return TN_OK;
+}
+
+/* ---- the characters of WordPiece
+ * ----------------------------------------------------------------------
+ * The alphabet_max most frequent, in order of their codes: first as they stand at the start of a
+ * word, then as they go on ("##a"). */
+typedef struct alphabet {
+  tn_map ids; /* spelled -> id */
+  tn_strbuf spelled;
+} alphabet;
+
+static tn_status add_character(tn_tokenizer_trainer *tr, alphabet *a, tn_str character, bool inside,
+                               tn_error *err) {
+  tn_strbuf_reset(&a->spelled);
+  if (inside) tn_strbuf_add(&a->spelled, TN_WORDPIECE_PREFIX);
+  tn_strbuf_add_str(&a->spelled, character);
+  TN_TRY(tn_strbuf_check(&a->spelled, err));
+  tn_str token = tn_strbuf_view(&a->spelled);
+  if (tn_map_get(&tr->known, token, NULL)) return TN_OK; /* a special token of one character */
+  if (tr->token_count >= tr->options.vocab_size)
+    return tn_fail(err, TN_ERR_ARGUMENT,
+                   "vocabulary of %lld: fewer than the special tokens and the characters of the "
+                   "text (--alphabet-max limits those)",
+                   (long long)tr->options.vocab_size);
+  TN_TRY(tn_map_put(&a->ids, token, (uint64_t)tr->token_count, err));
+  return add_token(tr, token, token, err);
+}
+
+static tn_status add_alphabet(tn_tokenizer_trainer *tr, alphabet *a, tn_error *err) {
+  tn_trained_words words = trained_words(tr);
+  tn_char_count *characters;
+  int64_t count;
+  TN_TRY(tn_trained_alphabet(&words, tr->options.alphabet_max, &characters, &count, err));
+  tn_status status = TN_OK;
+  for (int inside = 0; inside < 2; inside++)
+    for (int64_t i = 0; i < count && status == TN_OK; i++) {
+      uint8_t utf8[4];
+      int length = tn_utf8_encode(characters[i].code, utf8);
+      if (!inside || characters[i].inside)
+        status = add_character(tr, a, (tn_str){(char *)utf8, (size_t)length}, inside, err);
+    }
+  tn_free(characters);
+  return status;
+}
+
+/* A word with a character outside the alphabet is left out. */
+static tn_status spell_word(alphabet *a, tn_str piece, int32_t *symbols, int32_t *count,
+                            tn_error *err) {
+  *count = 0;
+  for (size_t at = 0, length; at < piece.length; at += length) {
+    uint64_t id;
+    tn_unicode_at(piece, at, &length);
+    tn_strbuf_reset(&a->spelled);
+    if (at) tn_strbuf_add(&a->spelled, TN_WORDPIECE_PREFIX);
+    tn_strbuf_append(&a->spelled, piece.data + at, length);
+    TN_TRY(tn_strbuf_check(&a->spelled, err));
+    if (!tn_map_get(&a->ids, tn_strbuf_view(&a->spelled), &id)) {
+      *count = 0;
+      return TN_OK;
+    }
+    symbols[(*count)++] = (int32_t)id;
+  }
+  return TN_OK;
 }
 
 /* ---- words and their first pairs
  * ------------------------------------------------------------------------ */
-static tn_status make_words(tn_tokenizer_trainer *tr, tn_error *err) {
-  size_t total = 0;
-  if (tr->pieces.count >= UINT32_MAX)
-    return tn_fail(err, TN_ERR_LIMIT, "%zu distinct pieces, limit %u", tr->pieces.count,
-                   UINT32_MAX);
-  for (size_t i = 0; i < tr->pieces.count; i++) total += tr->pieces.entries[i].key.length;
-  tr->symbols = tn_alloc(total, sizeof *tr->symbols);
-  tr->words = tn_alloc(tr->pieces.count, sizeof *tr->words);
-  if (!tr->symbols || !tr->words)
-    return tn_fail_memory(err, "the words to learn from", total * sizeof *tr->symbols);
+static tn_status spell_words(tn_tokenizer_trainer *tr, alphabet *a, tn_error *err) {
+  const counter *c = &tr->counters[0];
   size_t at = 0;
-  for (size_t i = 0; i < tr->pieces.count; i++) {
-    tn_str piece = tr->pieces.entries[i].key;
+  if (tr->options.model == TN_TRAIN_WORDPIECE) TN_TRY(add_alphabet(tr, a, err));
+  for (size_t i = 0; i < c->pieces.count; i++) {
+    tn_str piece = c->pieces.entries[i].key;
     tr->words[i] = (word){.start = at, .length = (int32_t)piece.length};
+    if (tr->options.model == TN_TRAIN_WORDPIECE) {
+      TN_TRY(spell_word(a, piece, tr->symbols + at, &tr->words[i].length, err));
+      at += (size_t)tr->words[i].length;
+      continue;
+    }
     for (size_t j = 0; j < piece.length; j++)
       tr->symbols[at++] = tr->byte_ids[(uint8_t)piece.data[j]];
   }
   return TN_OK;
 }
 
+static tn_status make_words(tn_tokenizer_trainer *tr, tn_error *err) {
+  const counter *c = &tr->counters[0];
+  size_t total = 0;
+  if (c->pieces.count >= UINT32_MAX)
+    return tn_fail(err, TN_ERR_LIMIT, "%zu distinct pieces, limit %u", c->pieces.count, UINT32_MAX);
+  for (size_t i = 0; i < c->pieces.count; i++) total += c->pieces.entries[i].key.length;
+  tr->symbols = tn_alloc(total, sizeof *tr->symbols);
+  tr->words = tn_alloc(c->pieces.count, sizeof *tr->words);
+  if (!tr->symbols || !tr->words)
+    return tn_fail_memory(err, "the words to learn from", total * sizeof *tr->symbols);
+  alphabet a = {0};
+  tn_status status = spell_words(tr, &a, err);
+  tn_map_clear(&a.ids);
+  tn_strbuf_clear(&a.spelled);
+  return status;
+}
+
 static tn_status count_pairs(tn_tokenizer_trainer *tr, tn_error *err) {
-  for (size_t i = 0; i < tr->pieces.count; i++) {
+  for (size_t i = 0; i < tr->counters[0].pieces.count; i++) {
     const int32_t *symbols = tr->symbols + tr->words[i].start;
     for (int32_t j = 0; j + 1 < tr->words[i].length; j++) {
       uint32_t pair;
-      TN_TRY(tn_pairs_add(&tr->pairs, symbols[j], symbols[j + 1], tr->counts[i], &pair, err));
+      TN_TRY(tn_pairs_add(&tr->pairs, symbols[j], symbols[j + 1], tr->counters[0].counts[i], &pair,
+                          err));
       TN_TRY(tn_pairs_note(&tr->pairs, pair, (uint32_t)i, err));
     }
   }
@@ -227,7 +425,7 @@ static tn_status rewrite_word(tn_tokenizer_trainer *tr, uint32_t index, tn_token
                               int32_t id, uint32_t round, tn_error *err) {
   word *w = &tr->words[index];
   int32_t *symbols = tr->symbols + w->start, length = 0;
-  int64_t count = tr->counts[index];
+  int64_t count = tr->counters[0].counts[index];
   for (int32_t i = 0; i + 1 < w->length; i++)
     TN_TRY(tn_pairs_add(&tr->pairs, symbols[i], symbols[i + 1], -count, NULL, err));
   for (int32_t i = 0; i < w->length; i++) {
@@ -269,9 +467,14 @@ static tn_status merged_id(tn_tokenizer_trainer *tr, uint32_t pair, int32_t *id,
   tn_str left = tr->tokens[tr->pairs.items[pair].left];
   tn_str right = tr->tokens[tr->pairs.items[pair].right];
   tn_strbuf bytes = {0}, spelled = {0};
+  bool wordpiece = tr->options.model == TN_TRAIN_WORDPIECE;
+  if (wordpiece) right = (tn_str){right.data + 2, right.length - 2}; /* always inside a word */
   tn_strbuf_add_str(&bytes, left);
   tn_strbuf_add_str(&bytes, right);
-  tn_alphabet_write(tn_strbuf_view(&bytes), &spelled);
+  if (wordpiece)
+    tn_strbuf_add_str(&spelled, tn_strbuf_view(&bytes));
+  else
+    tn_alphabet_write(tn_strbuf_view(&bytes), &spelled);
   tn_status status = tn_strbuf_check(&bytes, err);
   if (status == TN_OK) status = tn_strbuf_check(&spelled, err);
   uint64_t known;
@@ -308,15 +511,22 @@ static tn_status learn(tn_tokenizer_trainer *tr, tn_progress *progress, tn_error
 /* ---- the result
  * ------------------------------------------------------------------------------------------------
  */
-tn_status tn_tokenizer_trainer_finish(tn_tokenizer_trainer *tr, tn_progress *progress,
-                                      tn_tokenizer **out, tn_error *err) {
-  if (tr->words) return tn_fail(err, TN_ERR_ARGUMENT, "this trainer has finished before");
+static tn_status learn_merges(tn_tokenizer_trainer *tr, tn_progress *progress, tn_strbuf *json,
+                              tn_error *err) {
   TN_TRY(make_words(tr, err));
   TN_TRY(count_pairs(tr, err));
   tn_progress_begin(progress, "merges", "tokens", tr->options.vocab_size);
   tn_status status = learn(tr, progress, err);
   tn_progress_end(progress);
   if (status != TN_OK) return status;
+  if (tr->options.model == TN_TRAIN_WORDPIECE) {
+    const tn_trained trained = {.model = TN_TRAIN_WORDPIECE,
+                                .cased = tr->options.cased,
+                                .tokens = tr->tokens,
+                                .token_count = tr->token_count,
+                                .special_count = tr->options.special_count};
+    return tn_trained_write(&trained, json, err);
+  }
   tn_tokenizer_plan plan = {
       .tokens = tr->tokens,
       .token_count = tr->token_count,
@@ -324,8 +534,23 @@ tn_status tn_tokenizer_trainer_finish(tn_tokenizer_trainer *tr, tn_progress *pro
       .merges = tr->merges,
       .merge_count = (int64_t)tr->merge_count,
   };
+  return tn_tokenizer_write(&plan, json, err);
+}
+
+tn_status tn_tokenizer_trainer_finish(tn_tokenizer_trainer *tr, tn_progress *progress,
+                                      tn_pool *pool, tn_tokenizer **out, tn_error *err) {
+  if (tr->finished) return tn_fail(err, TN_ERR_ARGUMENT, "this trainer has finished before");
+  tr->finished = true;
+  TN_TRY(join_counters(tr, err));
   tn_strbuf json = {0};
-  status = tn_tokenizer_write(&plan, &json, err);
+  tn_trained_words words = trained_words(tr);
+  const tn_unigram_plan plan = {.vocab_size = tr->options.vocab_size,
+                                .alphabet_max = tr->options.alphabet_max,
+                                .specials = tr->tokens,
+                                .special_count = tr->options.special_count};
+  tn_status status = tr->options.model == TN_TRAIN_UNIGRAM
+                         ? tn_unigram_learn(&words, &plan, progress, pool, &json, err)
+                         : learn_merges(tr, progress, &json, err);
   if (status == TN_OK)
     status = tn_tokenizer_parse(out, "the trained tokenizer", tn_strbuf_view(&json), err);
   tn_strbuf_clear(&json);

@@ -33,7 +33,7 @@ static tn_tokenizer *train_text(tn_str text, int64_t vocab_size) {
   tn_tokenizer *t;
   check_ok(tn_tokenizer_trainer_new(&trainer, &options, &err), &err);
   check_ok(tn_tokenizer_trainer_add(trainer, text, &err), &err);
-  check_ok(tn_tokenizer_trainer_finish(trainer, NULL, &t, &err), &err);
+  check_ok(tn_tokenizer_trainer_finish(trainer, NULL, NULL, &t, &err), &err);
   tn_tokenizer_trainer_free(trainer);
   return t;
 }
@@ -571,7 +571,7 @@ static void training_survives_failing_allocations(void **state) {
     tn_alloc_fail_at(n);
     tn_status status = tn_tokenizer_trainer_new(&trainer, &options, &err);
     if (status == TN_OK) status = tn_tokenizer_trainer_add(trainer, TN_STR(rhyme), &err);
-    if (status == TN_OK) status = tn_tokenizer_trainer_finish(trainer, NULL, &t, &err);
+    if (status == TN_OK) status = tn_tokenizer_trainer_finish(trainer, NULL, NULL, &t, &err);
     tn_alloc_fail_at(0);
     if (status != TN_OK) assert_int_equal(status, TN_ERR_MEMORY);
     failures += status != TN_OK;
