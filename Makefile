@@ -4,6 +4,7 @@
 #   make test       every test, set-up included       make lint   layers, headers, calls, format
 #   make bench      measures                          make fuzz   libFuzzer, FUZZ_SECONDS each
 #   make conformance  files that others made      make bench-columns  against DuckDB and pyarrow
+#   make bench-train    a training step against PyTorch
 #   make library    build/release/libtenon.so, for python/ and other programs
 #   MODE=release|debug|asan|ubsan|tsan                BUILD=dir   another build folder
 #
@@ -171,6 +172,10 @@ test:
 	@tools/test.sh $(MODE)
 lint:
 	@tools/lint.sh
+# A training step against PyTorch (bench/bench_train.py says what is measured)
+.PHONY: bench-train
+bench-train: $(B)/bench/train_steps
+	$(Q).venv/bin/python bench/bench_train.py --build $(B) $(BENCH_FLAGS)
 bench: $(PROGRAM) $(BENCH_PROGRAMS)
 	$(Q)for program in $(BENCH_PROGRAMS); do echo "== $$program"; $$program || exit 1; done
 # docs/ops.md is printed by the program out of ops.def

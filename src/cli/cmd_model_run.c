@@ -217,7 +217,7 @@ static tn_status train_once(tn_model *model, tn_stream *stream, const token_list
   tn_status status = tn_train_pass_new(&pass, model, stream, 1, tokens->count, err);
   if (status == TN_OK)
     status = tn_train_pass_forward(pass, tokens->ids, targets, loss, counted, err);
-  if (status == TN_OK) status = tn_train_pass_backward(pass, grads, 1.0, err);
+  if (status == TN_OK) status = tn_train_pass_backward(pass, grads, 1.0, true, err);
   tn_train_pass_free(pass);
   tn_free(targets);
   return status;

@@ -327,6 +327,8 @@ tn_status tn_op_check_indices(tn_op_id op, const void *args, tn_error *err) {
     const tn_route_combine_args *route_combine;
     const tn_cross_entropy_args *loss;
     const tn_cross_entropy_backward_args *loss_backward;
+    const tn_linear_cross_entropy_args *linear_loss;
+    const tn_linear_cross_entropy_backward_args *linear_loss_backward;
   } a = {args};
   const char *name = tn_op_describe(op)->name;
   switch (op) {
@@ -367,6 +369,12 @@ tn_status tn_op_check_indices(tn_op_id op, const void *args, tn_error *err) {
     case TN_OP_cross_entropy_backward:
       return check_range(name, "targets", &a.loss_backward->targets, ANY_BELOW_ZERO,
                          a.loss_backward->logits.shape[1], err);
+    case TN_OP_linear_cross_entropy:
+      return check_range(name, "targets", &a.linear_loss->targets, ANY_BELOW_ZERO,
+                         a.linear_loss->w.shape[0], err);
+    case TN_OP_linear_cross_entropy_backward:
+      return check_range(name, "targets", &a.linear_loss_backward->targets, ANY_BELOW_ZERO,
+                         a.linear_loss_backward->w.shape[0], err);
     default:
       return TN_OK;
   }

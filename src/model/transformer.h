@@ -149,11 +149,12 @@ TN_NODISCARD tn_status tn_train_pass_forward(tn_train_pass *pass, const int32_t 
                                              const int32_t *targets, double *loss, int64_t *counted,
                                              tn_error *err);
 /* Once after a forward (it uses the saved activations up): adds grad_scale * d(mean
- * loss)/d(parameter) to `grads`, a flat array shaped like tn_model_flat. */
+ * loss)/d(parameter) to `grads`, a flat array shaped like tn_model_flat.  fresh: what grads holds
+ * does not count, as if it were zeros (and costs less). */
 TN_NODISCARD tn_status tn_train_pass_backward(tn_train_pass *pass, const tn_tensor *grads,
-                                              double grad_scale, tn_error *err);
+                                              double grad_scale, bool fresh, tn_error *err);
 /* float32 [batch * tokens, vocab_size] of the last forward, host memory; overwritten by backward.
- */
+ * NULL where they would be more than 256 MiB: then they are never held. */
 const float *tn_train_pass_logits(const tn_train_pass *pass);
 
 #endif

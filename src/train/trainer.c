@@ -157,10 +157,6 @@ void tn_trainer_free(tn_trainer *t) {
 /* ---- one step
  * ---------------------------------------------------------------------------------------- */
 
-static tn_status zero_gradients(tn_trainer *t, tn_error *err) {
-  return t->ops->fill(t->stream, &(tn_fill_args){.x = t->grads, .value = 0}, err);
-}
-
 /* Every micro-batch counts the same number of targets, so the mean of their means is the mean. */
 static tn_status accumulate(tn_trainer *t, double *loss, tn_error *err) {
   int64_t times = t->config->batch.accumulate;
@@ -173,7 +169,7 @@ static tn_status accumulate(tn_trainer *t, double *loss, tn_error *err) {
     if (!isfinite(part))
       return tn_fail(err, TN_ERR_DATA, "step %lld: the loss is %g", (long long)t->state.step + 1,
                      part);
-    TN_TRY(tn_train_pass_backward(t->pass, &t->grads, 1.0 / (double)times, err));
+    TN_TRY(tn_train_pass_backward(t->pass, &t->grads, 1.0 / (double)times, i == 0, err));
     *loss += part / (double)times;
   }
   return TN_OK;
@@ -192,7 +188,6 @@ tn_status tn_trainer_step(tn_trainer *t, tn_step_record *record, tn_error *err) 
   int64_t started_us = tn_time_us(), tokens = t->state.tokens;
   double waited = tn_loader_wait_seconds(t->loader), loss, grad_norm;
   double lr = tn_schedule_lr(&schedule, t->state.step);
-  TN_TRY(zero_gradients(t, err));
   TN_TRY(accumulate(t, &loss, err));
   TN_TRY(tn_optimizer_step(t->optimizer, &t->grads, t->state.step + 1, lr, &grad_norm, err));
   TN_TRY(tn_stream_synchronize(t->stream, err));

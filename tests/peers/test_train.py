@@ -255,8 +255,8 @@ def torch_losses(model, windows, steps, schedule):
     x, y = windows[:, :-1], windows[:, 1:]
     named = list(model.named_parameters())
     optimizer = torch.optim.AdamW(
-        [{"params": [p for n, p in named if "norm" not in n], "weight_decay": 0.1},
-         {"params": [p for n, p in named if "norm" in n], "weight_decay": 0.0}],
+        [{"params": [p for _, p in named if p.dim() > 1], "weight_decay": 0.1},
+         {"params": [p for _, p in named if p.dim() < 2], "weight_decay": 0.0}],
         betas=(0.9, 0.95), eps=1e-8)
     out = []
     for step in range(steps):
@@ -313,6 +313,41 @@ optimizer: {{lr: 0.01, lr_min: 0.001, warmup_steps: 4, weight_decay: 0.1, beta1:
     assert ours[-1][0] < ours[0][0] - 1
     print("largest difference of a loss",
           max(abs(a - b) for (a, _), (b, _) in zip(ours, theirs)))
+
+
+def test_fifty_steps_of_gpt2_follow_torch(tenon, job):
+    """The same for GPT-2: LayerNorm, learned positions, biases, GELU, a tied head."""
+    import torch
+    from transformers import GPT2Config, GPT2LMHeadModel
+    tokens, count, steps = 24, 6, 50
+    text = TEXT[:tokens * count + 1]
+    (job.folder / "short.txt").write_text(text)
+    characters = sorted(set(text))
+    torch.manual_seed(4)
+    model = GPT2LMHeadModel(GPT2Config(
+        vocab_size=len(characters), n_embd=48, n_layer=3, n_head=4, n_positions=32, resid_pdrop=0.0,
+        embd_pdrop=0.0, attn_pdrop=0.0, bos_token_id=0, eos_token_id=0))
+    model.save_pretrained(job.folder / "init")
+    job.config.write_text(f"""\
+run: {job.run}
+steps: {steps}
+init: {job.folder / "init"}
+data: {{text: {job.folder / "short.txt"}, validation_share: 0}}
+batch: {{sequences: 3, tokens: {tokens}, accumulate: 2}}
+optimizer: {{lr: 0.003, lr_min: 0.003, warmup_steps: 0, weight_decay: 0.1, beta1: 0.9, beta2: 0.95}}
+""")
+    tenon("train", job.config)
+    ids = [characters.index(c) for c in text]
+    windows = torch.tensor([ids[i * tokens:(i + 1) * tokens + 1] for i in range(count)])
+    ours = [(line["loss"], line["grad_norm"]) for line in log_lines(job.run)]
+    theirs = torch_losses(model, windows, steps, lambda step: 0.003)
+    for step, ((a, norm_a), (b, norm_b)) in enumerate(zip(ours, theirs, strict=True), 1):
+        assert abs(a - b) < 1e-3, (step, a, b)
+        assert abs(norm_a - norm_b) < 2e-3 * max(1, norm_b), (step, norm_a, norm_b)
+    assert ours[-1][0] < ours[0][0] - 1
+    trained = GPT2LMHeadModel.from_pretrained(job.run / "latest")
+    for (name, a), b in zip(trained.named_parameters(), model.parameters()):
+        assert (a - b).abs().max() < 1e-2, name
 
 
 # ---- what a run leaves --------------------------------------------------------------------------------

@@ -49,6 +49,7 @@ void tn_ref_run_linear_backward_input(const tn_linear_backward_input_args *args,
 void tn_ref_run_linear_backward_weight(const tn_linear_backward_weight_args *args,
                                        const tn_ref_linear_backward_weight *d) {
   int64_t M = args->dy.shape[0], N = args->dy.shape[1], K = args->x.shape[1];
+  for (int64_t i = 0; !args->accumulate && i < N * K; i++) d->dw[i] = 0;
   for (int64_t m = 0; m < M; m++)
     for (int64_t n = 0; n < N; n++)
       for (int64_t k = 0; k < K; k++) d->dw[n * K + k] += d->dy[m * N + n] * d->x[m * K + k];

@@ -189,6 +189,45 @@ void tn_ref_run_cross_entropy_backward(const tn_cross_entropy_backward_args *arg
   }
 }
 
+static double logit(const double *x, const double *w, int64_t C) {
+  double sum = 0;
+  for (int64_t c = 0; c < C; c++) sum += x[c] * w[c];
+  return sum;
+}
+
+void tn_ref_run_linear_cross_entropy(const tn_linear_cross_entropy_args *args,
+                                     const tn_ref_linear_cross_entropy *d) {
+  int64_t T = args->x.shape[0], C = args->x.shape[1], V = args->w.shape[0];
+  for (int64_t t = 0; t < T; t++) {
+    const double *x = d->x + t * C;
+    int64_t target = (int64_t)d->targets[t];
+    double max = -INFINITY, sum = 0;
+    d->loss[t] = d->lse[t] = 0;
+    if (target < 0) continue;
+    for (int64_t i = 0; i < V; i++) max = fmax(max, logit(x, d->w + i * C, C));
+    for (int64_t i = 0; i < V; i++) sum += exp(logit(x, d->w + i * C, C) - max);
+    d->lse[t] = max + log(sum);
+    d->loss[t] = d->lse[t] - logit(x, d->w + target * C, C);
+  }
+}
+
+void tn_ref_run_linear_cross_entropy_backward(const tn_linear_cross_entropy_backward_args *args,
+                                              const tn_ref_linear_cross_entropy_backward *d) {
+  int64_t T = args->x.shape[0], C = args->x.shape[1], V = args->w.shape[0];
+  for (int64_t t = 0; t < T; t++) {
+    const double *x = d->x + t * C;
+    int64_t target = (int64_t)d->targets[t];
+    for (int64_t i = 0; target >= 0 && i < V; i++) {
+      double share = exp(logit(x, d->w + i * C, C) - d->lse[t]);
+      double dlogit = d->dloss[t] * (share - (i == target ? 1.0 : 0.0));
+      for (int64_t c = 0; c < C; c++) {
+        d->dx[t * C + c] += dlogit * d->w[i * C + c];
+        d->dw[i * C + c] += dlogit * x[c];
+      }
+    }
+  }
+}
+
 /* Decoupled weight decay (Loshchilov, Hutter: "Decoupled weight decay regularization", 2019). */
 void tn_ref_run_adamw(const tn_adamw_args *args, const tn_ref_adamw *d) {
   int64_t n = args->param.shape[0];

@@ -179,7 +179,11 @@ static inline void fill_index(call *c, int32_t i) {
     limit = call_named(c, c->op == TN_OP_embed ? "table" : "dtable")->shape[0];
   if (strcmp(name, "order") == 0) limit = call_named(c, "x")->shape[1];
   if (strcmp(name, "positions") == 0) limit = call_named(c, "table")->shape[0];
-  if (strcmp(name, "targets") == 0) limit = call_named(c, "logits")->shape[1], may_skip = true;
+  bool fused = c->op == TN_OP_linear_cross_entropy || c->op == TN_OP_linear_cross_entropy_backward;
+  if (strcmp(name, "targets") == 0 && fused)
+    limit = call_named(c, "w")->shape[0], may_skip = true;
+  else if (strcmp(name, "targets") == 0)
+    limit = call_named(c, "logits")->shape[1], may_skip = true;
   if (strcmp(name, "experts") == 0 && c->op == TN_OP_route_order)
     limit = call_named(c, "counts")->shape[0], may_skip = true;
   if (strcmp(name, "places") == 0 && c->op == TN_OP_route_combine)
@@ -223,6 +227,20 @@ static inline void fill_attention(call *c) {
       .out = b->out, .lse = b->lse, .q = b->q, .k = b->k, .v = b->v, .scale = b->scale};
   tn_error err = {0};
   if (tn_ops_ref()->attention(NULL, &a, &err)) fail_msg("%s", err.text);
+}
+
+/* And that of a loss the lse that belongs to its x and w. */
+static inline void fill_linear_loss(call *c) {
+  tn_linear_cross_entropy_backward_args *b = (void *)c->args;
+  tn_error err = {0};
+  tn_buffer *room;
+  if (tn_buffer_new(&room, (size_t)tn_tensor_bytes(&b->lse), &err)) fail_msg("%s", err.text);
+  tn_linear_cross_entropy_args a = {
+      .loss = b->lse, .lse = b->lse, .x = b->x, .w = b->w, .targets = b->targets};
+  a.loss.buffer = room;
+  a.loss.offset_bytes = 0;
+  if (tn_ops_ref()->linear_cross_entropy(NULL, &a, &err)) fail_msg("%s", err.text);
+  tn_buffer_drop(room);
 }
 
 /* The example, or for what chooses a way, any. */
@@ -285,6 +303,7 @@ static inline void call_open(call *c, tn_op_id op, call_sizes mode, tn_dtype rea
       fill_values(c, i); /* outputs too: a row must not depend on what was there */
   }
   if (op == TN_OP_attention_backward) fill_attention(c);
+  if (op == TN_OP_linear_cross_entropy_backward) fill_linear_loss(c);
 }
 
 /* The same call with its own tensors; reals and statistics as `dtype` unless it is TN_DTYPE_COUNT.

@@ -178,6 +178,8 @@ static void indices_outside_are_refused(void **state) {
   check_index(TN_OP_kv_write, "slots", 1e8, "is 100000000");
   check_index(TN_OP_route_order, "experts", 100000, "is 100000");
   check_index(TN_OP_route_combine, "places", 100000, "is 100000");
+  check_index(TN_OP_linear_cross_entropy, "targets", 100000, "is 100000");
+  check_index(TN_OP_linear_cross_entropy_backward, "targets", 100000, "is 100000");
   check_index(TN_OP_cross_entropy, "targets", 100000, "is 100000");
   check_index(TN_OP_cross_entropy_backward, "targets", 100000, "is 100000");
   check_index(TN_OP_attention_paged, "row_sequence", 100000, "is 100000");

@@ -40,7 +40,7 @@ static void give_scalars(call *backward, call *forward) {
   for (int32_t i = 0; i < backward->info->scalar_count; i++)
     for (int32_t j = 0; j < forward->info->scalar_count; j++) {
       const tn_op_scalar_info *to = &backward->info->scalars[i], *from = &forward->info->scalars[j];
-      if (strcmp(to->name, from->name) == 0)
+      if (strcmp(to->name, from->name) == 0 && strcmp(to->name, "accumulate") != 0)
         memcpy(backward->args + to->offset, forward->args + from->offset, sizeof(int32_t));
     }
 }
