@@ -23,6 +23,7 @@ typedef struct counter {
   int64_t *counts; /* [pieces.count] */
   size_t count_capacity;
   size_t piece_bytes_max;
+  bool text; /* pieces are characters, not bytes */
   tn_normalize_scratch normalize;
   tn_pretokenize_scratch scratch;
   tn_strbuf repaired;
@@ -157,7 +158,8 @@ static tn_status grow_counters(tn_tokenizer_trainer *tr, int32_t count, tn_error
   tr->counters = grown;
   while (tr->counter_count < count) {
     counter *c = &tr->counters[tr->counter_count];
-    *c = (counter){.piece_bytes_max = (size_t)tr->options.piece_bytes_max};
+    *c = (counter){.piece_bytes_max = (size_t)tr->options.piece_bytes_max,
+                   .text = tr->options.model != TN_TRAIN_BPE};
     TN_TRY(tn_regex_scratch_new(&c->scratch.regex, err));
     c->normalize.regex = c->scratch.regex;
     tr->counter_count++;
@@ -229,8 +231,7 @@ static tn_status take_piece(void *context, tn_str piece, tn_error *err) {
   counter *c = context;
   while (piece.length > c->piece_bytes_max) {
     size_t end = c->piece_bytes_max;
-    while (end > 1 && c->normalize.buffers[0].data && ((uint8_t)piece.data[end] & 0xC0) == 0x80)
-      end--;
+    while (end > 1 && c->text && ((uint8_t)piece.data[end] & 0xC0) == 0x80) end--;
     TN_TRY(count_piece(c, (tn_str){piece.data, end}, 1, err));
     piece.data += end;
     piece.length -= end;

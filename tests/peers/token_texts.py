@@ -9,7 +9,7 @@ from tokenizers import Tokenizer
 
 SEED = 20261124
 # How many random texts a tokenizer is tried with: the full measure is 10,000.
-COUNT = int(os.environ.get("TENON_TOKEN_TEXTS", "150"))
+COUNT = int(os.environ.get("TENON_TOKEN_TEXTS", "100"))
 
 RANGES = [(0x20, 0x7E)] * 8 + [
     (0, 0x1F), (0x80, 0xFF), (0x100, 0x24F), (0x2B0, 0x36F), (0x300, 0x36F), (0x370, 0x3FF), (0x400, 0x52F),
