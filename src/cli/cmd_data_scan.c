@@ -19,6 +19,8 @@ typedef struct scan {
   bool count, quiet, json;
   data_options options;
   data_paths inputs;
+  uint32_t formats; /* of the inputs, a bit each */
+  tn_hive hive;     /* Parquet: columns of the paths */
   tn_table_read_options read;
   tn_table_write_options write;
   const char *names[SELECT_MAX];
@@ -50,11 +52,15 @@ static tn_status begin_output(scan *s, tn_error *err) {
 static tn_status put_batch(scan *s, const ArrowArray *batch, tn_error *err) {
   if (s->writer) return tn_table_writer_batch(s->writer, batch, err);
   if (s->shows) data_rows_batch(&s->rows, batch, batch->length);
+  if (s->shows && !s->json && ferror(stdout)) return tn_fail(err, TN_ERR_IO, "standard output");
   return TN_OK;
 }
 
 static tn_status end_output(scan *s, tn_error *err) {
-  if (s->writer) TN_TRY(tn_table_writer_finish(s->writer, err));
+  if (s->writer) {
+    TN_TRY(tn_table_writer_finish(s->writer, err));
+    data_note_not_finite(tn_table_writer_not_finite(s->writer));
+  }
   if (s->shows) data_rows_end(&s->rows);
   s->shows = false;
   return TN_OK;
@@ -108,18 +114,22 @@ static tn_status copy_rows(scan *s, tn_scan *in, tn_error *err) {
   return TN_OK;
 }
 
-static tn_status scan_one(scan *s, const char *path, tn_error *err) {
+/* Files [first, first + count) as one table. */
+static tn_status scan_files(scan *s, int64_t first, int64_t count, tn_error *err) {
   tn_scan_options o = {.where = s->where,
                        .select = s->names,
                        .select_count = s->name_count,
                        .has_limit = s->limit >= 0,
                        .limit = s->limit - s->total.rows_selected,
                        .no_columns = s->count,
+                       .hive = s->hive.count ? &s->hive : NULL,
+                       .hive_file = first,
                        .read = s->read};
   tn_scan *in;
   tn_scan_report report;
-  TN_TRY(tn_scan_open(&in, path, &o, err));
-  tn_status status = check_schema(s, path, tn_scan_schema(in), err);
+  const char *const *paths = (const char *const *)s->inputs.items + first;
+  TN_TRY(tn_scan_open_many(&in, paths, count, &o, err));
+  tn_status status = check_schema(s, paths[0], tn_scan_schema(in), err);
   if (status == TN_OK && !s->begun) status = begin_output(s, err);
   if (status == TN_OK) status = copy_rows(s, in, err);
   tn_scan_report_now(in, &report);
@@ -128,10 +138,20 @@ static tn_status scan_one(scan *s, const char *path, tn_error *err) {
   return status;
 }
 
+/* Parquet files are pruned one by one; files of one other format are one table, whose types hold
+ * the values of all of them. */
 static tn_status scan_all(scan *s, tn_error *err) {
-  for (int64_t i = 0; i < s->inputs.count; i++) {
+  bool parquet = s->formats == 1u << TN_TABLE_PARQUET;
+  bool one_format = (s->formats & (s->formats - 1)) == 0;
+  if (s->read.hive && !one_format)
+    return tn_fail(err, TN_ERR_ARGUMENT, "columns of the path want files of one format");
+  if (s->read.hive && parquet)
+    TN_TRY(tn_hive_open(&s->hive, (const char *const *)s->inputs.items, s->inputs.count, err));
+  int64_t step = one_format && !parquet ? s->inputs.count : 1;
+  for (int64_t i = 0; i < s->inputs.count; i += step) {
     if (tn_cli_stop_requested()) return tn_fail(err, TN_ERR_INTERRUPTED, "stopped");
-    TN_TRY(scan_one(s, s->inputs.items[i], err));
+    if (i > 0 && s->limit >= 0 && s->total.rows_selected >= s->limit) break;
+    TN_TRY(scan_files(s, i, step, err));
   }
   return end_output(s, err);
 }
@@ -237,6 +257,17 @@ static tn_status split_select(scan *s, tn_error *err) {
   return TN_OK;
 }
 
+static tn_status check_writing(scan *s, tn_error *err) {
+  tn_table_format format;
+  const char *name = s->write.format;
+  if (s->count || s->json || (!s->out && strcmp(s->as, "table") == 0))
+    return data_options_refuse_writing(&s->options, "--out FILE or --as csv writes", err);
+  if (!s->out) name = s->as;
+  TN_TRY(tn_table_format_chosen(s->out ? s->out : "standard output", name, &format, err));
+  return data_options_check(&s->options, true, 1u << format, s->out ? s->out : "standard output",
+                            err);
+}
+
 static tn_status prepare(scan *s, char **words, int32_t count, tn_error *err) {
   TN_TRY(data_options_read(&s->options, &s->read, err));
   TN_TRY(data_options_write(&s->options, &s->write, err));
@@ -251,7 +282,10 @@ static tn_status prepare(scan *s, char **words, int32_t count, tn_error *err) {
   if (s->out && strcmp(s->out, "-") != 0 && data_paths_hold(&s->inputs, s->out))
     return tn_fail(err, TN_ERR_ARGUMENT, "%s is read and cannot be written at the same time",
                    s->out);
-  return TN_OK;
+  s->read.hive = s->read.hive || s->inputs.hive;
+  TN_TRY(data_paths_formats(&s->inputs, s->read.format, &s->formats, err));
+  TN_TRY(data_options_check(&s->options, false, s->formats, s->inputs.items[0], err));
+  return check_writing(s, err);
 }
 
 static int run(scan *s, char **words, int32_t count) {
@@ -266,6 +300,7 @@ static int run(scan *s, char **words, int32_t count) {
     return tn_cli_fail(&err, scan_hint(&err));
   }
   if (s->json) {
+    data_note_not_finite(s->j.w.not_finite);
     report_json(s);
     tn_json_end_object(&s->j.w);
     tn_cli_json_finish(&s->j);
@@ -280,6 +315,7 @@ static void clear(scan *s) {
   if (s->shows) data_rows_end(&s->rows);
   tn_table_writer_free(s->writer);
   tn_schema_clear(&s->schema);
+  tn_hive_clear(&s->hive);
   data_paths_clear(&s->inputs);
   data_options_clear(&s->options);
   tn_free(s->select_text);

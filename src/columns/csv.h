@@ -80,6 +80,8 @@ typedef struct tn_csv_options { /* zero: detected, or the default */
   tn_bad_rows *bad_rows;     /* what to do with bad rows, where to write them; NULL: fail */
   const char *on_error;      /* "fail", "skip" or "null", where bad_rows is NULL */
   bool union_by_name;        /* several files: by name, missing columns null; else by position */
+  bool missing_null;         /* columns that are asked for or declared and in no file are null; else
+                                they are an error */
   tn_pool *pool;             /* NULL: this thread alone */
   tn_csv_dialect *dialect;   /* filled in when the reader opens; NULL: not wanted */
   bool *needs_wider;         /* set when a value did not fit a type inferred from a sample: another

@@ -51,7 +51,8 @@ static bool in_some_file(const csv_stream *s, const char *name) {
 static tn_status take_projection(csv_stream *s, int32_t room, tn_error *err) {
   const tn_csv_options *o = &s->options;
   for (int32_t i = 0; i < o->column_count; i++) {
-    if (!in_some_file(s, o->columns[i])) return no_such_column(s->readers[0], o->columns[i], err);
+    if (!o->missing_null && !in_some_file(s, o->columns[i]))
+      return no_such_column(s->readers[0], o->columns[i], err);
     if (has_name(s, o->columns[i]))
       return tn_fail(err, TN_ERR_ARGUMENT, "%s: column \"%.60s\" is asked for twice",
                      s->readers[0]->input.source->name, o->columns[i]);
@@ -111,7 +112,8 @@ static tn_status declare_types(csv_stream *s, tn_error *err) {
   const ArrowSchema *schema = s->options.schema;
   for (int64_t i = 0; schema && i < schema->n_children; i++) {
     const char *name = schema->children[i]->name ? schema->children[i]->name : "";
-    if (!in_some_file(s, name)) return no_such_column(s->readers[0], name, err);
+    if (!s->options.missing_null && !in_some_file(s, name))
+      return no_such_column(s->readers[0], name, err);
     for (int32_t c = 0; c < s->column_count; c++)
       if (!s->declared[c] && strcmp(s->names[c], name) == 0) {
         s->declared[c] = schema->children[i];

@@ -37,6 +37,20 @@ typedef struct tn_expr tn_expr;
  * character, what was expected, the nearest column. */
 TN_NODISCARD tn_status tn_expr_new(tn_expr **out, tn_str text, const ArrowSchema *schema,
                                    tn_error *err);
+/* Columns behind those of the schema that have one value in every batch, known here: what a file's
+ * path says.  `schema` and `row`, a struct of one row, have the same children.  Conditions on them
+ * are decided at once; batches do not hold them.  One of them cannot be compared with a column of
+ * the batches: TN_ERR_ARGUMENT. */
+typedef struct tn_expr_bound {
+  const ArrowSchema *schema;
+  const ArrowArray *row;
+} tn_expr_bound;
+/* `bound` may be NULL. */
+TN_NODISCARD tn_status tn_expr_new_bound(tn_expr **out, tn_str text, const ArrowSchema *schema,
+                                         const tn_expr_bound *bound, tn_error *err);
+/* From now on its batches are of `schema`, which has the columns that it reads, by name, and maybe
+ * others.  Once only. */
+TN_NODISCARD tn_status tn_expr_narrow(tn_expr *e, const ArrowSchema *schema, tn_error *err);
 void tn_expr_free(tn_expr *e); /* NULL is fine */
 
 /* The top-level columns that it reads, in ascending order; *count of them. */

@@ -297,7 +297,7 @@ int tn_expr_compare_constants(tn_expr_class class, const tn_expr_constant *a,
 }
 
 /* ---- folding ---- */
-static void become_bool(tn_expr_node *node, bool is_null, bool value) {
+void tn_expr_become_bool(tn_expr_node *node, bool is_null, bool value) {
   node->kind = TN_EXPR_LITERAL;
   node->class = TN_EXPR_BOOL;
   node->is_null = is_null;
@@ -355,7 +355,7 @@ static tn_status fold_compare(const tn_expr *e, tn_expr_node *node, tn_error *er
     else
       order = (a->number > b->number) - (a->number < b->number);
   }
-  become_bool(node, false, tn_expr_holds(node->op, order));
+  tn_expr_become_bool(node, false, tn_expr_holds(node->op, order));
   return TN_OK;
 }
 
@@ -533,20 +533,22 @@ static tn_status check_in(tn_expr *e, tn_expr_node *node, tn_error *err) {
 static tn_status check_match(const tn_expr *e, tn_expr_node *node, tn_error *err) {
   node->class = TN_EXPR_BOOL;
   if (node->left->class == TN_EXPR_NULL) {
-    become_bool(node, true, false);
+    tn_expr_become_bool(node, true, false);
     return TN_OK;
   }
   if (node->left->class != TN_EXPR_TEXT)
     return tn_expr_fail(e, node->left->at, err, "like is for texts, not for %s",
                         class_name(node->left->class));
   if (is_literal(node->left))
-    become_bool(node, false, tn_expr_matches(node->pattern, node->left->text) != node->negated);
+    tn_expr_become_bool(node, false,
+                        tn_expr_matches(node->pattern, node->left->text) != node->negated);
   return TN_OK;
 }
 
 static tn_status check_is_null(tn_expr_node *node) {
   node->class = TN_EXPR_BOOL;
-  if (is_literal(node->left)) become_bool(node, false, node->left->is_null != node->negated);
+  if (is_literal(node->left))
+    tn_expr_become_bool(node, false, node->left->is_null != node->negated);
   return TN_OK;
 }
 
@@ -558,7 +560,7 @@ static int decided(const tn_expr_node *node) {
 
 static tn_status want_bool(const tn_expr *e, tn_expr_node *node, tn_error *err) {
   if (node->class == TN_EXPR_NULL && (is_literal(node) || node->kind == TN_EXPR_COLUMN)) {
-    become_bool(node, true, false);
+    tn_expr_become_bool(node, true, false);
     return TN_OK;
   }
   if (node->class == TN_EXPR_BOOL) return TN_OK;
@@ -574,9 +576,9 @@ static tn_status check_logic(const tn_expr *e, tn_expr_node *node, tn_error *err
   bool and = node->kind == TN_EXPR_AND;
   int a = decided(node->left), b = decided(node->right), winner = and? 0 : 2, neutral = 2 - winner;
   if (a == winner || b == winner)
-    become_bool(node, false, !and);
+    tn_expr_become_bool(node, false, !and);
   else if (a >= 0 && b >= 0)
-    become_bool(node, a == 1 || b == 1, and);
+    tn_expr_become_bool(node, a == 1 || b == 1, and);
   else if (a == neutral || b == neutral) {
     tn_expr_node kept = a == neutral ? *node->right : *node->left;
     *node = kept;
@@ -588,14 +590,11 @@ static tn_status check_not(const tn_expr *e, tn_expr_node *node, tn_error *err) 
   TN_TRY(want_bool(e, node->left, err));
   node->class = TN_EXPR_BOOL;
   int value = decided(node->left);
-  if (value >= 0) become_bool(node, value == 1, value == 0);
+  if (value >= 0) tn_expr_become_bool(node, value == 1, value == 0);
   return TN_OK;
 }
 
-static tn_status check_node(tn_expr *e, tn_expr_node *node, tn_error *err) {
-  if (node->kind == TN_EXPR_LITERAL || node->kind == TN_EXPR_COLUMN) return TN_OK;
-  TN_TRY(check_node(e, node->left, err));
-  if (node->right && node->kind != TN_EXPR_IN) TN_TRY(check_node(e, node->right, err));
+tn_status tn_expr_check_again(tn_expr *e, tn_expr_node *node, tn_error *err) {
   switch (node->kind) {
     case TN_EXPR_ARITHMETIC:
       return check_arithmetic(e, node, err);
@@ -612,6 +611,13 @@ static tn_status check_node(tn_expr *e, tn_expr_node *node, tn_error *err) {
     default:
       return check_logic(e, node, err);
   }
+}
+
+static tn_status check_node(tn_expr *e, tn_expr_node *node, tn_error *err) {
+  if (node->kind == TN_EXPR_LITERAL || node->kind == TN_EXPR_COLUMN) return TN_OK;
+  TN_TRY(check_node(e, node->left, err));
+  if (node->right && node->kind != TN_EXPR_IN) TN_TRY(check_node(e, node->right, err));
+  return tn_expr_check_again(e, node, err);
 }
 
 tn_status tn_expr_check(tn_expr *e, tn_error *err) {

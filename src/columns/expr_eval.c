@@ -743,9 +743,9 @@ static tn_status evaluate_condition(evaluation *v, const tn_expr_node *node, uin
 
 tn_status tn_expr_evaluate(tn_expr *e, const ArrowArray *batch, const uint8_t **out,
                            tn_error *err) {
-  if (batch->n_children != e->root->child_count)
+  if (batch->n_children != e->batch_columns)
     return tn_fail(err, TN_ERR_ARGUMENT, "a batch of %lld columns, the predicate's table has %lld",
-                   (long long)batch->n_children, (long long)e->root->child_count);
+                   (long long)batch->n_children, (long long)e->batch_columns);
   void *results = e->results;
   TN_TRY(tn_grow(&results, &e->result_capacity, (size_t)batch->length + 1, 1, err));
   e->results = results;

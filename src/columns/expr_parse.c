@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "columns/expr_tree.h"
+#include "columns/schema.h"
 
 enum { PATH_MAX_PARTS = 64, LIST_MAX = 1000000 };
 
@@ -686,17 +687,34 @@ static tn_status parse_all(tn_expr *e, tn_str text, tn_error *err) {
   return TN_OK;
 }
 
-tn_status tn_expr_new(tn_expr **out, tn_str text, const ArrowSchema *schema, tn_error *err) {
+/* The schema's columns, then the bound ones. */
+static tn_status all_columns(ArrowSchema *out, const ArrowSchema *schema,
+                             const tn_expr_bound *bound, tn_error *err) {
+  if (!bound) return tn_schema_copy(out, schema, err);
+  int64_t count = schema->n_children, more = bound->schema->n_children;
+  TN_TRY(tn_schema_init(out, schema->format, "", 0, err));
+  TN_TRY(tn_schema_add_children(out, count + more, err));
+  for (int64_t i = 0; i < count; i++)
+    TN_TRY(tn_schema_copy(out->children[i], schema->children[i], err));
+  for (int64_t i = 0; i < more; i++)
+    TN_TRY(tn_schema_copy(out->children[count + i], bound->schema->children[i], err));
+  return TN_OK;
+}
+
+tn_status tn_expr_new_bound(tn_expr **out, tn_str text, const ArrowSchema *schema,
+                            const tn_expr_bound *bound, tn_error *err) {
   *out = NULL;
   tn_expr *e = tn_alloc(1, sizeof *e);
   if (!e) return tn_fail_memory(err, "a predicate", sizeof *e);
-  tn_status status = tn_schema_copy(&e->schema, schema, err);
+  tn_status status = all_columns(&e->schema, schema, bound, err);
   if (status == TN_OK) status = tn_field_tree(&e->root, &e->arena, &e->schema, err);
   if (status == TN_OK && e->root->type.id != TN_TYPE_STRUCT)
     status = tn_fail(err, TN_ERR_ARGUMENT, "a predicate wants a table, not %s",
                      tn_type_name(e->root->type.id));
+  if (status == TN_OK) e->batch_columns = e->root->child_count;
   if (status == TN_OK) status = parse_all(e, text, err);
   if (status == TN_OK) status = tn_expr_check(e, err);
+  if (status == TN_OK && bound) status = tn_expr_bind(e, schema->n_children, bound->row, err);
   if (status == TN_OK) status = collect_columns(e, err);
   if (status != TN_OK) {
     tn_expr_free(e);
@@ -704,6 +722,10 @@ tn_status tn_expr_new(tn_expr **out, tn_str text, const ArrowSchema *schema, tn_
   }
   *out = e;
   return TN_OK;
+}
+
+tn_status tn_expr_new(tn_expr **out, tn_str text, const ArrowSchema *schema, tn_error *err) {
+  return tn_expr_new_bound(out, text, schema, NULL, err);
 }
 
 void tn_expr_free(tn_expr *e) {

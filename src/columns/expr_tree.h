@@ -114,6 +114,7 @@ struct tn_expr {
   tn_field *root;
   tn_str text;
   tn_expr_node *top;
+  int64_t batch_columns; /* of `root`; those behind them are bound */
   int64_t *columns;
   int64_t column_count;
   int32_t nodes;
@@ -131,6 +132,11 @@ void tn_expr_classify(tn_expr_node *node, const tn_field *field);
 
 /* expr_check.c: types, literals into column types, folding; after it the tree can be evaluated. */
 TN_NODISCARD tn_status tn_expr_check(tn_expr *e, tn_error *err);
+/* One node, after what is below it was folded further. */
+TN_NODISCARD tn_status tn_expr_check_again(tn_expr *e, tn_expr_node *node, tn_error *err);
+void tn_expr_become_bool(tn_expr_node *node, bool is_null, bool value);
+/* expr_bind.c: decides what the columns from `from` on decide; `row` holds them alone. */
+TN_NODISCARD tn_status tn_expr_bind(tn_expr *e, int64_t from, const ArrowArray *row, tn_error *err);
 /* "predicate, character 9: ...", TN_ERR_ARGUMENT. */
 tn_status tn_expr_fail(const tn_expr *e, int32_t at, tn_error *err, const char *format, ...)
     __attribute__((format(printf, 4, 5)));

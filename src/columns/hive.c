@@ -144,6 +144,11 @@ static tn_status constant(ArrowArray *out, bool number, const char *text, int64_
   return status;
 }
 
+tn_status tn_hive_column(const tn_hive *h, int64_t file, int32_t column, int64_t rows,
+                         ArrowArray *out, tn_error *err) {
+  return constant(out, h->numbers[column], h->texts[file * h->count + column], rows, err);
+}
+
 tn_status tn_hive_add_batch(const tn_hive *h, int64_t file, ArrowArray *batch, tn_error *err) {
   int64_t have = batch->n_children, rows = batch->length;
   ArrowArray *columns = tn_alloc((size_t)(have + h->count), sizeof *columns);
@@ -154,7 +159,7 @@ tn_status tn_hive_add_batch(const tn_hive *h, int64_t file, ArrowArray *batch, t
     batch->children[c]->release = NULL;
   }
   for (int32_t c = 0; c < h->count && status == TN_OK; c++)
-    status = constant(&columns[have + c], h->numbers[c], h->texts[file * h->count + c], rows, err);
+    status = tn_hive_column(h, file, c, rows, &columns[have + c], err);
   tn_array_clear(batch);
   if (status == TN_OK) status = tn_batch_new(batch, columns, have + h->count, rows, err);
   for (int64_t c = 0; columns && c < have + h->count; c++) tn_array_clear(&columns[c]);

@@ -27,6 +27,9 @@ int32_t tn_hive_find(const tn_hive *hive, const char *name); /* -1: none */
 /* Puts the columns behind those of *schema, and behind those of a batch of file `file`; both are
  * replaced, and cleared on failure. */
 TN_NODISCARD tn_status tn_hive_add_schema(const tn_hive *hive, ArrowSchema *schema, tn_error *err);
+/* One column of file `file`, `rows` times its value. */
+TN_NODISCARD tn_status tn_hive_column(const tn_hive *hive, int64_t file, int32_t column,
+                                      int64_t rows, ArrowArray *out, tn_error *err);
 TN_NODISCARD tn_status tn_hive_add_batch(const tn_hive *hive, int64_t file, ArrowArray *batch,
                                          tn_error *err);
 

@@ -10,8 +10,16 @@
 struct tn_scan {
   tn_table_set *set; /* every format but Parquet */
   tn_table_read_options read;
-  const char *path;
-  ArrowSchema all;          /* every column of the file */
+  const char **paths; /* of Parquet one */
+  int64_t path_count;
+  ArrowSchema all;         /* every column of the file, then those of `path_row` */
+  int64_t file_columns;    /* of `all` */
+  ArrowSchema file_schema; /* a view of `all` that ends there */
+  ArrowSchema path_schema; /* Parquet: columns of its path */
+  ArrowArray path_row;     /* their values */
+  tn_expr_bound bound;     /* both */
+  const tn_hive *hive;     /* NULL: there are none */
+  int64_t hive_file;
   tn_parquet_file *file;    /* Parquet */
   tn_source *source;        /* of it, borrowed: counts the bytes */
   ArrowArrayStream parquet; /* of the rows that pruning left */
@@ -22,7 +30,7 @@ struct tn_scan {
   ArrowSchema schema;
   tn_arena arena;
   tn_field *input_fields;
-  int64_t *picked; /* column of the input for each of ours */
+  int64_t *picked; /* for each of ours the column of the input; behind those, of the path */
   int64_t left;    /* rows until the limit */
   bool nothing;    /* pruning left no row */
   tn_scan_report report;
@@ -30,11 +38,13 @@ struct tn_scan {
 };
 
 /* ---- which columns ---- */
-/* Names of what must be read: first the selected ones in their order, then those that only the
- * predicate wants. */
+/* Names of what must be read: first of the selected columns in their order, then those that only
+ * the predicate wants.  What is of the path need not be read. */
 typedef struct needed {
   const char **names;
-  int32_t count, selected;
+  int32_t count;
+  int64_t *select; /* columns of `all` */
+  int64_t selected;
 } needed;
 
 static tn_status add_name(tn_scan *scan, needed *out, const char *name, tn_error *err) {
@@ -44,28 +54,29 @@ static tn_status add_name(tn_scan *scan, needed *out, const char *name, tn_error
   return TN_OK;
 }
 
-static tn_status need_columns(tn_scan *scan, const tn_scan_options *o, const ArrowSchema *all,
-                              const tn_expr *where, needed *out, tn_error *err) {
+static tn_status need_columns(tn_scan *scan, const tn_scan_options *o, const tn_expr *where,
+                              needed *out, tn_error *err) {
+  const ArrowSchema *all = &scan->all;
   int64_t most = all->n_children, used = 0;
   bool *taken = tn_arena_alloc(&scan->arena, (size_t)most, 1);
   out->names = tn_arena_alloc(&scan->arena, (size_t)most, sizeof *out->names);
-  if (!taken || !out->names) return tn_fail_memory(err, "a scan", (size_t)most * 9);
-  bool every = !o->no_columns && (!o->select || o->select_count == 0);
-  int64_t selected = every ? most : o->no_columns ? 0 : o->select_count;
-  for (int64_t i = 0; i < selected; i++) {
-    int64_t c = every ? i : tn_schema_find(all, o->select[i]);
+  out->select = tn_arena_alloc(&scan->arena, (size_t)most, sizeof *out->select);
+  if (!taken || !out->names || !out->select)
+    return tn_fail_memory(err, "a scan", (size_t)most * 17);
+  for (int32_t i = 0; !o->no_columns && i < o->select_count; i++) {
+    int64_t c = tn_schema_find(all, o->select[i]);
     if (c < 0) return tn_schema_no_column(all, o->select[i], err);
     if (taken[c])
       return tn_fail(err, TN_ERR_ARGUMENT, "column \"%.60s\" is asked for twice",
                      all->children[c]->name);
     taken[c] = true;
-    TN_TRY(add_name(scan, out, all->children[c]->name, err));
+    out->select[out->selected++] = c;
+    if (c < scan->file_columns) TN_TRY(add_name(scan, out, all->children[c]->name, err));
   }
-  out->selected = out->count;
   const int64_t *columns = where ? tn_expr_columns(where, &used) : NULL;
   for (int64_t i = 0; i < used; i++)
     if (!taken[columns[i]]) TN_TRY(add_name(scan, out, all->children[columns[i]]->name, err));
-  if (out->count == 0 && most > 0) /* something has to tell how many rows there are */
+  if (out->count == 0 && scan->file_columns > 0) /* something has to tell how many rows there are */
     return add_name(scan, out, all->children[0]->name, err);
   return TN_OK;
 }
@@ -82,7 +93,7 @@ static tn_status open_table(tn_scan *scan, tn_error *err) {
   tn_table_set_close(scan->set);
   scan->set = NULL;
   tn_schema_clear(&scan->input);
-  TN_TRY(tn_table_set_open(&scan->set, &scan->path, 1, &scan->read, err));
+  TN_TRY(tn_table_set_open(&scan->set, scan->paths, scan->path_count, &scan->read, err));
   return tn_table_set_schema(scan->set, &scan->input, err);
 }
 
@@ -91,40 +102,63 @@ static tn_status reopen_narrow(tn_scan *scan, const needed *need, tn_error *err)
   tn_table_read_options *read = &scan->read;
   read->columns = need->names;
   read->column_count = need->count;
-  bool inferred = !read->declared && !read->schema && !read->schema_file && !read->jsonl.sample;
+  bool inferred = !read->declared && !read->schema && !read->schema_file && !read->jsonl.sample &&
+                  !read->hive && scan->path_count == 1;
   if (inferred && tn_table_set_format(scan->set) == TN_TABLE_JSONL) read->declared = &scan->all;
   return open_table(scan, err);
+}
+
+/* Without the columns of the path, which are the last. */
+static void view_file_schema(tn_scan *scan) {
+  scan->file_schema = scan->all;
+  scan->file_columns = scan->all.n_children - (scan->hive ? scan->hive->count : 0);
+  scan->file_schema.n_children = scan->file_columns;
 }
 
 static tn_status new_predicate(tn_scan *scan, const tn_scan_options *o, tn_expr **out,
                                tn_error *err) {
   *out = NULL;
   if (!o->where) return TN_OK;
-  return tn_expr_new(out, tn_str_of(o->where), &scan->input, err);
+  return tn_expr_new_bound(out, tn_str_of(o->where), &scan->file_schema,
+                           scan->hive ? &scan->bound : NULL, err);
 }
 
-static tn_status choose_output(tn_scan *scan, const needed *need, tn_error *err) {
-  int64_t count = need->selected;
+static tn_status room_for_output(tn_scan *scan, int64_t count, tn_error *err) {
   scan->picked = tn_arena_alloc(&scan->arena, (size_t)count, sizeof *scan->picked);
   if (!scan->picked) return tn_fail_memory(err, "a scan", (size_t)count * sizeof *scan->picked);
   TN_TRY(tn_schema_init(&scan->schema, "+s", "", 0, err));
   TN_TRY(tn_schema_set_metadata(&scan->schema, scan->input.metadata, err));
   TN_TRY(tn_schema_add_children(&scan->schema, count, err));
-  for (int64_t i = 0; i < count; i++) {
-    scan->picked[i] = tn_schema_find(&scan->input, need->names[i]);
-    TN_TRY(tn_schema_copy(scan->schema.children[i], scan->input.children[scan->picked[i]], err));
-  }
   return tn_field_tree(&scan->input_fields, &scan->arena, &scan->input, err);
 }
 
-/* Every column in the table's order, whatever their names. */
+static tn_status put_output(tn_scan *scan, int64_t at, int64_t picked, tn_error *err) {
+  int64_t of_file = scan->input.n_children;
+  scan->picked[at] = picked;
+  return tn_schema_copy(scan->schema.children[at],
+                        picked < of_file ? scan->input.children[picked]
+                                         : scan->path_schema.children[picked - of_file],
+                        err);
+}
+
+static tn_status choose_output(tn_scan *scan, const needed *need, tn_error *err) {
+  TN_TRY(room_for_output(scan, need->selected, err));
+  for (int64_t i = 0; i < need->selected; i++) {
+    int64_t c = need->select[i];
+    int64_t picked = c < scan->file_columns
+                         ? tn_schema_find(&scan->input, scan->all.children[c]->name)
+                         : scan->input.n_children + c - scan->file_columns;
+    TN_TRY(put_output(scan, i, picked, err));
+  }
+  return TN_OK;
+}
+
+/* Every column in the table's order, whatever their names; then those of the path. */
 static tn_status choose_all(tn_scan *scan, tn_error *err) {
-  int64_t count = scan->input.n_children;
-  scan->picked = tn_arena_alloc(&scan->arena, (size_t)count, sizeof *scan->picked);
-  if (!scan->picked) return tn_fail_memory(err, "a scan", (size_t)count * sizeof *scan->picked);
-  for (int64_t i = 0; i < count; i++) scan->picked[i] = i;
-  TN_TRY(tn_schema_copy(&scan->schema, &scan->input, err));
-  return tn_field_tree(&scan->input_fields, &scan->arena, &scan->input, err);
+  int64_t of_path = scan->hive ? scan->hive->count : 0, count = scan->input.n_children + of_path;
+  TN_TRY(room_for_output(scan, count, err));
+  for (int64_t i = 0; i < count; i++) TN_TRY(put_output(scan, i, i, err));
+  return TN_OK;
 }
 
 static bool every_column(const tn_scan_options *o) {
@@ -135,15 +169,14 @@ static tn_status open_text(tn_scan *scan, const tn_scan_options *o, tn_error *er
   needed need = {0};
   TN_TRY(open_table(scan, err));
   TN_TRY(tn_schema_copy(&scan->all, &scan->input, err));
+  view_file_schema(scan);
   TN_TRY(new_predicate(scan, o, &scan->where, err));
   if (every_column(o)) return choose_all(scan, err);
-  TN_TRY(need_columns(scan, o, &scan->all, scan->where, &need, err));
+  TN_TRY(need_columns(scan, o, scan->where, &need, err));
   if (need.count < scan->all.n_children && tn_table_set_bytes(scan->set) >= 0 &&
       names_are_unique(&scan->all)) {
-    tn_expr_free(scan->where);
-    scan->where = NULL;
     TN_TRY(reopen_narrow(scan, &need, err));
-    TN_TRY(new_predicate(scan, o, &scan->where, err));
+    if (scan->where) TN_TRY(tn_expr_narrow(scan->where, &scan->input, err));
   }
   return choose_output(scan, &need, err);
 }
@@ -182,8 +215,12 @@ static tn_status open_late(tn_scan *scan, const tn_scan_options *o, const tn_exp
     where_names[i] = tn_arena_strndup(&scan->arena, name, strlen(name));
     if (!where_names[i]) return tn_fail_memory(err, "a column name", strlen(name));
   }
-  tn_scan_late_options late = {
-      .where = o->where, .where_columns = where_names, .where_count = (int32_t)used, .read = kept};
+  tn_scan_late_options late = {.where = o->where,
+                               .where_columns = where_names,
+                               .where_count = (int32_t)used,
+                               .schema = &scan->file_schema,
+                               .bound = scan->hive ? &scan->bound : NULL,
+                               .read = kept};
   if (!names_are_unique(&scan->input) || !tn_scan_late_pays(scan->file, &late)) return TN_OK;
   return tn_scan_late_open(&scan->late, scan->file, &late, err);
 }
@@ -214,43 +251,66 @@ static tn_status open_pruned(tn_scan *scan, const tn_scan_options *o, const need
   return tn_stream_schema(&scan->parquet, &scan->input, err);
 }
 
+/* The columns of the path, as a schema and a row. */
+static tn_status open_path(tn_scan *scan, const tn_scan_options *o, tn_error *err) {
+  if (!o->hive || o->hive->count == 0) return TN_OK;
+  scan->hive = o->hive;
+  scan->hive_file = o->hive_file;
+  TN_TRY(tn_schema_init(&scan->path_schema, "+s", "", 0, err));
+  TN_TRY(tn_hive_add_schema(scan->hive, &scan->path_schema, err));
+  TN_TRY(tn_hive_add_schema(scan->hive, &scan->all, err));
+  TN_TRY(tn_batch_new(&scan->path_row, NULL, 0, 1, err));
+  scan->bound = (tn_expr_bound){&scan->path_schema, &scan->path_row};
+  return tn_hive_add_batch(scan->hive, scan->hive_file, &scan->path_row, err);
+}
+
 static tn_status open_parquet(tn_scan *scan, const tn_scan_options *o, tn_error *err) {
-  tn_expr *where = NULL;
   needed need = {0};
   const tn_parquet_keys *keys = o->read.parquet.keys;
-  TN_TRY(tn_source_open_file(&scan->source, scan->path, err));
+  if (scan->path_count != 1)
+    return tn_fail(err, TN_ERR_ARGUMENT, "Parquet files are scanned one by one, not %lld at once",
+                   (long long)scan->path_count);
+  TN_TRY(tn_source_open_file(&scan->source, scan->paths[0], err));
   TN_TRY(keys ? tn_parquet_open_keys(&scan->file, scan->source, keys, err)
               : tn_parquet_open(&scan->file, scan->source, err));
   TN_TRY(tn_parquet_schema(scan->file, &scan->input, err));
   TN_TRY(tn_schema_copy(&scan->all, &scan->input, err));
-  TN_TRY(new_predicate(scan, o, &where, err));
-  bool every = every_column(o);
-  tn_status status = every ? TN_OK : need_columns(scan, o, &scan->all, where, &need, err);
-  if (status == TN_OK) status = open_pruned(scan, o, &need, where, err);
-  tn_expr_free(where);
-  TN_TRY(status);
+  TN_TRY(open_path(scan, o, err));
+  view_file_schema(scan);
   TN_TRY(new_predicate(scan, o, &scan->where, err));
+  bool every = every_column(o);
+  if (!every) TN_TRY(need_columns(scan, o, scan->where, &need, err));
+  TN_TRY(open_pruned(scan, o, &need, scan->where, err));
+  if (scan->where) TN_TRY(tn_expr_narrow(scan->where, &scan->input, err));
   return every ? choose_all(scan, err) : choose_output(scan, &need, err);
 }
 
-tn_status tn_scan_open(tn_scan **out, const char *path, const tn_scan_options *options,
-                       tn_error *err) {
+static tn_status copy_paths(tn_scan *scan, const char *const *paths, int64_t count, tn_error *err) {
+  scan->paths = tn_arena_alloc(&scan->arena, (size_t)count, sizeof *scan->paths);
+  if (!scan->paths) return tn_fail_memory(err, "paths", (size_t)count * sizeof *scan->paths);
+  scan->path_count = count;
+  for (int64_t i = 0; i < count; i++) {
+    scan->paths[i] = tn_arena_strndup(&scan->arena, paths[i], strlen(paths[i]));
+    if (!scan->paths[i]) return tn_fail_memory(err, "a path", strlen(paths[i]));
+  }
+  return TN_OK;
+}
+
+tn_status tn_scan_open_many(tn_scan **out, const char *const *paths, int64_t count,
+                            const tn_scan_options *options, tn_error *err) {
   static const tn_scan_options defaults;
   if (!options) options = &defaults;
   *out = NULL;
+  if (count < 1) return tn_fail(err, TN_ERR_ARGUMENT, "a scan of no files");
   tn_scan *scan = tn_alloc(1, sizeof *scan);
   if (!scan) return tn_fail_memory(err, "a scan", sizeof *scan);
   scan->left = options->has_limit ? options->limit : INT64_MAX;
   scan->read = options->read;
   scan->read.columns = NULL;
   scan->read.column_count = 0;
-  scan->path = tn_arena_strndup(&scan->arena, path, strlen(path));
-  if (!scan->path) {
-    tn_scan_close(scan);
-    return tn_fail_memory(err, "a path", strlen(path));
-  }
   bool parquet;
-  tn_status status = is_parquet(path, options, &parquet, err);
+  tn_status status = copy_paths(scan, paths, count, err);
+  if (status == TN_OK) status = is_parquet(paths[0], options, &parquet, err);
   if (status == TN_OK)
     status = parquet ? open_parquet(scan, options, err) : open_text(scan, options, err);
   if (status != TN_OK) {
@@ -259,6 +319,11 @@ tn_status tn_scan_open(tn_scan **out, const char *path, const tn_scan_options *o
   }
   *out = scan;
   return TN_OK;
+}
+
+tn_status tn_scan_open(tn_scan **out, const char *path, const tn_scan_options *options,
+                       tn_error *err) {
+  return tn_scan_open_many(out, &path, 1, options, err);
 }
 
 void tn_scan_close(tn_scan *scan) {
@@ -270,6 +335,8 @@ void tn_scan_close(tn_scan *scan) {
   tn_free(scan->ranges);
   tn_expr_free(scan->where);
   tn_schema_clear(&scan->all);
+  tn_schema_clear(&scan->path_schema);
+  tn_array_clear(&scan->path_row);
   tn_schema_clear(&scan->input);
   tn_schema_clear(&scan->schema);
   tn_arena_clear(&scan->arena);
@@ -281,21 +348,21 @@ const ArrowSchema *tn_scan_schema(const tn_scan *scan) {
 }
 
 /* ---- batches ---- */
-/* All rows: the columns move over, nothing is copied. */
-static void move_columns(const tn_scan *scan, ArrowArray *batch, ArrowArray *children) {
+/* rows NULL: all rows, the columns move over and nothing is copied. */
+static tn_status take_columns(const tn_scan *scan, ArrowArray *batch, const int64_t *rows,
+                              int64_t count, ArrowArray *children, tn_error *err) {
   for (int64_t i = 0; i < scan->schema.n_children; i++) {
-    ArrowArray *from = batch->children[scan->picked[i]];
-    children[i] = *from;
-    from->release = NULL;
-  }
-}
-
-static tn_status gather_columns(const tn_scan *scan, const ArrowArray *batch, const int64_t *rows,
-                                int64_t count, ArrowArray *children, tn_error *err) {
-  for (int64_t i = 0; i < scan->schema.n_children; i++) {
-    int64_t c = scan->picked[i];
-    TN_TRY(tn_array_gather(&children[i], &scan->input_fields->children[c], batch->children[c], rows,
-                           count, err));
+    int64_t c = scan->picked[i], of_path = c - scan->input.n_children;
+    if (of_path >= 0) {
+      TN_TRY(
+          tn_hive_column(scan->hive, scan->hive_file, (int32_t)of_path, count, &children[i], err));
+    } else if (rows) {
+      TN_TRY(tn_array_gather(&children[i], &scan->input_fields->children[c], batch->children[c],
+                             rows, count, err));
+    } else {
+      children[i] = *batch->children[c];
+      batch->children[c]->release = NULL;
+    }
   }
   return TN_OK;
 }
@@ -319,11 +386,7 @@ static tn_status filter(tn_scan *scan, ArrowArray *batch, const int64_t *rows, i
   if (!all && !rows) TN_TRY(first_rows(scan, count, &rows, err));
   ArrowArray *children = tn_alloc((size_t)columns, sizeof *children);
   if (!children) return tn_fail_memory(err, "a batch", (size_t)columns * sizeof *children);
-  tn_status status = TN_OK;
-  if (all)
-    move_columns(scan, batch, children);
-  else
-    status = gather_columns(scan, batch, rows, count, children, err);
+  tn_status status = take_columns(scan, batch, all ? NULL : rows, count, children, err);
   if (status == TN_OK) status = tn_batch_new(out, children, columns, count, err);
   for (int64_t i = 0; i < columns; i++) tn_array_clear(&children[i]);
   tn_free(children);

@@ -12,6 +12,7 @@
 #ifndef TN_COLUMNS_SCAN_H
 #define TN_COLUMNS_SCAN_H
 #include "columns/expr.h"
+#include "columns/hive.h"
 #include "columns/prune.h"
 #include "columns/table_set.h"
 
@@ -20,9 +21,11 @@ typedef struct tn_scan_options { /* zero: the default, every row and column */
   const char *const *select;     /* columns, in this order; NULL: all */
   int32_t select_count;
   bool has_limit;
-  int64_t limit;   /* rows at most, where has_limit */
-  bool no_columns; /* batches of no column: only their lengths count; select is not used */
-  bool no_pruning; /* Parquet: read every page, for tests and comparisons */
+  int64_t limit;       /* rows at most, where has_limit */
+  bool no_columns;     /* batches of no column: only their lengths count; select is not used */
+  bool no_pruning;     /* Parquet: read every page, for tests and comparisons */
+  const tn_hive *hive; /* Parquet: columns of the paths; outlives the scan */
+  int64_t hive_file;   /* which of its files this is */
   tn_table_read_options read; /* its projection is set from the above; its texts outlive the scan */
 } tn_scan_options;
 
@@ -37,6 +40,10 @@ typedef struct tn_scan_report {
 typedef struct tn_scan tn_scan;
 TN_NODISCARD tn_status tn_scan_open(tn_scan **out, const char *path, const tn_scan_options *options,
                                     tn_error *err);
+/* Several files of one format as one table, as table_set.h does it; of Parquet one file a scan.
+ * Columns of the paths of other formats are the set's (read.hive). */
+TN_NODISCARD tn_status tn_scan_open_many(tn_scan **out, const char *const *paths, int64_t count,
+                                         const tn_scan_options *options, tn_error *err);
 void tn_scan_close(tn_scan *scan); /* NULL is fine */
 /* The schema of the batches; lives as long as the scan. */
 const ArrowSchema *tn_scan_schema(const tn_scan *scan);

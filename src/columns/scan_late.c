@@ -112,10 +112,21 @@ static tn_status evaluate_batch(tn_scan_late *l, const ArrowArray *batch, cursor
   return TN_OK;
 }
 
+/* The predicate, for the batches of a stream. */
+static tn_status new_predicate(const tn_scan_late *l, ArrowArrayStream *stream, tn_expr **out,
+                               tn_error *err) {
+  const tn_scan_late_options *o = &l->options;
+  ArrowSchema schema = {0};
+  tn_status status = tn_expr_new_bound(out, tn_str_of(o->where), o->schema, o->bound, err);
+  if (status == TN_OK) status = tn_stream_schema(stream, &schema, err);
+  if (status == TN_OK) status = tn_expr_narrow(*out, &schema, err);
+  tn_schema_clear(&schema);
+  return status;
+}
+
 static tn_status find_wanted(tn_scan_late *l, tn_error *err) {
   tn_parquet_read_options read = l->read;
   ArrowArrayStream stream;
-  ArrowSchema schema = {0};
   cursor at = {.ranges = l->window, .count = l->window_count};
   read.columns = l->options.where_columns;
   read.column_count = l->options.where_count;
@@ -124,11 +135,7 @@ static tn_status find_wanted(tn_scan_late *l, tn_error *err) {
   l->wanted.count = l->wanted_at = 0;
   TN_TRY(tn_parquet_scan(l->file, &read, &stream, err));
   tn_status status = TN_OK;
-  if (!l->where) {
-    status = tn_stream_schema(&stream, &schema, err);
-    if (status == TN_OK) status = tn_expr_new(&l->where, tn_str_of(l->options.where), &schema, err);
-    tn_schema_clear(&schema);
-  }
+  if (!l->where) status = new_predicate(l, &stream, &l->where, err);
   while (status == TN_OK) {
     ArrowArray batch;
     status = tn_stream_next(&stream, &batch, err);
@@ -169,7 +176,6 @@ static tn_status open_near(tn_scan_late *l, tn_error *err) {
 /* Everything that is left, with the predicate's columns among the others. */
 static tn_status open_rest(tn_scan_late *l, tn_error *err) {
   tn_parquet_read_options read = l->read;
-  ArrowSchema schema = {0};
   l->near_count = 0;
   for (; l->range < l->range_count; l->range++, l->range_done = 0)
     TN_TRY(push_range(&l->near, &l->near_capacity, &l->near_count,
@@ -179,10 +185,7 @@ static tn_status open_rest(tn_scan_late *l, tn_error *err) {
   read.ranges = l->near;
   read.range_count = l->near_count;
   TN_TRY(tn_parquet_scan(l->file, &read, &l->stream, err));
-  TN_TRY(tn_stream_schema(&l->stream, &schema, err));
-  tn_status status = tn_expr_new(&l->where_all, tn_str_of(l->options.where), &schema, err);
-  tn_schema_clear(&schema);
-  return status;
+  return new_predicate(l, &l->stream, &l->where_all, err);
 }
 
 static tn_status next_group(tn_scan_late *l, int64_t *seen, tn_error *err) {

@@ -17,6 +17,8 @@ typedef struct tn_scan_late_options {
   const char *where;
   const char *const *where_columns; /* names of what the predicate reads */
   int32_t where_count;
+  const ArrowSchema *schema;  /* of the whole file, which the predicate is checked against */
+  const tn_expr_bound *bound; /* columns of the path; NULL: none */
   const tn_parquet_read_options *read; /* the columns of the batches; with `ranges` after pruning */
 } tn_scan_late_options;
 

@@ -210,6 +210,27 @@ static tn_status one_format(tn_table_set *set, tn_error *err) {
 }
 
 /* ---- columns of the path ---- */
+/* Of the first file, by its name: something has to tell how many rows there are. */
+static tn_status first_column(tn_table_set *set, const char **out, tn_error *err) {
+  tn_table table = {0};
+  ArrowSchema schema = {0};
+  tn_table_read_options options = set->options;
+  options.columns = NULL, options.column_count = 0;
+  TN_TRY(tn_table_open(&table, set->paths[0], &options, err));
+  tn_status status = tn_stream_schema(&table.stream, &schema, err);
+  tn_table_close(&table);
+  if (status == TN_OK && schema.n_children == 0)
+    status =
+        tn_fail(err, TN_ERR_UNSUPPORTED, "%s has no columns but those of its path", set->paths[0]);
+  if (status == TN_OK) {
+    const char *name = schema.children[0]->name;
+    *out = tn_arena_strndup(&set->arena, name, strlen(name));
+    if (!*out) status = tn_fail_memory(err, "a column name", strlen(name));
+  }
+  tn_schema_clear(&schema);
+  return status;
+}
+
 /* Divides what is asked for into columns of the files and of the path. */
 static tn_status divide_columns(tn_table_set *set, tn_error *err) {
   tn_table_read_options *o = &set->options;
@@ -220,11 +241,11 @@ static tn_status divide_columns(tn_table_set *set, tn_error *err) {
   set->pick_count = o->column_count;
   for (int32_t i = 0; i < o->column_count; i++)
     if (tn_hive_find(&set->hive, o->columns[i]) < 0) names[files++] = o->columns[i];
+  if (files == 0) TN_TRY(first_column(set, &names[files++], err));
   for (int64_t i = 0, file = 0; i < o->column_count; i++) {
     int32_t in_path = tn_hive_find(&set->hive, o->columns[i]);
     set->pick[i] = in_path < 0 ? file++ : files + in_path;
   }
-  if (files == 0) return tn_fail(err, TN_ERR_UNSUPPORTED, "only columns of the path are asked for");
   o->columns = names;
   o->column_count = (int32_t)files;
   return TN_OK;
@@ -279,6 +300,20 @@ static tn_status finish_batch(const tn_table_set *set, ArrowArray *batch, tn_err
   return set->pick ? pick_columns(set, batch, err) : TN_OK;
 }
 
+/* A file that lacks columns of the others has them as null. */
+static tn_status ask_for_all(tn_table_set *set, tn_error *err) {
+  tn_table_read_options *o = &set->options;
+  int64_t count = set->declared.n_children;
+  o->csv.missing_null = true;
+  if (o->columns) return TN_OK;
+  const char **names = tn_arena_alloc(&set->arena, (size_t)count + 1, sizeof *names);
+  if (!names) return tn_fail_memory(err, "columns", (size_t)count * sizeof *names);
+  for (int64_t c = 0; c < count; c++) names[c] = set->declared.children[c]->name;
+  o->columns = names;
+  o->column_count = (int32_t)count;
+  return TN_OK;
+}
+
 /* CSV files one by one want the types of all of them first. */
 static tn_status declare_csv(tn_table_set *set, tn_error *err) {
   tn_table all = {0};
@@ -290,7 +325,7 @@ static tn_status declare_csv(tn_table_set *set, tn_error *err) {
   tn_status status = tn_stream_schema(&all.stream, &set->declared, err);
   set->options.declared = &set->declared;
   tn_table_close(&all);
-  return status;
+  return status == TN_OK && options.csv.union_by_name ? ask_for_all(set, err) : status;
 }
 
 /* ---- file after file; CSV files all at once ---- */

@@ -104,6 +104,12 @@ def test_options_that_do_nothing_are_refused(tenon, table, tmp_path, out, words,
     assert not (tmp_path / out).exists()
 
 
+def test_writing_options_without_a_place_to_write(tenon, table, tmp_path):
+    assert "--codec is of writing" in tenon.fails("data", "scan", table, "--codec", "zstd")
+    assert "--codec is of Parquet, Arrow" in tenon.fails("data", "scan", table, "--as", "csv", "--codec", "zstd")
+    tenon("data", "scan", table, "--out", tmp_path / "o.parquet", "--codec", "snappy")
+
+
 def test_words_of_head(tenon, table):
     assert len(tenon("data", "head", "-n1", table).stdout.splitlines()) == 3
     assert "no option '-z1'" in tenon.fails("data", "head", "-z1", table, code=2)

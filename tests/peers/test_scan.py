@@ -181,3 +181,45 @@ def test_mistakes(tenon, sorted_file):
     assert "character 6" in tenon.fails("data", "scan", sorted_file, "--where", "id > and")
     assert "no column" in tenon.fails("data", "scan", sorted_file, "--select", "nothing")
     assert "--as wants" in tenon.fails("data", "scan", sorted_file, "--as", "xml", code=2)
+
+
+@pytest.mark.parametrize("format_", ["parquet", "csv", "jsonl", "arrow"])
+def test_columns_of_the_path(tenon, tmp_path, format_):
+    """Partitioned by land and year, judged by DuckDB over the whole table."""
+    whole = pa.table({"id": range(2000), "land": [["DE", "FR", "a/b", None][i % 4] for i in range(2000)],
+                      "year": [2020 + i % 3 for i in range(2000)], "s": [f"v{i % 50}" for i in range(2000)]})
+    pq.write_table(whole, tmp_path / "t.parquet")
+    tenon("data", "convert", tmp_path / "t.parquet", tmp_path / "by", "--partition-by", "land,year",
+          "--out-format", format_)
+    read = {}
+    for where in ["land = 'DE' and id < 100", "land is null and year > 2020", "year in (2020, 2022) or s = 'v7'",
+                  "not (land like 'a%') and id > 1900", "land = 'DE' or land = 'FR' and s = 'v1'", "year > 2030"]:
+        done = tenon.json("data", "scan", tmp_path / "by", "--where", where, "--select", "year,id,land")
+        got = sorted((r["id"], r["land"], r["year"]) for r in done["rows"])
+        want = duckdb.sql(f"select id, land, year from whole where {where} order by id").fetchall()
+        assert got == want, where
+        read[where] = done["bytes_read"]
+    if format_ == "parquet":
+        assert read["land = 'DE' and id < 100"] < read["year in (2020, 2022) or s = 'v7'"]
+    assert tenon("data", "head", tmp_path / "by", "--columns", "land", "-n1").stdout.split()[:2] == ["land", "string"]
+    assert tenon("data", "scan", tmp_path / "by", "--count", "--quiet").stdout == "2000\n"
+
+
+def test_several_text_files_are_one_table(tenon, tmp_path):
+    (tmp_path / "a.csv").write_text("id,x\n1,1\n2,2\n")
+    (tmp_path / "b.csv").write_text("x,id,y\n2.5,3,q\n")
+    files = [tmp_path / "a.csv", tmp_path / "b.csv"]
+    done = tenon.json("data", "scan", *files, "--union-by-name", "--where", "x > 1")
+    assert done["rows"] == [{"id": 2, "x": 2.0, "y": None}, {"id": 3, "x": 2.5, "y": "q"}]
+    tenon("data", "convert", *files, tmp_path / "o.parquet", "--union-by-name")
+    assert pq.read_table(tmp_path / "o.parquet").to_pydict() == {
+        "id": [1, 2, 3], "x": [1.0, 2.0, 2.5], "y": [None, None, "q"]}
+    shown = tenon.json("data", "head", *files, "--union-by-name", "--columns", "y,id")
+    assert shown["rows"] == [{"y": None, "id": 1}, {"y": None, "id": 2}, {"y": "q", "id": 3}]
+    assert "b.csv" in tenon.fails("data", "scan", *files)
+    (tmp_path / "u" / "k=1").mkdir(parents=True)
+    (tmp_path / "u" / "k=2").mkdir()
+    (tmp_path / "a.csv").rename(tmp_path / "u/k=1/a.csv")
+    (tmp_path / "b.csv").rename(tmp_path / "u/k=2/b.csv")
+    done = tenon.json("data", "scan", tmp_path / "u", "--union-by-name", "--where", "k = 2 or id = 1")
+    assert done["rows"] == [{"id": 1, "x": 1.0, "y": None, "k": 1}, {"id": 3, "x": 2.5, "y": "q", "k": 2}]

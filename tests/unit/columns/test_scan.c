@@ -241,15 +241,83 @@ static tn_status scan_again_wide(void *context, tn_error *err) {
   return status;
 }
 
+/* ---- columns of the path ---- */
+typedef struct by_path {
+  const char *where, *path;
+} by_path;
+
+static tn_status scan_by_path(const by_path *b, answer *a, tn_error *err) {
+  static const char *const paths[] = {"t/land=DE/year=2024/a.parquet",
+                                      "t/land=__HIVE_DEFAULT_PARTITION__/year=7/a.parquet"};
+  static const char *const select[] = {"year", "id", "land"};
+  tn_hive hive;
+  tn_scan *s;
+  TN_TRY(tn_hive_open(&hive, paths, 2, err));
+  tn_scan_options o = {.where = b->where,
+                       .select = select,
+                       .select_count = 3,
+                       .hive = &hive,
+                       .hive_file = strchr(b->path, 'n') ? 1 : 0,
+                       .read.threads = 1};
+  tn_status status = tn_scan_open(&s, groups_path, &o, err);
+  if (status == TN_OK) {
+    status = read_all(s, a, err);
+    tn_scan_report_now(s, &a->report);
+    tn_scan_close(s);
+  }
+  tn_hive_clear(&hive);
+  return status;
+}
+
+static void selects_by_path(const char *path, const char *where, const char *rows) {
+  answer a = {0};
+  tn_status status = scan_by_path(&(by_path){where, path}, &a, &problem);
+  if (status != TN_OK) print_error("%s: %s\n", where, problem.text);
+  assert_int_equal(status, TN_OK);
+  assert_string_equal(a.text.data ? a.text.data : "", rows);
+  if (!*rows) assert_true(a.report.bytes_read < a.report.bytes_file / 2);
+  tn_strbuf_clear(&a.text);
+}
+
+static void the_path_has_columns(void **state) {
+  selects_by_path("DE", "land = 'DE' and year > 2000 and id = 5", " 2024,5,DE");
+  selects_by_path("DE", "id = 5 and (land in ('FR', 'DE') or id = 6)", " 2024,5,DE");
+  selects_by_path("DE", "not (land <> 'DE') and id in (3, 4)", " 2024,3,DE 2024,4,DE");
+  selects_by_path("DE", "land = 'FR' or id = 1 and year % 2 = 1", "");
+  selects_by_path("DE", "land is null", "");
+  selects_by_path("DE", "id = 5 and (year = 2024 or k = 77)", " 2024,5,DE"); /* k is not needed */
+}
+
+static tn_status scan_again_by_path(void *context, tn_error *err) {
+  answer a = {0};
+  tn_status status = scan_by_path(context, &a, err);
+  tn_strbuf_clear(&a.text);
+  return status;
+}
+
+static void a_path_without_a_value(void **state) {
+  selects_by_path("null", "land is null and id = 5 and year = 7", " 7,5,");
+  selects_by_path("null", "land = 'DE'", "");
+  selects_by_path("null", "not (land = 'DE')", ""); /* unknown */
+  by_path mixed = {"id > year", "DE"};
+  assert_int_equal(scan_again_by_path(&mixed, &problem), TN_ERR_ARGUMENT);
+  CONTAINS(problem.text, "character 6: a column of the path is compared with one of the file");
+}
+
 static void every_allocation_may_fail(void **state) {
+  by_path b = {"land = 'DE' and id = 5 and k < 9", "DE"};
+  assert_true(fail_each_allocation(scan_again_by_path, &b) > 100);
   assert_true(fail_each_allocation(scan_again, parquet_path) > 20);
   assert_true(fail_each_allocation(scan_again_wide, groups_path) > 100);
   assert_true(fail_each_allocation(scan_again, jsonl_path) > 20);
 }
 
 int main(void) {
-  const struct CMUnitTest tests[] = {
-      cmocka_unit_test(every_format_gives_the_same_rows), cmocka_unit_test(pruning_changes_nothing),
-      cmocka_unit_test(mistakes_are_named), cmocka_unit_test(every_allocation_may_fail)};
+  const struct CMUnitTest tests[] = {cmocka_unit_test(every_format_gives_the_same_rows),
+                                     cmocka_unit_test(pruning_changes_nothing),
+                                     cmocka_unit_test(mistakes_are_named),
+                                     cmocka_unit_test(the_path_has_columns),
+                                     cmocka_unit_test(a_path_without_a_value),
+                                     cmocka_unit_test(every_allocation_may_fail)};
   return cmocka_run_group_tests(tests, set_up, tear_down);
 }
