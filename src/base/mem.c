@@ -64,6 +64,10 @@ static void *realloc_wide(void *ptr, size_t bytes) {
   return moved;
 }
 
+size_t tn_block_bytes(const void *ptr) {
+  return ((const block_header *)ptr - 1)->bytes;
+}
+
 void *tn_realloc(void *ptr, size_t count, size_t size) {
   if (!ptr) return tn_alloc(count, size);
   size_t bytes, total;

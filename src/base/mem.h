@@ -22,7 +22,8 @@
 void *tn_alloc(size_t count, size_t size);
 /* Resizes to count * size; new bytes are NOT zeroed; on failure NULL and `ptr` stays valid. */
 void *tn_realloc(void *ptr, size_t count, size_t size);
-void tn_free(void *ptr); /* NULL is fine */
+size_t tn_block_bytes(const void *ptr); /* of a block of tn_alloc: what it was asked for */
+void tn_free(void *ptr);                /* NULL is fine */
 /* Zeroed and aligned to 64 bytes, for SIMD and device copies.  Freed with tn_free. */
 void *tn_alloc_aligned(size_t bytes);
 char *tn_strndup(const char *text, size_t length); /* NUL-terminated copy, tn_free */

@@ -193,7 +193,7 @@ static tn_status list_buffers(const tn_parquet_node *node, shape *s, int64_t slo
   bool view = node->layout == TN_LAYOUT_LIST_VIEW || node->layout == TN_LAYOUT_LARGE_LIST_VIEW;
   size_t width = large ? 8 : 4;
   *count = view ? 3 : 2;
-  if (!large && !view) return tn_parquet_bytes_wrap(&s->ends, &buffers[1], err);
+  if (!large && !view) return tn_parquet_spare_wrap(NULL, &s->ends, &buffers[1], err);
   TN_TRY(tn_buffer_new(&buffers[1], ((size_t)slots + 1) * width, err));
   if (view) TN_TRY(tn_buffer_new(&buffers[2], (size_t)slots * width, err));
   for (int64_t i = 0; i <= slots; i++) {
@@ -222,7 +222,7 @@ static tn_status finish(const tn_parquet_node *node, shape *s, int64_t slots, Ar
   } else if (list) {
     TN_TRY(list_buffers(node, s, slots, buffers, &parts.buffer_count, err));
   }
-  if (node->nullable && s->nulls) TN_TRY(tn_parquet_bytes_wrap(&s->valid, &buffers[0], err));
+  if (node->nullable && s->nulls) TN_TRY(tn_parquet_spare_wrap(NULL, &s->valid, &buffers[0], err));
   return tn_array_make(out, &parts, err);
 }
 

@@ -364,21 +364,25 @@ static tn_status check_end(const tn_parquet_column_reader *r, tn_error *err) {
 }
 
 /* Room for about as many bytes as rows had before, so that a part seldom grows. */
-static tn_status reserve_bytes(tn_parquet_column_reader *r, int64_t rows, tn_parquet_bytes *data,
+static tn_status reserve_bytes(tn_parquet_column_reader *r, int64_t rows, tn_parquet_slots *s,
                                tn_error *err) {
   double want = r->bytes_a_row * (double)rows * 1.125;
   if (want < 1 || want > HINT_BYTES_MAX) return TN_OK;
-  return tn_parquet_bytes_reserve(data, (size_t)want, err);
+  tn_parquet_spare_take(s->spare, &s->data, (size_t)want);
+  return tn_parquet_bytes_reserve(&s->data, (size_t)want, err);
 }
 
 tn_status tn_parquet_column_reader_read(tn_parquet_column_reader *r, int64_t rows,
                                         tn_parquet_part *part, tn_error *err) {
   tn_parquet_slots *s = &part->slots;
-  if (!s->leaf) tn_parquet_slots_start(s, r->leaf);
+  if (!s->leaf) {
+    tn_parquet_slots_start(s, r->leaf);
+    s->spare = r->spare;
+  }
   if (rows == 0) return TN_OK;
   if (rows > r->rows - r->row) return rows_end_early(r, rows - (r->rows - r->row), err);
   size_t before = s->data.length;
-  if (tn_parquet_slots_are_bytes(r->leaf)) TN_TRY(reserve_bytes(r, rows, &s->data, err));
+  if (tn_parquet_slots_are_bytes(r->leaf)) TN_TRY(reserve_bytes(r, rows, s, err));
   TN_TRY(tn_parquet_leaf_is_flat(r->leaf) ? flat_rows(r, rows, &part->slots, err)
                                           : deep_rows(r, rows, part, err));
   r->bytes_a_row = (double)(s->data.length - before) / (double)rows;

@@ -12,6 +12,7 @@ enum {
   CACHE_BYTES = 1 << 20
 }; /* what is delivered soon is still there */
 enum { BATCH_BYTES = 32 << 20, THREAD_BYTES = 4 << 20, ROUND_BATCHES_MAX = 256 };
+enum { SPARE_BYTES = 2 * THREAD_BYTES }; /* kept, a thread */
 enum { RANDOM_WINDOW_BYTES = 256 << 10 };
 
 /* A page limit that holds one value of 1 GiB. */
@@ -50,6 +51,7 @@ typedef struct parquet_scan {
   tn_pool *pool;
   int32_t threads;
   tn_parquet_codecs *codecs; /* one a thread */
+  tn_parquet_spare *spare;
   int64_t columns;
   int64_t *order; /* columns, those with the most bytes first */
   scan_lane *lanes;
@@ -96,6 +98,7 @@ static void scan_free(void *self) {
   tn_free(s->pieces);
   tn_free(s->order);
   tn_free(s->ranges);
+  tn_parquet_spare_close(s->spare);
   tn_parquet_projection_clear(&s->projection);
   tn_arena_clear(&s->arena);
   if (s->owns_file) tn_parquet_close(s->file);
@@ -481,6 +484,7 @@ static tn_status init_lane(parquet_scan *s, scan_lane *lane, tn_error *err) {
   for (int64_t c = 0; c < s->columns; c++) {
     tn_parquet_column_reader *column = &lane->columns[c];
     column->leaf = leaf_of(s, c);
+    column->spare = s->spare;
     column->pages.source = s->file->source;
     column->pages.skip_crc = s->options.skip_crc;
     column->pages.page_bytes_max = s->options.page_bytes_max;
@@ -496,6 +500,7 @@ static tn_status init_scan(parquet_scan *s, tn_error *err) {
   s->columns = s->projection.leaf_count;
   TN_TRY(take_ranges(s, err));
   TN_TRY(order_columns(s, err));
+  TN_TRY(tn_parquet_spare_open(&s->spare, (size_t)s->threads * SPARE_BYTES, err));
   s->lane_count = s->threads > 1 && !o->ranges ? 2 * s->threads : 1;
   s->codecs = tn_alloc((size_t)s->threads, sizeof *s->codecs);
   s->lanes = tn_alloc((size_t)s->lane_count, sizeof *s->lanes);

@@ -40,6 +40,7 @@ tn_status tn_parquet_slots_reserve(tn_parquet_slots *s, int64_t extra, tn_error 
     return tn_fail(err, TN_ERR_LIMIT, "%lld values of %zu bytes", (long long)slots, width);
   }
   bool first = !s->values.data;
+  if (first) tn_parquet_spare_take(s->spare, &s->values, want);
   TN_TRY(grow(&s->values, want, false, err));
   if (!bytes) return TN_OK;
   if (first) tn_store_u32(s->values.data, 0);
@@ -127,21 +128,6 @@ void tn_parquet_slots_add(tn_parquet_slots *s, int64_t slots, int64_t values) {
 }
 
 /* ---- finishing ------------------------------------------------------------------------------- */
-
-static void release_bytes(tn_buffer *buffer) {
-  tn_free(buffer->data);
-}
-
-tn_status tn_parquet_bytes_wrap(tn_parquet_bytes *bytes, tn_buffer **out, tn_error *err) {
-  if (!bytes->data) TN_TRY(tn_parquet_bytes_reserve(bytes, 0, err));
-  if (bytes->capacity / 2 > bytes->length + 4096) { /* what was reserved in vain goes back */
-    uint8_t *fit = tn_realloc(bytes->data, bytes->length + TN_PARQUET_SLACK, 1);
-    if (fit) bytes->data = fit;
-  }
-  TN_TRY(tn_buffer_wrap(out, bytes->data, bytes->length, NULL, release_bytes, NULL, err));
-  *bytes = (tn_parquet_bytes){0};
-  return TN_OK;
-}
 
 typedef struct finished { /* buffers of the array to be */
   tn_buffer *buffers[4];
@@ -288,9 +274,10 @@ static tn_status shape(tn_parquet_slots *s, finished *f, tn_error *err) {
 static tn_status wrap_all(tn_parquet_slots *s, finished *f, tn_error *err) {
   bool has_data = f->count > 2;
   int64_t data_bytes = (int64_t)s->data.length;
-  if (s->nulls && s->leaf->nullable) TN_TRY(tn_parquet_bytes_wrap(&s->valid, &f->buffers[0], err));
-  TN_TRY(tn_parquet_bytes_wrap(&s->values, &f->buffers[1], err));
-  if (has_data) TN_TRY(tn_parquet_bytes_wrap(&s->data, &f->buffers[2], err));
+  if (s->nulls && s->leaf->nullable)
+    TN_TRY(tn_parquet_spare_wrap(NULL, &s->valid, &f->buffers[0], err));
+  TN_TRY(tn_parquet_spare_wrap(s->spare, &s->values, &f->buffers[1], err));
+  if (has_data) TN_TRY(tn_parquet_spare_wrap(s->spare, &s->data, &f->buffers[2], err));
   if (f->count < 4) return TN_OK;
   TN_TRY(tn_buffer_new(&f->buffers[3], sizeof data_bytes, err)); /* sizes of a view's buffers */
   memcpy(f->buffers[3]->data, &data_bytes, sizeof data_bytes);

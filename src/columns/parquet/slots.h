@@ -12,9 +12,11 @@
 #include "columns/array.h"
 #include "columns/parquet/bytes.h"
 #include "columns/parquet/schema.h"
+#include "columns/parquet/spare.h"
 
 typedef struct tn_parquet_slots { /* all zero is valid for clear */
   const tn_parquet_leaf *leaf;
+  tn_parquet_spare *spare; /* where memory comes from and goes to; NULL: malloc */
   int64_t count, nulls;
   tn_parquet_bytes valid;  /* a bit a slot, when leaf->max_def > 0 */
   tn_parquet_bytes values; /* values, bits, or count + 1 int32 ends of bytes */
@@ -41,9 +43,5 @@ static inline bool tn_parquet_slots_are_bytes(const tn_parquet_leaf *leaf) {
 }
 /* The finished array; the slots are empty then, also after a failure. */
 TN_NODISCARD tn_status tn_parquet_slots_finish(tn_parquet_slots *s, ArrowArray *out, tn_error *err);
-
-/* A counted buffer that takes over the bytes. */
-TN_NODISCARD tn_status tn_parquet_bytes_wrap(tn_parquet_bytes *bytes, tn_buffer **out,
-                                             tn_error *err);
 
 #endif

@@ -11,6 +11,7 @@
 #include "columns/parquet/codec.h"
 #include "columns/parquet/interner.h"
 #include "columns/parquet/levels.h"
+#include "columns/parquet/spare.h"
 #include "columns/parquet/stats.h"
 
 static uint64_t seed_now(void) {
@@ -354,6 +355,63 @@ static void cut_ranges_hold_every_value(void **state) {
   }
 }
 
+/* ---- spare memory ---- */
+static tn_buffer *filled(tn_parquet_spare *spare, size_t bytes, uint8_t **block) {
+  tn_error err = {0};
+  tn_parquet_bytes run = {0};
+  tn_buffer *buffer;
+  tn_parquet_spare_take(spare, &run, bytes);
+  CHECK_OK(tn_parquet_bytes_reserve(&run, bytes, &err), &err);
+  *block = run.data;
+  run.length = bytes;
+  CHECK_OK(tn_parquet_spare_wrap(spare, &run, &buffer, &err), &err);
+  assert_null(run.data);
+  return buffer;
+}
+
+static void memory_comes_again(void **state) {
+  tn_error err = {0};
+  tn_parquet_spare *spare;
+  uint8_t *first, *second, *third;
+  CHECK_OK(tn_parquet_spare_open(&spare, 1 << 20, &err), &err);
+  tn_buffer *a = filled(spare, 100000, &first), *b = filled(spare, 50000, &second);
+  assert_ptr_not_equal(first, second);
+  tn_buffer_drop(a);
+  tn_buffer_drop(b);
+  a = filled(spare, 40000, &third); /* the smaller one of the two that fit */
+  assert_ptr_equal(third, second);
+  b = filled(spare, 90000, &third);
+  assert_ptr_equal(third, first);
+  tn_buffer_drop(b);
+  tn_parquet_bytes run = {0};
+  tn_parquet_spare_take(spare, &run, 20000); /* 100,000 bytes would be a waste */
+  assert_null(run.data);
+  tn_parquet_spare_take(NULL, &run, 20000);
+  assert_null(run.data);
+  tn_parquet_spare_close(spare);
+  memset(a->data, 1, a->bytes); /* a buffer outlives the store */
+  tn_buffer_drop(a);
+}
+
+static void spare_memory_has_a_limit(void **state) {
+  tn_error err = {0};
+  tn_parquet_spare *spare;
+  uint8_t *blocks[10], *again;
+  tn_buffer *buffers[10];
+  CHECK_OK(tn_parquet_spare_open(&spare, 300000, &err), &err);
+  for (int i = 0; i < 10; i++) buffers[i] = filled(spare, 100000 - (size_t)i, &blocks[i]);
+  for (int i = 0; i < 10; i++) tn_buffer_drop(buffers[i]);
+  int64_t live = tn_alloc_live();
+  tn_parquet_spare_close(spare);
+  assert_int_equal(live - tn_alloc_live(), 3); /* two blocks of 100,000 bytes, and the store */
+  CHECK_OK(tn_parquet_spare_open(&spare, 1000, &err), &err);
+  tn_buffer_drop(filled(spare, 100000, &again));
+  tn_parquet_bytes run = {0};
+  tn_parquet_spare_take(spare, &run, 100000);
+  assert_null(run.data);
+  tn_parquet_spare_close(spare);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(bit_runs),
@@ -367,6 +425,8 @@ int main(void) {
       cmocka_unit_test(long_strings_are_cut),
       cmocka_unit_test(long_text_stays_text),
       cmocka_unit_test(cut_ranges_hold_every_value),
+      cmocka_unit_test(memory_comes_again),
+      cmocka_unit_test(spare_memory_has_a_limit),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
