@@ -257,8 +257,8 @@ static tn_status open_file(tn_parquet_file **out, const char *path, const char *
   if (status == TN_OK) status = tn_source_open_file(&source, path, err);
   if (status == TN_OK) {
     *size_bytes = source->size_bytes;
-    status = key_file ? tn_parquet_open_keys(out, source, &keys, err)
-                      : tn_parquet_open(out, source, err);
+    status = tn_parquet_open_with(out, source,
+                                  &(tn_parquet_open_options){.keys = key_file ? &keys : NULL}, err);
   }
   tn_arena_clear(&arena);
   return status;

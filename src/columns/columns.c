@@ -149,12 +149,14 @@ tn_status tn_columns_parquet_open(tn_columns_parquet **out, const char *path,
   tn_parquet_keys keys = {0};
   tn_status status = read_options(&read, &p->arena, options, err);
   if (status == TN_OK) status = tn_table_options_check(false, options, path, "parquet", err);
+  if (status == TN_OK) status = tn_table_parquet_int96(&read.parquet.int96, read.int96, err);
   if (status == TN_OK && read.key_file)
     status = tn_table_parquet_keys(&keys, &p->arena, read.key_file, err);
   if (status == TN_OK) status = tn_source_open_file(&source, path, err);
   if (status == TN_OK)
-    status = read.key_file ? tn_parquet_open_keys(&p->file, source, &keys, err)
-                           : tn_parquet_open(&p->file, source, err);
+    status = tn_parquet_open_with(
+        &p->file, source,
+        &(tn_parquet_open_options){read.key_file ? &keys : NULL, read.parquet.int96}, err);
   if (status != TN_OK) {
     parquet_drop(p);
     return status;

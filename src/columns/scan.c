@@ -6,6 +6,7 @@
 #include "columns/parquet/parquet.h"
 #include "columns/scan_late.h"
 #include "columns/schema.h"
+#include "columns/table_parquet.h"
 
 struct tn_scan {
   tn_table_set *set; /* every format but Parquet */
@@ -271,8 +272,9 @@ static tn_status open_parquet(tn_scan *scan, const tn_scan_options *o, tn_error 
     return tn_fail(err, TN_ERR_ARGUMENT, "Parquet files are scanned one by one, not %lld at once",
                    (long long)scan->path_count);
   TN_TRY(tn_source_open_file(&scan->source, scan->paths[0], err));
-  TN_TRY(keys ? tn_parquet_open_keys(&scan->file, scan->source, keys, err)
-              : tn_parquet_open(&scan->file, scan->source, err));
+  tn_parquet_open_options open = {keys, o->read.parquet.int96};
+  TN_TRY(tn_table_parquet_int96(&open.int96, o->read.int96, err));
+  TN_TRY(tn_parquet_open_with(&scan->file, scan->source, &open, err));
   TN_TRY(tn_parquet_schema(scan->file, &scan->input, err));
   TN_TRY(tn_schema_copy(&scan->all, &scan->input, err));
   TN_TRY(open_path(scan, o, err));

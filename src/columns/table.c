@@ -116,6 +116,11 @@ static tn_status open_parquet(ArrowArrayStream *out, tn_source *source,
   parquet.column_count = options->column_count;
   if (options->batch_rows) parquet.batch_rows = options->batch_rows;
   parquet.pool = pool;
+  tn_status known = tn_table_parquet_int96(&parquet.int96, options->int96, err);
+  if (known != TN_OK) {
+    tn_source_close(source);
+    return known;
+  }
   if (!options->key_file) return tn_parquet_read(out, source, &parquet, err);
   tn_arena arena = {0};
   tn_parquet_keys keys;

@@ -51,6 +51,7 @@ typedef struct tn_table_read_options { /* zero: the default */
   tn_pool *pool;                    /* borrowed, instead of `threads` */
   tn_csv_options csv;               /* its projection and batch_rows are set from above */
   const char *key_file;             /* Parquet, encrypted: table_parquet.h */
+  const char *int96;                /* Parquet: "auto" (default), "ns", "us": tn_parquet_int96 */
   tn_parquet_read_options parquet;  /* likewise */
   tn_ipc_read_options ipc;          /* likewise */
   tn_jsonl_options jsonl;           /* likewise; its pool too */

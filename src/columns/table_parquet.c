@@ -151,6 +151,17 @@ tn_status tn_table_parquet_write(tn_parquet_write_options *out, tn_arena *arena,
   return tn_table_parquet_encryption(encryption, arena, options->key_file, err);
 }
 
+tn_status tn_table_parquet_int96(tn_parquet_int96 *out, const char *name, tn_error *err) {
+  static const char *const names[] = {"auto", "ns", "us"};
+  for (int i = 0; name && i < 3; i++) {
+    if (strcmp(name, names[i]) != 0) continue;
+    *out = (tn_parquet_int96)i;
+    return TN_OK;
+  }
+  if (!name) return TN_OK;
+  return tn_fail(err, TN_ERR_ARGUMENT, "int96 '%s' is not known; known are auto ns us", name);
+}
+
 /* ---- keys ---- */
 static int hex_digit(char c) {
   if (c >= '0' && c <= '9') return c - '0';

@@ -19,6 +19,9 @@
  * TN_ERR_ARGUMENT names the option and what it may be. */
 TN_NODISCARD tn_status tn_table_parquet_write(tn_parquet_write_options *out, tn_arena *arena,
                                               const tn_table_write_options *options, tn_error *err);
+/* What "auto", "ns" and "us" say; NULL leaves *out. */
+TN_NODISCARD tn_status tn_table_parquet_int96(tn_parquet_int96 *out, const char *name,
+                                              tn_error *err);
 TN_NODISCARD tn_status tn_table_parquet_keys(tn_parquet_keys *out, tn_arena *arena,
                                              const char *key_file, tn_error *err);
 

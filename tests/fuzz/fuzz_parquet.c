@@ -111,7 +111,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     tn_source *source;
     tn_parquet_file *file;
     if (tn_source_open_memory(&source, "fuzz", data, size, NULL) != TN_OK) return 0;
-    if (tn_parquet_open_keys(&file, source, keyed ? &keys : NULL, NULL) != TN_OK) continue;
+    if (tn_parquet_open_with(
+            &file, source, &(tn_parquet_open_options){.keys = keyed ? &keys : NULL}, NULL) != TN_OK)
+      continue;
     bool encrypted = file->crypt != NULL;
     if (encrypted == keyed) read_file(file);
     tn_parquet_close(file);

@@ -30,7 +30,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   tn_parquet_footer footer;
   tn_parquet_tree tree;
   if (tn_parquet_footer_parse(&footer, &arena, data, size, 0, &err) == TN_OK) {
-    if (tn_parquet_tree_new(&tree, &footer, &arena, &err) == TN_OK) {
+    if (tn_parquet_tree_new(&tree, &footer, TN_PARQUET_INT96_AUTO, &arena, &err) == TN_OK) {
       for (int64_t i = 0; i < tree.leaf_count; i++) {
         const tn_parquet_leaf *leaf = &tree.leaves[i];
         if (!leaf->name || !tn_parquet_logical_text(&leaf->element->logical)) abort();

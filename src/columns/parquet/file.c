@@ -97,15 +97,16 @@ static tn_status open_columns(tn_parquet_file *file, const tn_parquet_keys *keys
                                        file->leaf_count, keys, err);
 }
 
-static tn_status read_schema(tn_parquet_file *file, tn_error *err) {
+static tn_status read_schema(tn_parquet_file *file, tn_parquet_int96 int96, tn_error *err) {
   tn_parquet_tree *tree = &file->tree;
-  TN_TRY(tn_parquet_tree_new(tree, &file->footer, &file->arena, err));
+  TN_TRY(tn_parquet_tree_new(tree, &file->footer, int96, &file->arena, err));
   file->leaves = tree->leaves;
   file->leaf_count = tree->leaf_count;
   return tn_parquet_arrow_schema(tree, &file->footer, &file->arena, &file->schema, err);
 }
 
-static tn_status read_footer(tn_parquet_file *file, const tn_parquet_keys *keys, tn_error *err) {
+static tn_status read_footer(tn_parquet_file *file, const tn_parquet_open_options *o,
+                             tn_error *err) {
   const uint8_t *data;
   size_t bytes = 0;
   bool encrypted = false;
@@ -114,28 +115,29 @@ static tn_status read_footer(tn_parquet_file *file, const tn_parquet_keys *keys,
       file->source->view_at(file->source, file->data_end, bytes, &file->footer_bytes, &data, err));
   /* Real metadata grows about fivefold as structs. */
   file->arena.limit_bytes = ARENA_BYTES_MIN + bytes * ARENA_GROWTH_MAX;
-  tn_status status = parse_footer(file, data, bytes, encrypted, keys, err);
-  if (status == TN_OK) status = read_schema(file, err);
+  tn_status status = parse_footer(file, data, bytes, encrypted, o->keys, err);
+  if (status == TN_OK) status = read_schema(file, o->int96, err);
   if (status == TN_OK) status = check_groups(file, err);
-  if (status == TN_OK) status = open_columns(file, keys, err);
+  if (status == TN_OK) status = open_columns(file, o->keys, err);
   if (status == TN_OK) return TN_OK;
   return tn_error_context(err, status, "%s: footer at byte %lld", file->source->name,
                           (long long)file->data_end);
 }
 
 tn_status tn_parquet_open(tn_parquet_file **out, tn_source *source, tn_error *err) {
-  return tn_parquet_open_keys(out, source, NULL, err);
+  return tn_parquet_open_with(out, source, NULL, err);
 }
 
-tn_status tn_parquet_open_keys(tn_parquet_file **out, tn_source *source,
-                               const tn_parquet_keys *keys, tn_error *err) {
+tn_status tn_parquet_open_with(tn_parquet_file **out, tn_source *source,
+                               const tn_parquet_open_options *options, tn_error *err) {
+  static const tn_parquet_open_options defaults;
   tn_parquet_file *file = tn_alloc(1, sizeof *file);
   if (!file) {
     tn_source_close(source);
     return tn_fail_memory(err, "a Parquet file", sizeof *file);
   }
   file->source = source;
-  tn_status status = read_footer(file, keys, err);
+  tn_status status = read_footer(file, options ? options : &defaults, err);
   if (status != TN_OK) {
     tn_parquet_close(file);
     return status;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "columns/parquet/form.h"
 
+#include "columns/calendar.h"
 #include "columns/parquet/bytes.h"
 
 /* Narrows INT32 values; the differences are gathered and looked at once. */
@@ -43,6 +44,18 @@ static bool int96_to_us(const uint8_t *in, int64_t count, int64_t *out) {
     int64_t ns = (int64_t)tn_load_u64(in);
     wrong |= ns % 1000 != 0;
     out[i] = (int64_t)((uint64_t)day * day_us + (uint64_t)(ns / 1000));
+  }
+  return !wrong;
+}
+
+/* Of any writer: rounded down, and the time of day may be any number. */
+static bool int96_cut_to_us(const uint8_t *in, int64_t count, int64_t *out) {
+  const int64_t day_us = 86400 * (int64_t)1000000;
+  bool wrong = false;
+  for (int64_t i = 0; i < count; i++, in += 12) {
+    int64_t day = (int64_t)(int32_t)tn_load_u32(in + 8) - JULIAN_1970, us;
+    wrong |= __builtin_mul_overflow(day, day_us, &us);
+    wrong |= __builtin_add_overflow(us, tn_floor_div((int64_t)tn_load_u64(in), 1000), &out[i]);
   }
   return !wrong;
 }
@@ -109,6 +122,9 @@ tn_status tn_parquet_form_convert(const tn_parquet_leaf *leaf, const uint8_t *in
     case TN_PARQUET_FORM_INT96_US:
       fits = int96_to_us(in, count, out);
       break;
+    case TN_PARQUET_FORM_INT96_CUT:
+      fits = int96_cut_to_us(in, count, out);
+      break;
     case TN_PARQUET_FORM_WIDEN:
       fits = widen(in, count, leaf->stored, out, leaf->width);
       break;
@@ -116,6 +132,11 @@ tn_status tn_parquet_form_convert(const tn_parquet_leaf *leaf, const uint8_t *in
       fits = big_to_little(leaf, in, count, out);
   }
   if (fits) return TN_OK;
+  if (leaf->form == TN_PARQUET_FORM_INT96_NS)
+    return tn_fail(err, TN_ERR_DATA,
+                   "among %lld values one is beyond the range of %s; option int96 us reads "
+                   "microseconds",
+                   (long long)count, leaf->text);
   return tn_fail(err, TN_ERR_DATA, "among %lld values one is beyond the range of %s",
                  (long long)count, leaf->text);
 }

@@ -112,8 +112,16 @@ static tn_status resolve_fixed(tn_parquet_leaf *leaf, tn_arena *arena, tn_error 
   return take(leaf, arena, TN_PARQUET_FORM_COPY, length, format, err);
 }
 
-tn_status tn_parquet_leaf_resolve(tn_parquet_leaf *leaf, tn_arena *arena, bool spark,
-                                  tn_error *err) {
+static tn_status resolve_int96(tn_parquet_leaf *leaf, tn_arena *arena, tn_parquet_int96 int96,
+                               bool spark, tn_error *err) {
+  if (int96 == TN_PARQUET_INT96_AS_US)
+    return take(leaf, arena, TN_PARQUET_FORM_INT96_CUT, 12, "tsu:", err);
+  if (spark) return take(leaf, arena, TN_PARQUET_FORM_INT96_US, 12, "tsu:", err);
+  return take(leaf, arena, TN_PARQUET_FORM_INT96_NS, 12, "tsn:", err);
+}
+
+tn_status tn_parquet_leaf_resolve(tn_parquet_leaf *leaf, tn_arena *arena, tn_parquet_int96 int96,
+                                  bool spark, tn_error *err) {
   static const int32_t stored[] = {0, 4, 8, 12, 4, 8, 0, 0};
   int32_t physical = leaf->element->physical;
   if (leaf->element->logical.kind == TN_PARQUET_LOGICAL_UNKNOWN) {
@@ -127,8 +135,7 @@ tn_status tn_parquet_leaf_resolve(tn_parquet_leaf *leaf, tn_arena *arena, bool s
     case TN_PARQUET_INT64:
       return resolve_int64(leaf, arena, err);
     case TN_PARQUET_INT96:
-      return take(leaf, arena, spark ? TN_PARQUET_FORM_INT96_US : TN_PARQUET_FORM_INT96_NS, 12,
-                  spark ? "tsu:" : "tsn:", err);
+      return resolve_int96(leaf, arena, int96, spark, err);
     case TN_PARQUET_FLOAT:
       return take(leaf, arena, TN_PARQUET_FORM_COPY, 4, "f", err);
     case TN_PARQUET_DOUBLE:

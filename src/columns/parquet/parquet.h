@@ -58,6 +58,15 @@ typedef struct tn_parquet_keys {
   tn_str aad_prefix; /* where the file was written with one; must equal the one in the file */
 } tn_parquet_keys;
 
+/* What INT96 columns are read as.  64-bit nanoseconds hold the years 1677 to 2262: a value beyond
+ * them is an error.  Microseconds hold 292,000 years on either side; what is finer is cut off. */
+typedef enum tn_parquet_int96 {
+  TN_PARQUET_INT96_AUTO, /* timestamp[us] in files of Spark, whose values are microseconds; else ns
+                          */
+  TN_PARQUET_INT96_AS_NS,
+  TN_PARQUET_INT96_AS_US,
+} tn_parquet_int96;
+
 /* For writing. */
 typedef struct tn_parquet_encryption {
   tn_str footer_key; /* encrypts the footer and every column that is not named below */
@@ -168,6 +177,7 @@ typedef struct tn_parquet_read_options { /* zero: the default */
   bool skip_crc;          /* default: verify */
   bool variant_json;      /* VARIANT columns as text; default: binary, put together if shredded */
   const tn_parquet_keys *keys; /* tn_parquet_read alone: of an encrypted file */
+  tn_parquet_int96 int96;      /* likewise */
   /* Only these rows of the file: ascending, apart; pages outside are not read where the file has an
    * offset index, and not decoded where it has none.  NULL: all. */
   const tn_row_range *ranges;
@@ -180,10 +190,13 @@ typedef struct tn_parquet_read_options { /* zero: the default */
 typedef struct tn_parquet_file tn_parquet_file;
 /* Takes over `source`, reads and checks the footer. */
 TN_NODISCARD tn_status tn_parquet_open(tn_parquet_file **out, tn_source *source, tn_error *err);
-/* The same for an encrypted file.  TN_ERR_NOT_FOUND: a key is missing; TN_ERR_CHECKSUM: it does not
- * fit. */
-TN_NODISCARD tn_status tn_parquet_open_keys(tn_parquet_file **out, tn_source *source,
-                                            const tn_parquet_keys *keys, tn_error *err);
+typedef struct tn_parquet_open_options { /* zero: the default */
+  const tn_parquet_keys *keys;           /* of an encrypted file */
+  tn_parquet_int96 int96;
+} tn_parquet_open_options;
+/* TN_ERR_NOT_FOUND: a key is missing; TN_ERR_CHECKSUM: it does not fit. */
+TN_NODISCARD tn_status tn_parquet_open_with(tn_parquet_file **out, tn_source *source,
+                                            const tn_parquet_open_options *options, tn_error *err);
 void tn_parquet_close(tn_parquet_file *file);
 int64_t tn_parquet_rows(const tn_parquet_file *file);
 int64_t tn_parquet_row_groups(const tn_parquet_file *file);

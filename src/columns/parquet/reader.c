@@ -550,7 +550,9 @@ tn_status tn_parquet_read(ArrowArrayStream *out, tn_source *source,
                           const tn_parquet_read_options *options, tn_error *err) {
   tn_parquet_file *file;
   parquet_scan *scan = NULL;
-  TN_TRY(tn_parquet_open_keys(&file, source, options ? options->keys : NULL, err));
+  tn_parquet_open_options open = {0};
+  if (options) open = (tn_parquet_open_options){options->keys, options->int96};
+  TN_TRY(tn_parquet_open_with(&file, source, &open, err));
   tn_status status = open_scan(file, options, &scan, err);
   if (status != TN_OK) {
     tn_parquet_close(file);

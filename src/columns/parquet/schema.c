@@ -16,6 +16,7 @@ typedef struct tree_walk {
   int64_t leaf_count, at; /* at: next element */
   int64_t field;
   int32_t depth;
+  tn_parquet_int96 int96;
   bool spark;
   size_t length; /* of the path */
   char path[PATH_BYTES_MAX];
@@ -89,7 +90,7 @@ static tn_status walk_leaf(tree_walk *w, const tn_parquet_element *e, levels l, 
   leaf->name = tn_arena_strndup(w->arena, w->path, w->length);
   if (!leaf->name) return tn_fail_memory(w->err, "a column's name", w->length);
   w->at++;
-  return tn_parquet_leaf_resolve(leaf, w->arena, w->spark, w->err);
+  return tn_parquet_leaf_resolve(leaf, w->arena, w->int96, w->spark, w->err);
 }
 
 static tn_status walk_struct(tree_walk *w, const tn_parquet_element *e, levels l,
@@ -251,12 +252,13 @@ static bool written_by_spark(const tn_parquet_footer *footer) {
 }
 
 tn_status tn_parquet_tree_new(tn_parquet_tree *out, const tn_parquet_footer *footer,
-                              tn_arena *arena, tn_error *err) {
+                              tn_parquet_int96 int96, tn_arena *arena, tn_error *err) {
   const tn_parquet_element *root = &footer->elements[0];
   tree_walk *w = tn_arena_alloc(arena, 1, sizeof *w);
   if (!w) return tn_fail_memory(err, "the schema's columns", sizeof *w);
   *w = (tree_walk){.footer = footer, .arena = arena, .at = 1, .err = err};
-  w->spark = written_by_spark(footer);
+  w->int96 = int96;
+  w->spark = int96 == TN_PARQUET_INT96_AUTO && written_by_spark(footer);
   if (root->physical >= 0) return tn_fail(err, TN_ERR_DATA, "the schema's root is not a group");
   int64_t leaves = 0;
   for (int64_t i = 1; i < footer->element_count; i++) leaves += footer->elements[i].physical >= 0;

@@ -17,6 +17,7 @@
 #ifndef TN_COLUMNS_PARQUET_SCHEMA_H
 #define TN_COLUMNS_PARQUET_SCHEMA_H
 #include "columns/parquet/metadata.h"
+#include "columns/parquet/parquet.h"
 #include "columns/type.h"
 
 typedef enum tn_parquet_form {
@@ -29,6 +30,7 @@ typedef enum tn_parquet_form {
   TN_PARQUET_FORM_U16,
   TN_PARQUET_FORM_INT96_NS,  /* nanoseconds of day, Julian day -> nanoseconds since 1970 */
   TN_PARQUET_FORM_INT96_US,  /* ... microseconds, of which there are more years */
+  TN_PARQUET_FORM_INT96_CUT, /* ... microseconds, what is finer is cut off */
   TN_PARQUET_FORM_WIDEN,     /* INT32, INT64 -> decimal */
   TN_PARQUET_FORM_BIG,       /* big-endian FIXED_LEN_BYTE_ARRAY -> decimal */
   TN_PARQUET_FORM_BYTES,     /* BYTE_ARRAY -> offsets and bytes, or views, or a dictionary */
@@ -85,11 +87,11 @@ typedef struct tn_parquet_tree {
 
 /* The tree with types by the file's own logical types; all in the arena. */
 TN_NODISCARD tn_status tn_parquet_tree_new(tn_parquet_tree *out, const tn_parquet_footer *footer,
-                                           tn_arena *arena, tn_error *err);
+                                           tn_parquet_int96 int96, tn_arena *arena, tn_error *err);
 /* leaf_type.c: sets form, widths and Arrow type.  `spark`: Spark wrote the file, its INT96 are
  * whole microseconds. */
-TN_NODISCARD tn_status tn_parquet_leaf_resolve(tn_parquet_leaf *leaf, tn_arena *arena, bool spark,
-                                               tn_error *err);
+TN_NODISCARD tn_status tn_parquet_leaf_resolve(tn_parquet_leaf *leaf, tn_arena *arena,
+                                               tn_parquet_int96 int96, bool spark, tn_error *err);
 /* Another Arrow type for the same stored values. */
 TN_NODISCARD tn_status tn_parquet_leaf_set_format(tn_parquet_leaf *leaf, tn_arena *arena,
                                                   const char *format, tn_error *err);

@@ -342,6 +342,17 @@ static void int96_by_hand(void **state) {
   assert_int_equal(got, 9089380393200000000);
   memcpy(stored, &nanos[0], 8); /* not whole microseconds */
   assert_int_equal(tn_parquet_form_convert(&leaf, stored, 1, &got, NULL), TN_ERR_DATA);
+  leaf.form = TN_PARQUET_FORM_INT96_CUT; /* rounded down, a time of day may be any number */
+  int32_t odd_days[] = {2440588, 2440588, 3, 2440588 + 106751990, INT32_MAX, INT32_MIN};
+  int64_t odd_nanos[] = {1999, -1, ((int64_t)2 << 32) + 1, 0, 0, 0};
+  int64_t odd[] = {1, -1, (3 - 2440588) * (int64_t)86400000000 + 8589934, 9223371936000000000};
+  for (int i = 0; i < 6; i++) {
+    memcpy(stored, &odd_nanos[i], 8);
+    memcpy(stored + 8, &odd_days[i], 4);
+    tn_status status = tn_parquet_form_convert(&leaf, stored, 1, &got, &problem);
+    assert_int_equal(status, i < 4 ? TN_OK : TN_ERR_DATA);
+    if (i < 4) assert_int_equal(got, odd[i]);
+  }
 }
 
 int main(void) {
