@@ -36,6 +36,10 @@ void tn_progress_end(tn_progress *p) {
   if (p) show(p, tn_time_us(), true);
 }
 
+void tn_progress_leave(tn_progress *p) {
+  if (p && p->shown_us > p->started_us) tn_progress_end(p);
+}
+
 double tn_progress_rate(const tn_progress *p) {
   if (!p) return 0;
   int64_t elapsed_us = tn_time_us() - p->started_us;

@@ -27,7 +27,8 @@ void tn_progress_begin(tn_progress *p, const char *label, const char *unit, int6
 /* TN_ERR_INTERRUPTED when the watcher said stop, else TN_OK. */
 TN_NODISCARD tn_status tn_progress_at(tn_progress *p, int64_t done, tn_error *err);
 void tn_progress_end(tn_progress *p);
-double tn_progress_rate(const tn_progress *p);         /* units a second since begin */
+void tn_progress_leave(tn_progress *p);        /* the same, but silent when nothing was shown yet */
+double tn_progress_rate(const tn_progress *p); /* units a second since begin */
 double tn_progress_seconds_left(const tn_progress *p); /* -1: unknown */
 
 #endif

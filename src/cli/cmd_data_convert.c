@@ -93,7 +93,6 @@ static tn_status blame(const tn_table_set *in, tn_status status, tn_error *err) 
 }
 
 static tn_status copy_batches(convert *c, tn_table_set *in, destination *out, tn_error *err) {
-  c->progress = tn_cli_progress(c->quiet || c->json);
   int64_t total = tn_table_set_bytes(in), before = tn_table_set_bytes_read(in); /* inference */
   tn_progress_begin(&c->progress, "convert", "B", total > 0 ? total : 0);
   for (;;) {
@@ -133,6 +132,8 @@ static tn_status run_once(convert *c, tn_error *err) {
   tn_table_set *in = NULL;
   ArrowSchema schema = {0};
   destination out = {0};
+  c->progress = tn_cli_progress(c->quiet || c->json);
+  c->read.progress = &c->progress;
   tn_status status =
       tn_table_set_open(&in, (const char *const *)c->inputs.items, c->inputs.count, &c->read, err);
   if (status == TN_OK) status = tn_table_set_schema(in, &schema, err);

@@ -66,6 +66,8 @@ int tn_cmd_data_head(int argc, char **argv) {
     tn_cli_json j = {0};
     if (json) tn_cli_json_begin(&j), tn_json_begin_object(&j.w);
     tn_status status = data_options_read(options, &read, &err);
+    tn_progress progress = tn_cli_progress(json);
+    read.progress = &progress;
     read.pool = tn_cli_pool(read.threads);
     for (int32_t i = 0; i < words && status == TN_OK; i++)
       status = data_paths_add(&paths, argv[1 + i], read.format != NULL, &err);

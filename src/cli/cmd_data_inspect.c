@@ -195,6 +195,8 @@ int tn_cmd_data_inspect(int argc, char **argv) {
     tn_table_read_options read = {0};
     tn_table_format format;
     tn_status status = data_options_read(options, &read, &err);
+    tn_progress progress = tn_cli_progress(json);
+    read.progress = &progress;
     read.pool = tn_cli_pool(read.threads);
     if (status == TN_OK) status = tn_table_format_chosen(argv[1], read.format, &format, &err);
     if (status == TN_OK)

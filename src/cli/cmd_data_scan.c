@@ -19,8 +19,9 @@ typedef struct scan {
   bool count, quiet, json;
   data_options options;
   data_paths inputs;
-  uint32_t formats; /* of the inputs, a bit each */
-  tn_hive hive;     /* Parquet: columns of the paths */
+  uint32_t formats;  /* of the inputs, a bit each */
+  tn_progress types; /* of a pass for them */
+  tn_hive hive;      /* Parquet: columns of the paths */
   tn_table_read_options read;
   tn_table_write_options write;
   const char *names[SELECT_MAX];
@@ -271,6 +272,8 @@ static tn_status check_writing(scan *s, tn_error *err) {
 static tn_status prepare(scan *s, char **words, int32_t count, tn_error *err) {
   TN_TRY(data_options_read(&s->options, &s->read, err));
   TN_TRY(data_options_write(&s->options, &s->write, err));
+  s->types = tn_cli_progress(s->quiet || s->json);
+  s->read.progress = &s->types;
   s->read.pool = s->write.pool = tn_cli_pool(s->read.threads);
   TN_TRY(split_select(s, err));
   for (int32_t i = 0; i < s->read.column_count && !s->select && i < SELECT_MAX; i++)

@@ -21,6 +21,7 @@
 #define TN_COLUMNS_CSV_H
 #include "base/io.h"
 #include "base/json.h"
+#include "base/progress.h"
 #include "base/thread.h"
 #include "columns/arrow.h"
 #include "columns/bad_rows.h"
@@ -83,6 +84,7 @@ typedef struct tn_csv_options { /* zero: detected, or the default */
   bool missing_null;         /* columns that are asked for or declared and in no file are null; else
                                 they are an error */
   tn_pool *pool;             /* NULL: this thread alone */
+  tn_progress *progress;     /* of a pass over the file for its types; NULL: nobody waits */
   tn_csv_dialect *dialect;   /* filled in when the reader opens; NULL: not wanted */
   bool *needs_wider;         /* set when a value did not fit a type inferred from a sample: another
                                 reading with infer_all will do; NULL: not wanted */

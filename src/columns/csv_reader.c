@@ -495,8 +495,12 @@ static void merge_seen(tn_csv_reader *r, const tn_csv_block *b, tn_csv_kinds_see
  * ends it here and is reported when it is read. */
 static tn_status infer_from_start(tn_csv_reader *r, int64_t rows_max, tn_csv_kinds_seen *seen,
                                   tn_error *err) {
+  tn_progress *progress = r->options->progress;
+  tn_source *source = r->input.source;
   TN_TRY(start_window(r, err));
+  tn_progress_begin(progress, "types", "B", source->size_bytes > 0 ? source->size_bytes : 0);
   while (r->rows_inferred < rows_max) {
+    TN_TRY(tn_progress_at(progress, source->bytes_read, err));
     r->look_rows = rows_max - r->rows_inferred;
     tn_error ignored = {0};
     tn_status status = run_round(r, &ignored);
@@ -516,6 +520,7 @@ static tn_status infer_from_start(tn_csv_reader *r, int64_t rows_max, tn_csv_kin
     }
     if (status != TN_OK || r->ended) break;
   }
+  tn_progress_leave(progress);
   return TN_OK;
 }
 

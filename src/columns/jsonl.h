@@ -28,6 +28,7 @@
 #ifndef TN_COLUMNS_JSONL_H
 #define TN_COLUMNS_JSONL_H
 #include "base/io.h"
+#include "base/progress.h"
 #include "base/thread.h"
 #include "columns/arrow.h"
 #include "columns/bad_rows.h"
@@ -52,6 +53,7 @@ typedef struct tn_jsonl_options { /* zero: the default */
   const char *rest_column;   /* a string column for unknown top-level keys, as a JSON object */
   tn_bad_rows *bad;          /* NULL: fail */
   tn_pool *pool;             /* NULL: this thread alone */
+  tn_progress *progress;     /* of a pass over the file for its types; NULL: nobody waits */
 } tn_jsonl_options;
 
 /* Takes over `source` (closed with the stream, also on failure).  gzip and zstd are inflated. */

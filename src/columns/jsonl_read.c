@@ -136,7 +136,7 @@ static tn_status join_slots(jsonl_reader *r, tn_error *err) {
   return TN_OK;
 }
 
-static tn_status infer_all(jsonl_reader *r, tn_error *err) {
+static tn_status infer_all(jsonl_reader *r, tn_progress *progress, tn_error *err) {
   r->line = 1;
   r->shape = tn_jsonl_shape_new(&r->arena, r->settings.dates);
   if (!r->shape) return tn_fail_memory(err, "a JSON shape", sizeof *r->shape);
@@ -146,6 +146,7 @@ static tn_status infer_all(jsonl_reader *r, tn_error *err) {
     if (r->filled == 0) return TN_OK;
     tn_pool_run(r->pool, r->filled, infer_slot, r);
     TN_TRY(join_slots(r, err));
+    TN_TRY(tn_progress_at(progress, r->counted->bytes_read, err));
   }
 }
 
@@ -203,13 +204,17 @@ static tn_status infer(jsonl_reader *r, const tn_jsonl_options *o, tn_error *err
   if (!twice) TN_TRY(take_sample(r, (size_t)sample, err));
   tn_source *source = twice ? r->source : NULL;
   TN_TRY(rewind_blocks(r, source, !twice, err));
-  tn_status status = infer_all(r, err);
+  int64_t size = r->counted->size_bytes;
+  tn_progress_begin(o->progress, "types", "B", size > 0 ? size : 0);
+  tn_status status = infer_all(r, o->progress, err);
   if (status == TN_AGAIN) {
     r->blocks.mode = TN_JSONL_DOCUMENTS;
     TN_TRY(rewind_blocks(r, source, !twice, err));
-    status = infer_all(r, err);
+    r->counted->bytes_read = 0;
+    status = infer_all(r, o->progress, err);
   }
   TN_TRY(status);
+  tn_progress_leave(o->progress);
   r->settings.closed = !twice && !r->sample_is_all;
   r->counted->bytes_read = r->source->bytes_read = 0; /* progress counts the pass of batches */
   return tn_jsonl_shape_schema(r->shape, &r->all, err);

@@ -105,6 +105,7 @@ static tn_status open_csv(ArrowArrayStream *out, tn_source *const *sources, int3
   csv.schema = options->declared;
   csv.bad_rows = options->bad;
   csv.pool = pool;
+  csv.progress = options->progress;
   return count == 1 ? tn_csv_read(out, sources[0], &csv, err)
                     : tn_csv_read_many(out, sources, count, &csv, err);
 }
@@ -152,6 +153,7 @@ static tn_status open_jsonl(ArrowArrayStream *out, tn_source *source,
   jsonl.schema = options->declared;
   jsonl.bad = options->bad;
   jsonl.pool = pool;
+  jsonl.progress = options->progress;
   return tn_jsonl_read(out, source, &jsonl, err);
 }
 

@@ -55,6 +55,7 @@ typedef struct tn_table_read_options { /* zero: the default */
   tn_parquet_read_options parquet;  /* likewise */
   tn_ipc_read_options ipc;          /* likewise */
   tn_jsonl_options jsonl;           /* likewise; its pool too */
+  tn_progress *progress;            /* text formats: of a pass over a file for its types */
 } tn_table_read_options;
 
 typedef struct tn_table {

@@ -154,3 +154,20 @@ def test_stop_among_many_folders(tenon, tmp_path):
     _, said = child.communicate(timeout=60)
     assert child.returncode == 130 and 0 < made < 20_000, said
     assert [p.name for p in tmp_path.iterdir()] == ["t.parquet"], said
+
+
+@pytest.mark.parametrize("words", [["convert", "in.jsonl", "out.parquet"], ["scan", "in.jsonl", "--count"],
+                                   ["convert", "in.csv", "out.parquet", "--infer-all"], ["head", "in.jsonl"]])
+def test_stop_while_types_are_found(tenon, tmp_path, words):
+    name = words[1]
+    line = '{"a": 1, "b": "some text that is no number"}\n' if name.endswith("jsonl") else "1,some text\n"
+    (tmp_path / name).write_text(("" if name.endswith("jsonl") else "a,b\n") + line * 2_000_000)
+    child = subprocess.Popen([str(tenon.path), "data", *words, "--threads", "1"], cwd=tmp_path,
+                             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    time.sleep(0.15)
+    child.send_signal(signal.SIGINT)
+    _, said = child.communicate(timeout=60)
+    if child.returncode == 0:
+        pytest.skip("it was faster than the signal")
+    assert child.returncode == 130 and "interrupted" in said, said
+    assert not (tmp_path / "out.parquet").exists()
