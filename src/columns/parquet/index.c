@@ -7,24 +7,12 @@
 /* ---- offset index ---------------------------------------------------------------------------- */
 
 static void parse_location(tn_thrift_reader *r, tn_parquet_page_location *out) {
-  tn_thrift_field f;
+  static const tn_thrift_member members[] = {
+      {1, TN_THRIFT_I64, offsetof(tn_parquet_page_location, offset)},
+      {2, TN_THRIFT_I32, offsetof(tn_parquet_page_location, bytes)},
+      {3, TN_THRIFT_I64, offsetof(tn_parquet_page_location, first_row)}};
   *out = (tn_parquet_page_location){.offset = -1, .first_row = -1, .bytes = -1};
-  tn_thrift_begin(r, &f);
-  while (tn_thrift_next(r, &f)) {
-    switch (f.id) {
-      case 1:
-        out->offset = tn_thrift_i64(r, &f);
-        break;
-      case 2:
-        out->bytes = tn_thrift_i32(r, &f);
-        break;
-      case 3:
-        out->first_row = tn_thrift_i64(r, &f);
-        break;
-      default:
-        tn_thrift_skip(r, &f);
-    }
-  }
+  tn_thrift_take_all(r, members, 3, out);
   if (out->offset < 0) tn_thrift_fail(r, "a page location has a bad offset", out->offset);
   if (out->bytes < 0) tn_thrift_fail(r, "a page location has a bad size", out->bytes);
   if (out->first_row < 0) tn_thrift_fail(r, "a page location has a bad row", out->first_row);

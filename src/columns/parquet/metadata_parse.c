@@ -137,33 +137,17 @@ static uint32_t parse_encodings(tn_thrift_reader *r, const tn_thrift_field *f) {
   return mask;
 }
 
-static void parse_one_encoding_stats(tn_thrift_reader *r, tn_parquet_encoding_stats *out) {
-  tn_thrift_field f;
-  tn_thrift_begin(r, &f);
-  while (tn_thrift_next(r, &f)) {
-    switch (f.id) {
-      case 1:
-        out->page_type = tn_thrift_i32(r, &f);
-        break;
-      case 2:
-        out->encoding = tn_thrift_i32(r, &f);
-        break;
-      case 3:
-        out->count = tn_thrift_i32(r, &f);
-        break;
-      default:
-        tn_thrift_skip(r, &f);
-    }
-  }
-}
-
 static void parse_encoding_stats(tn_thrift_reader *r, const tn_thrift_field *f, tn_arena *arena,
                                  tn_parquet_chunk_meta *out) {
+  static const tn_thrift_member members[] = {
+      {1, TN_THRIFT_I32, offsetof(tn_parquet_encoding_stats, page_type)},
+      {2, TN_THRIFT_I32, offsetof(tn_parquet_encoding_stats, encoding)},
+      {3, TN_THRIFT_I32, offsetof(tn_parquet_encoding_stats, count)}};
   uint32_t count = tn_thrift_list(r, f, TN_THRIFT_STRUCT);
   out->encoding_stats = count ? tn_arena_alloc(arena, count, sizeof *out->encoding_stats) : NULL;
   out->encoding_stats_count = out->encoding_stats ? count : 0;
   for (uint32_t i = 0; i < out->encoding_stats_count && r->status == TN_OK; i++) {
-    parse_one_encoding_stats(r, &out->encoding_stats[i]);
+    tn_thrift_take_all(r, members, 3, &out->encoding_stats[i]);
   }
 }
 
@@ -397,33 +381,17 @@ static void parse_chunk(tn_thrift_reader *r, tn_arena *arena, tn_parquet_chunk_m
 
 /* ---- row groups ------------------------------------------------------------------------------ */
 
-static void parse_one_sorting(tn_thrift_reader *r, tn_parquet_sorting *out) {
-  tn_thrift_field f;
-  tn_thrift_begin(r, &f);
-  while (tn_thrift_next(r, &f)) {
-    switch (f.id) {
-      case 1:
-        out->column = tn_thrift_i32(r, &f);
-        break;
-      case 2:
-        out->descending = tn_thrift_bool(r, &f);
-        break;
-      case 3:
-        out->nulls_first = tn_thrift_bool(r, &f);
-        break;
-      default:
-        tn_thrift_skip(r, &f);
-    }
-  }
-}
-
 static void parse_sorting(tn_thrift_reader *r, const tn_thrift_field *f, tn_arena *arena,
                           tn_parquet_group_meta *out) {
+  static const tn_thrift_member members[] = {
+      {1, TN_THRIFT_I32, offsetof(tn_parquet_sorting, column)},
+      {2, TN_THRIFT_TRUE, offsetof(tn_parquet_sorting, descending)},
+      {3, TN_THRIFT_TRUE, offsetof(tn_parquet_sorting, nulls_first)}};
   uint32_t count = tn_thrift_list(r, f, TN_THRIFT_STRUCT);
   out->sorting = count ? tn_arena_alloc(arena, count, sizeof *out->sorting) : NULL;
   out->sorting_count = out->sorting ? count : 0;
   for (uint32_t i = 0; i < out->sorting_count && r->status == TN_OK; i++) {
-    parse_one_sorting(r, &out->sorting[i]);
+    tn_thrift_take_all(r, members, 3, &out->sorting[i]);
   }
 }
 

@@ -1,92 +1,46 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "columns/parquet/metadata_parts.h"
 
-static void parse_dictionary_header(tn_thrift_reader *r, tn_parquet_page_header *out) {
+#define MEMBER(id, type, name) \
+  { id, TN_THRIFT_##type, offsetof(tn_parquet_page_header, name) }
+static const tn_thrift_member dictionary_members[] = {
+    MEMBER(1, I32, values), MEMBER(2, I32, encoding), MEMBER(3, TRUE, is_sorted)};
+static const tn_thrift_member data_members[] = {MEMBER(1, I32, values), MEMBER(2, I32, encoding),
+                                                MEMBER(3, I32, level_encoding),
+                                                MEMBER(4, I32, rep_encoding)};
+static const tn_thrift_member data_v2_members[] = {
+    MEMBER(1, I32, values),        MEMBER(2, I32, nulls),       MEMBER(3, I32, rows),
+    MEMBER(4, I32, encoding),      MEMBER(5, I32, level_bytes), MEMBER(6, I32, rep_bytes),
+    MEMBER(7, TRUE, is_compressed)};
+#undef MEMBER
+#define COUNT(list) ((int32_t)(sizeof(list) / sizeof(list)[0]))
+
+/* The part of a data page of either version: its members, and statistics in field `range`. */
+static void parse_data_part(tn_thrift_reader *r, const tn_thrift_member *members, int32_t count,
+                            int16_t range, tn_parquet_page_header *out) {
   tn_thrift_field f;
   tn_thrift_begin(r, &f);
   while (tn_thrift_next(r, &f)) {
-    switch (f.id) {
-      case 1:
-        out->values = tn_thrift_i32(r, &f);
-        break;
-      case 2:
-        out->encoding = tn_thrift_i32(r, &f);
-        break;
-      case 3:
-        out->is_sorted = tn_thrift_bool(r, &f);
-        break;
-      default:
-        tn_thrift_skip(r, &f);
+    if (f.id != range) {
+      tn_thrift_take(r, &f, members, count, out);
+    } else if (tn_thrift_is_struct(r, &f)) {
+      tn_parquet_range_parse(r, &out->range);
+      out->has_range = true;
     }
   }
 }
 
-static void parse_range(tn_thrift_reader *r, const tn_thrift_field *f,
-                        tn_parquet_page_header *out) {
+/* The part of the header that is of its type's own. */
+static void parse_part(tn_thrift_reader *r, const tn_thrift_field *f, int type,
+                       tn_parquet_page_header *out) {
   if (!tn_thrift_is_struct(r, f)) return;
-  tn_parquet_range_parse(r, &out->range);
-  out->has_range = true;
-}
-
-static void parse_data_header(tn_thrift_reader *r, tn_parquet_page_header *out) {
-  tn_thrift_field f;
-  tn_thrift_begin(r, &f);
-  while (tn_thrift_next(r, &f)) {
-    switch (f.id) {
-      case 1:
-        out->values = tn_thrift_i32(r, &f);
-        break;
-      case 2:
-        out->encoding = tn_thrift_i32(r, &f);
-        break;
-      case 3:
-        out->level_encoding = tn_thrift_i32(r, &f);
-        break;
-      case 4:
-        out->rep_encoding = tn_thrift_i32(r, &f);
-        break;
-      case 5:
-        parse_range(r, &f, out);
-        break;
-      default:
-        tn_thrift_skip(r, &f);
-    }
-  }
-}
-
-static void parse_data_header_v2(tn_thrift_reader *r, tn_parquet_page_header *out) {
-  tn_thrift_field f;
-  tn_thrift_begin(r, &f);
-  out->is_compressed = true;
-  while (tn_thrift_next(r, &f)) {
-    switch (f.id) {
-      case 1:
-        out->values = tn_thrift_i32(r, &f);
-        break;
-      case 2:
-        out->nulls = tn_thrift_i32(r, &f);
-        break;
-      case 3:
-        out->rows = tn_thrift_i32(r, &f);
-        break;
-      case 4:
-        out->encoding = tn_thrift_i32(r, &f);
-        break;
-      case 5:
-        out->level_bytes = tn_thrift_i32(r, &f);
-        break;
-      case 6:
-        out->rep_bytes = tn_thrift_i32(r, &f);
-        break;
-      case 7:
-        out->is_compressed = tn_thrift_bool(r, &f);
-        break;
-      case 8:
-        parse_range(r, &f, out);
-        break;
-      default:
-        tn_thrift_skip(r, &f);
-    }
+  if (type == TN_PARQUET_PAGE_DICTIONARY) {
+    tn_thrift_take_all(r, dictionary_members, COUNT(dictionary_members), out);
+  } else if (type == TN_PARQUET_PAGE_DATA) {
+    parse_data_part(r, data_members, COUNT(data_members), 5, out);
+  } else {
+    out->is_compressed = true;
+    parse_data_part(r, data_v2_members, COUNT(data_v2_members), 8, out);
   }
 }
 
@@ -128,15 +82,15 @@ tn_status tn_parquet_page_header_parse(tn_parquet_page_header *out, const void *
         break;
       case 5:
         body = TN_PARQUET_PAGE_DATA;
-        if (tn_thrift_is_struct(r, &f)) parse_data_header(r, out);
+        parse_part(r, &f, body, out);
         break;
       case 7:
         body = TN_PARQUET_PAGE_DICTIONARY;
-        if (tn_thrift_is_struct(r, &f)) parse_dictionary_header(r, out);
+        parse_part(r, &f, body, out);
         break;
       case 8:
         body = TN_PARQUET_PAGE_DATA_V2;
-        if (tn_thrift_is_struct(r, &f)) parse_data_header_v2(r, out);
+        parse_part(r, &f, body, out);
         break;
       default:
         tn_thrift_skip(r, &f);

@@ -255,6 +255,30 @@ void tn_thrift_skip(tn_thrift_reader *r, const tn_thrift_field *field) {
   skip_value(r, field->type, false);
 }
 
+/* ---- structs of plain members ---- */
+void tn_thrift_take(tn_thrift_reader *r, const tn_thrift_field *field,
+                    const tn_thrift_member *members, int32_t count, void *out) {
+  for (int32_t i = 0; i < count; i++) {
+    if (members[i].id != field->id) continue;
+    void *to = (char *)out + members[i].at;
+    if (members[i].type == TN_THRIFT_I32)
+      *(int32_t *)to = tn_thrift_i32(r, field);
+    else if (members[i].type == TN_THRIFT_I64)
+      *(int64_t *)to = tn_thrift_i64(r, field);
+    else
+      *(bool *)to = tn_thrift_bool(r, field);
+    return;
+  }
+  tn_thrift_skip(r, field);
+}
+
+void tn_thrift_take_all(tn_thrift_reader *r, const tn_thrift_member *members, int32_t count,
+                        void *out) {
+  tn_thrift_field f;
+  tn_thrift_begin(r, &f);
+  while (tn_thrift_next(r, &f)) tn_thrift_take(r, &f, members, count, out);
+}
+
 /* ---- writing --------------------------------------------------------------------------------- */
 
 static void write_varint(tn_thrift_writer *w, uint64_t v) {

@@ -67,6 +67,19 @@ int32_t tn_thrift_element_i32(tn_thrift_reader *r);
 int64_t tn_thrift_element_i64(tn_thrift_reader *r);
 bool tn_thrift_element_bool(tn_thrift_reader *r);
 tn_str tn_thrift_element_binary(tn_thrift_reader *r);
+/* A field that is a member of a C struct.  type: TN_THRIFT_I32, TN_THRIFT_I64 or TN_THRIFT_TRUE (a
+ * bool), which the member is as well. */
+typedef struct tn_thrift_member {
+  int16_t id;
+  uint8_t type;
+  uint16_t at; /* offsetof */
+} tn_thrift_member;
+/* The current field into its member of *out; one that is none of them is skipped. */
+void tn_thrift_take(tn_thrift_reader *r, const tn_thrift_field *field,
+                    const tn_thrift_member *members, int32_t count, void *out);
+/* A whole struct of such fields. */
+void tn_thrift_take_all(tn_thrift_reader *r, const tn_thrift_member *members, int32_t count,
+                        void *out);
 void tn_thrift_skip(tn_thrift_reader *r, const tn_thrift_field *field);
 /* Reports malformed content that only the caller can see, at the current place. */
 void tn_thrift_fail(tn_thrift_reader *r, const char *what, int64_t value);
