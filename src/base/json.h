@@ -57,6 +57,9 @@ TN_NODISCARD tn_status tn_json_get_str(const tn_json *object, const char *key, t
                                        tn_error *err);
 const char *tn_json_kind_name(tn_json_kind kind); /* "object", "number" ... */
 
+/* What a backslash and `c` stand for ('n': a line end); 0: no such escape, or one of \u. */
+char tn_json_plain_escape(char c);
+
 /* Writes JSON text into a tn_strbuf; commas, escapes and indentation are its business.  Misuse (a
  * value without a key inside an object) is a programming error and asserts. */
 typedef struct tn_json_writer {

@@ -128,7 +128,7 @@ static const char *read_unicode_escape(const char **at, const char *end, uint32_
   return NULL;
 }
 
-static char simple_escape(char c) {
+char tn_json_plain_escape(char c) {
   switch (c) {
     case '"':
     case '\\':
@@ -160,7 +160,7 @@ static const char *read_escape(const char **at, const char *end, char **to) {
     if (!problem) *to += tn_utf8_encode(code, (uint8_t *)*to);
     return problem;
   }
-  char plain = simple_escape(c);
+  char plain = tn_json_plain_escape(c);
   if (!plain) return "expected one of \" \\ / b f n r t u behind a backslash";
   *(*to)++ = plain;
   *at += 2;

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "columns/jsonl_parse.h"
 
+#include "base/json.h"
+
 #include <stdio.h>
 
 #define ENGINE      tn_jsonl_plain
@@ -126,23 +128,6 @@ bool tn_jsonl_skip_escape(tn_jsonl_walk *w, const uint8_t **at) {
   return true;
 }
 
-static uint8_t simple_escape(uint8_t c) {
-  switch (c) {
-    case 'b':
-      return '\b';
-    case 'f':
-      return '\f';
-    case 'n':
-      return '\n';
-    case 'r':
-      return '\r';
-    case 't':
-      return '\t';
-    default:
-      return c;
-  }
-}
-
 size_t tn_jsonl_unescape(const uint8_t *from, size_t bytes, uint8_t *to) {
   const uint8_t *end = from + bytes, *begin = to;
   while (from < end) {
@@ -151,7 +136,7 @@ size_t tn_jsonl_unescape(const uint8_t *from, size_t bytes, uint8_t *to) {
       continue;
     }
     if (from[1] != 'u') {
-      *to++ = simple_escape(from[1]);
+      *to++ = (uint8_t)tn_json_plain_escape((char)from[1]);
       from += 2;
       continue;
     }

@@ -1,77 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "columns_test.h"
+#include "csv_test.h"
 
 #include <time.h>
 
 #include "base/random.h"
-#include "columns/csv.h"
 #include "columns/csv_value.h"
 
-/* A whole CSV as the writer shows it after the reader has read it; `types` is "name:type ...". */
-typedef struct result {
-  tn_strbuf types, text;
-  int64_t rows, batches;
-  tn_status status;
-  tn_error err;
-} result;
-
-static void clear(result *r) {
-  tn_strbuf_clear(&r->types);
-  tn_strbuf_clear(&r->text);
-}
-
-static tn_status drain(ArrowArrayStream *stream, result *r, tn_sink *sink, tn_error *err) {
-  ArrowSchema schema;
-  ArrowArray batch;
-  tn_csv_writer *w = NULL;
-  tn_arena arena = {0};
-  tn_field *fields = NULL;
-  TN_TRY(tn_stream_schema(stream, &schema, err));
-  tn_status status = tn_field_tree(&fields, &arena, &schema, err);
-  for (int64_t c = 0; status == TN_OK && c < schema.n_children; c++) {
-    tn_strbuf_addf(&r->types, "%s%s:", c ? " " : "", schema.children[c]->name);
-    tn_field_text(&fields->children[c], &r->types);
-  }
-  tn_arena_clear(&arena);
-  if (status == TN_OK) status = tn_csv_writer_new(&w, sink, &schema, NULL, err);
-  tn_schema_clear(&schema);
-  while (status == TN_OK) {
-    status = tn_stream_next(stream, &batch, err);
-    if (status != TN_OK) break;
-    r->rows += batch.length;
-    r->batches++;
-    status = tn_csv_writer_batch(w, &batch, err);
-    tn_array_clear(&batch);
-  }
-  if (status == TN_END) status = tn_csv_writer_finish(w, err);
-  tn_csv_writer_free(w);
-  return status == TN_OK ? tn_strbuf_check(&r->types, err) : status;
-}
-
-static tn_status read_source(tn_source *source, const tn_csv_options *options, result *r) {
-  ArrowArrayStream stream;
-  tn_sink *sink;
-  r->status = tn_csv_read(&stream, source, options, &r->err);
-  if (r->status != TN_OK) return r->status;
-  r->status = tn_sink_open_memory(&sink, "out", &r->text, &r->err);
-  if (r->status == TN_OK) {
-    r->status = drain(&stream, r, sink, &r->err);
-    tn_sink_close(sink);
-  }
-  tn_stream_clear(&stream);
-  return r->status;
-}
-
-static result read_text(const char *text, size_t length, const tn_csv_options *options) {
-  tn_source *source;
-  result r = {0};
-  OK(tn_source_open_memory(&source, "t.csv", text, length, &problem));
-  read_source(source, options, &r);
-  return r;
-}
-
 static void reads_as(const char *text, const char *types, const char *written) {
-  result r = read_text(text, strlen(text), NULL);
+  result r = read_bytes(text, strlen(text), NULL);
   if (r.status != TN_OK) print_error("%s\n", r.err.text);
   assert_int_equal(r.status, TN_OK);
   assert_string_equal(r.types.data, types);
@@ -80,7 +16,7 @@ static void reads_as(const char *text, const char *types, const char *written) {
 }
 
 static void fails_with(const char *text, tn_status status, const char *part, const char *more) {
-  result r = read_text(text, strlen(text), NULL);
+  result r = read_bytes(text, strlen(text), NULL);
   assert_int_equal(r.status, status);
   CONTAINS(r.err.text, "t.csv");
   CONTAINS(r.err.text, part);
@@ -149,7 +85,7 @@ static void malformed_rows_are_named(void **state) {
 static void a_broken_type_says_what_would_help(void **state) {
   const char *text = "a,b\n1,2\n3,4\n5,N/A\n";
   tn_csv_options options = {.infer_rows = 2};
-  result r = read_text(text, strlen(text), &options);
+  result r = read_bytes(text, strlen(text), &options);
   assert_int_equal(r.status, TN_ERR_DATA);
   CONTAINS(r.err.text, "line 4, column 2 \"b\" (byte 14): \"N/A\" is no int64");
   CONTAINS(r.err.text, "first 2 rows");
@@ -157,7 +93,7 @@ static void a_broken_type_says_what_would_help(void **state) {
   clear(&r);
   const char *nulls[] = {"N/A"};
   options = (tn_csv_options){.null_texts = nulls, .null_text_count = 1};
-  r = read_text(text, strlen(text), &options);
+  r = read_bytes(text, strlen(text), &options);
   assert_string_equal(r.types.data, "a:int64 b:int64");
   assert_string_equal(r.text.data, "a,b\n1,2\n3,4\n5,\n");
   clear(&r);
@@ -190,7 +126,7 @@ static void declared_types_are_taken(void **state) {
       .schema_text =
           "c: int8, C: uint8, L: uint64, f: float, z: binary, ms: timestamp[ms], "
           "ns: timestamp[ns], u: timestamp[us, tz=UTC], s: string"};
-  result r = read_text(text, strlen(text), &options);
+  result r = read_bytes(text, strlen(text), &options);
   if (r.status) print_error("%s\n", r.err.text);
   assert_int_equal(r.status, TN_OK);
   assert_string_equal(strchr(r.text.data, '\n') + 1,
@@ -198,17 +134,17 @@ static void declared_types_are_taken(void **state) {
                       "2024-01-01T00:00:00.123456789,2024-01-01T00:00:00Z,7\n");
   clear(&r);
   options.schema_text = "c: int8, nope: string";
-  r = read_text(text, strlen(text), &options);
+  r = read_bytes(text, strlen(text), &options);
   assert_int_equal(r.status, TN_ERR_NOT_FOUND);
   CONTAINS(r.err.text, "\"nope\" among 9");
   clear(&r);
   options = (tn_csv_options){.schema_text = "a: int8"};
-  r = read_text("a\n128\n", 6, &options);
+  r = read_bytes("a\n128\n", 6, &options);
   assert_int_equal(r.status, TN_ERR_DATA);
   CONTAINS(r.err.text, "\"128\" is no int8, the declared type");
   clear(&r);
   options = (tn_csv_options){.schema_text = "a: list<item: int8>"};
-  r = read_text("a\n1\n", 4, &options);
+  r = read_bytes("a\n1\n", 4, &options);
   assert_int_equal(r.status, TN_ERR_UNSUPPORTED);
   CONTAINS(r.err.text, "column \"a\": a CSV column cannot be read as list");
   clear(&r);
@@ -218,13 +154,13 @@ static void projection_takes_only_what_is_asked(void **state) {
   const char *text = "a,b,c\n1,\xff,x\n2,,y\n"; /* b is not UTF-8, but nobody asks */
   const char *names[] = {"c", "a"};
   tn_csv_options options = {.columns = names, .column_count = 2};
-  result r = read_text(text, strlen(text), &options);
+  result r = read_bytes(text, strlen(text), &options);
   assert_int_equal(r.status, TN_OK);
   assert_string_equal(r.types.data, "c:string a:int64");
   assert_string_equal(r.text.data, "c,a\nx,1\ny,2\n");
   clear(&r);
   names[1] = "nope";
-  r = read_text(text, strlen(text), &options);
+  r = read_bytes(text, strlen(text), &options);
   assert_int_equal(r.status, TN_ERR_NOT_FOUND);
   CONTAINS(r.err.text, "\"nope\" among 3: a, b, c");
   clear(&r);
@@ -233,13 +169,13 @@ static void projection_takes_only_what_is_asked(void **state) {
 static void other_dialects(void **state) {
   const char *text = "1;'a;''b'\n2;c\n";
   tn_csv_options options = {.separator = ";", .quote = "'", .no_header = true};
-  result r = read_text(text, strlen(text), &options);
+  result r = read_bytes(text, strlen(text), &options);
   assert_int_equal(r.status, TN_OK);
   assert_string_equal(r.types.data, "f0:int64 f1:string");
   assert_string_equal(r.text.data, "f0,f1\n1,a;'b\n2,c\n");
   clear(&r);
   options.quote = ";";
-  r = read_text(text, strlen(text), &options);
+  r = read_bytes(text, strlen(text), &options);
   assert_int_equal(r.status, TN_ERR_ARGUMENT);
 }
 
@@ -248,7 +184,7 @@ static void fields_have_a_limit(void **state) {
   tn_strbuf_add(&text, "a,b\n1,\"");
   for (int i = 0; i < 5000; i++) tn_strbuf_add(&text, "0123456789");
   tn_csv_options options = {.field_bytes_max = 40000};
-  result r = read_text(text.data, text.length, &options);
+  result r = read_bytes(text.data, text.length, &options);
   assert_int_equal(r.status, TN_ERR_LIMIT);
   CONTAINS(r.err.text, "more than 40000 bytes");
   CONTAINS(r.err.text, "quote");
@@ -310,9 +246,9 @@ static void random_tables_survive(void **state) {
   for (uint64_t i = 0; i < 400; i++) {
     tn_strbuf text = {0};
     random_text(&text, seed + i);
-    result whole = read_text(text.data, text.length, NULL);
+    result whole = read_bytes(text.data, text.length, NULL);
     assert_int_equal(whole.status, TN_OK);
-    result again = read_text(whole.text.data, whole.text.length, NULL);
+    result again = read_bytes(whole.text.data, whole.text.length, NULL);
     assert_string_equal(again.text.data, whole.text.data);
     assert_int_equal(again.rows, whole.rows);
     tn_csv_options options = {.batch_rows = 3};
@@ -320,8 +256,8 @@ static void random_tables_survive(void **state) {
                   tn_strbuf_view(&text),
                   seed + i,
                   0};
-    result drops = {0};
-    assert_int_equal(read_source(&d.source, &options, &drops), TN_OK);
+    result drops = read_sources(&(tn_source *){&d.source}, 1, &options);
+    assert_int_equal(drops.status, TN_OK);
     assert_string_equal(drops.text.data, whole.text.data);
     assert_int_equal(drops.batches, (whole.rows + 2) / 3);
     clear(&whole);
@@ -339,14 +275,14 @@ static void long_files_stream(void **state) {
   int64_t at = (int64_t)text.length;
   tn_strbuf_add(&text, "oops,x\n");
   tn_csv_options options = {.infer_rows = 10};
-  result r = read_text(text.data, text.length, &options);
+  result r = read_bytes(text.data, text.length, &options);
   assert_int_equal(r.status, TN_ERR_DATA);
   assert_true(r.batches > 3); /* those before the broken block */
   char expected[80];
   snprintf(expected, sizeof expected, "line 600002, column 1 \"n\" (byte %lld)", (long long)at);
   CONTAINS(r.err.text, expected);
   clear(&r);
-  r = read_text(text.data, (size_t)at, &options);
+  r = read_bytes(text.data, (size_t)at, &options);
   assert_int_equal(r.status, TN_OK);
   assert_int_equal(r.rows, 300000);
   assert_int_equal(r.text.length, (size_t)at);
@@ -377,13 +313,12 @@ static void every_double_survives(void **state) {
 
 static tn_status round_trip(void *context, tn_error *err) {
   tn_source *source;
-  result r = {0};
   const char *text = context;
   TN_TRY(tn_source_open_memory(&source, "t.csv", text, strlen(text), err));
-  tn_status status = read_source(source, NULL, &r);
+  result r = read_sources(&source, 1, NULL);
   if (err) *err = r.err;
   clear(&r);
-  return status;
+  return r.status;
 }
 
 static void every_allocation_may_fail(void **state) {
