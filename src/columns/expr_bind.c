@@ -66,11 +66,21 @@ tn_status tn_expr_bind(tn_expr *e, int64_t from, const ArrowArray *row, tn_error
 }
 
 /* ---- fewer columns ---- */
+/* A column that is moved is negative (~place) until all are: `between` has one node in two places.
+ */
 static void move_columns(tn_expr_node *node, const int64_t *to) {
   if (!node) return;
-  if (node->kind == TN_EXPR_COLUMN) node->indices[0] = (int32_t)to[node->indices[0]];
+  if (node->kind == TN_EXPR_COLUMN && node->indices[0] >= 0)
+    node->indices[0] = ~(int32_t)to[node->indices[0]];
   move_columns(node->left, to);
   if (node->kind != TN_EXPR_IN) move_columns(node->right, to);
+}
+
+static void settle_columns(tn_expr_node *node) {
+  if (!node) return;
+  if (node->kind == TN_EXPR_COLUMN && node->indices[0] < 0) node->indices[0] = ~node->indices[0];
+  settle_columns(node->left);
+  if (node->kind != TN_EXPR_IN) settle_columns(node->right);
 }
 
 static int by_number(const void *a, const void *b) {
@@ -90,6 +100,7 @@ tn_status tn_expr_narrow(tn_expr *e, const ArrowSchema *schema, tn_error *err) {
     e->columns[i] = at;
   }
   move_columns(e->top, to);
+  settle_columns(e->top);
   if (e->column_count > 0) qsort(e->columns, (size_t)e->column_count, sizeof *to, by_number);
   e->batch_columns = schema->n_children;
   return TN_OK;
