@@ -1,7 +1,8 @@
 /* model_path.h - which folder a user means by "the model".
  *
  *     models/llama      has config.json              -> itself
- *     llama.gguf        is a file                    -> itself; so is a folder that holds one
+ *     llama.gguf        is a file                    -> itself
+ *     models/llama-gguf has one GGUF file            -> that file
  *     runs/austen       has latest -> checkpoints/N  -> runs/austen/latest
  *
  * so that `tenon serve runs/austen` opens the newest checkpoint of a training run. */

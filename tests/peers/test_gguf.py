@@ -447,6 +447,7 @@ def test_inspect(tenon, tmp_path):
     small = 4 * sum(p.numel() for p in model.parameters() if p.ndim == 1)
     large = sum(p.numel() for p in model.parameters() if p.ndim > 1)
     assert facts["weight_bytes"] == small + large // 32 * 34
+    assert tenon.json("models", "inspect", tmp_path) == facts  # the folder is its only file
     messages = tmp_path / "messages.json"
     messages.write_text('[{"role": "user", "content": "hello"}]')
     assert tenon("model", "template", tmp_path / "m.gguf", "-m", messages).stdout == "b: hello"
