@@ -11,11 +11,12 @@ typedef struct search {
   const tn_site *site;
   const tn_grid *grid;
   tn_stream *stream;
-  float *inputs, *columns;      /* m and v of awq.h, [columns] */
-  float *scales;                /* the candidate */
-  float *differences, *through; /* [ROWS_MAX, columns]: d, and H d */
-  const tn_awq_weight *weight;  /* whose rows are looked at */
-  int64_t stride;               /* every how many-th of them */
+  float *inputs, *columns;            /* m and v of awq.h, [columns] */
+  float *scales;                      /* the candidate */
+  float *differences, *through;       /* [ROWS_MAX, columns]: d, and H d */
+  double energy[TN_SITE_WEIGHTS_MAX]; /* of each weight's outputs: errors count as shares of it */
+  const tn_awq_weight *weight;        /* whose rows are looked at */
+  int64_t stride;                     /* every how many-th of them */
 } search;
 
 /* ---- candidates ---- */
@@ -110,23 +111,40 @@ static tn_status multiply_by_gram(const search *s, int64_t rows, tn_error *err) 
   return tn_ops_for(tn_device_cpu())->linear(s->stream, &args, err);
 }
 
-static tn_status loss_of_weight(search *s, const tn_awq_weight *weight, double *loss,
-                                tn_error *err) {
+/* Sum of d^T H d over the rows that are looked at, of what difference_row or copy_row gives. */
+static tn_status sum_of_weight(search *s, const tn_awq_weight *weight, tn_pool_fn fill, double *sum,
+                               tn_error *err) {
   s->weight = weight;
   s->stride = (weight->rows + ROWS_MAX - 1) / ROWS_MAX;
   int64_t rows = (weight->rows + s->stride - 1) / s->stride;
-  tn_pool_run(s->stream->pool, rows, difference_row, s);
+  tn_pool_run(s->stream->pool, rows, fill, s);
   TN_TRY(multiply_by_gram(s, rows, err));
-  double sum = 0;
+  *sum = 0;
   for (int64_t i = 0; i < rows * s->site->columns; i++)
-    sum += (double)s->differences[i] * (double)s->through[i];
-  *loss += sum * (double)weight->rows / (double)rows;
+    *sum += (double)s->differences[i] * (double)s->through[i];
+  return TN_OK;
+}
+
+static void copy_row(void *context, int64_t row, int32_t worker) {
+  const search *s = context;
+  size_t columns = (size_t)s->site->columns;
+  memcpy(s->differences + row * s->site->columns, s->weight->w + row * s->stride * s->site->columns,
+         columns * sizeof(float));
+}
+
+static tn_status measure_energy(search *s, tn_error *err) {
+  for (int32_t i = 0; i < s->count; i++)
+    TN_TRY(sum_of_weight(s, &s->weights[i], copy_row, &s->energy[i], err));
   return TN_OK;
 }
 
 static tn_status loss_of(search *s, double *loss, tn_error *err) {
   *loss = 0;
-  for (int32_t i = 0; i < s->count; i++) TN_TRY(loss_of_weight(s, &s->weights[i], loss, err));
+  for (int32_t i = 0; i < s->count; i++) {
+    double sum;
+    TN_TRY(sum_of_weight(s, &s->weights[i], difference_row, &sum, err));
+    *loss += s->energy[i] > 0 ? sum / s->energy[i] : sum;
+  }
   return TN_OK;
 }
 
@@ -134,6 +152,7 @@ static tn_status try_all(search *s, float *best, tn_error *err) {
   size_t bytes = (size_t)s->site->columns * sizeof *best;
   double least, loss;
   for (int64_t k = 0; k < s->site->columns; k++) s->scales[k] = best[k] = 1;
+  TN_TRY(measure_energy(s, err));
   TN_TRY(loss_of(s, &least, err));
   for (int form = 0; form < FORMS; form++)
     for (int ratio = 0; ratio < RATIOS; ratio++) {

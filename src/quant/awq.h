@@ -6,9 +6,9 @@
  *     largest
  *
  * Both forms of s and 20 values of r are tried; the best is the one with the least error of the
- * outputs over the calibration inputs, sum of d^T H d over the rows d of Q(W s) / s - W, with
- * H = X^T X.  That is the published search with all inputs in place of a sample, and the linears'
- * own outputs in place of the block's.
+ * outputs over the calibration inputs, the sum of d^T H d over the rows d of Q(W s) / s - W, with
+ * H = X^T X, each weight's as a share of its w^T H w.  That is the published search with all inputs
+ * in place of a sample, and the linears' own outputs in place of the block's.
  *
  * Thread: pure functions; the pool of the stream works inside them. */
 /* SPDX-License-Identifier: Apache-2.0 */

@@ -55,6 +55,13 @@ static void end_weight(job *j, tn_layer_tensor_copy *t, tn_quantized_tensor *q) 
   j->out->quantized++;
 }
 
+/* Errors of queries and keys meet in a product: the error of each alone does not tell which range
+ * is best (the published AWQ leaves them too). */
+static bool has_searched_range(const tn_layer_tensor_copy *t) {
+  return strcmp(t->name, "self_attn.q_proj.weight") != 0 &&
+         strcmp(t->name, "self_attn.k_proj.weight") != 0;
+}
+
 static tn_status round_weight(job *j, int64_t place, const tn_site *site,
                               const tn_gptq_factor *factor, tn_error *err) {
   tn_layer_tensor_copy *t = tn_layer_weights_at(&j->layer, place);
@@ -63,7 +70,7 @@ static tn_status round_weight(job *j, int64_t place, const tn_site *site,
   TN_TRY(begin_weight(j, t, &q, err));
   if (factor)
     TN_TRY(tn_gptq_round(&q->matrix, tn_layer_data(t), factor, j->pool, err));
-  else if (site)
+  else if (site && has_searched_range(t))
     TN_TRY(tn_awq_round(&q->matrix, tn_layer_data(t), site->gram, j->pool, err));
   else
     tn_grid_matrix_round(&q->matrix, tn_layer_data(t), j->pool);
