@@ -134,6 +134,10 @@ static float float_at(const void *data, tn_dtype dtype, int64_t i) {
 }
 
 static void store(void *y, tn_dtype dtype, int64_t at, const float *sums, int64_t count, bool add) {
+  if (dtype == TN_F32 && !add) {
+    memcpy((float *)y + at, sums, (size_t)count * sizeof *sums);
+    return;
+  }
   for (int64_t i = 0; i < count; i++) {
     float sum = add ? float_at(y, dtype, at + i) + sums[i] : sums[i];
     if (dtype == TN_F32)

@@ -34,9 +34,12 @@ INLINE __m256i widen(__m256i pairs) {
   return _mm256_madd_epi16(pairs, _mm256_set1_epi16(1));
 }
 
-/* Sums of a loop stay in their registers: left alone, the compiler copies and spills them. */
-INLINE void keep(__m256i *sum) {
-  __asm__("" : "+x"(*sum));
+/* Sums of a loop stay in their registers: given intrinsics, the compiler copies and spills them. */
+INLINE void add16(__m256i *sum, __m256i a) {
+  __asm__("vpaddw %1, %0, %0" : "+x"(*sum) : "x"(a));
+}
+INLINE void add32(__m256i *sum, __m256i a) {
+  __asm__("vpaddd %1, %0, %0" : "+x"(*sum) : "x"(a));
 }
 
 /* sum[r] = products of `words` words, x[r] and w; depth of them fit 16 bits.  The loops over words
@@ -54,9 +57,8 @@ INLINE void dot_unsigned(const int32_t m, const int32_t words, const int32_t dep
 #pragma GCC unroll 4
       for (int32_t r = 0; r < m; r++) {
         __m256i a = four_of(x + r * K);
-        pairs[r][0] = _mm256_add_epi16(pairs[r][0], _mm256_maddubs_epi16(w0, a));
-        pairs[r][1] = _mm256_add_epi16(pairs[r][1], _mm256_maddubs_epi16(w1, a));
-        keep(&pairs[r][0]), keep(&pairs[r][1]);
+        add16(&pairs[r][0], _mm256_maddubs_epi16(w0, a));
+        add16(&pairs[r][1], _mm256_maddubs_epi16(w1, a));
       }
     }
 #pragma GCC unroll 4
@@ -80,11 +82,8 @@ INLINE void dot_signed(const int32_t m, __m256i sum[TILE_ROWS][2], const int8_t 
 #pragma GCC unroll 4
     for (int32_t r = 0; r < m; r++) {
       __m256i a = four_of(x + r * K);
-      __m256i p0 = widen(_mm256_maddubs_epi16(u0, _mm256_sign_epi8(a, w0)));
-      __m256i p1 = widen(_mm256_maddubs_epi16(u1, _mm256_sign_epi8(a, w1)));
-      sum[r][0] = _mm256_add_epi32(sum[r][0], p0);
-      sum[r][1] = _mm256_add_epi32(sum[r][1], p1);
-      keep(&sum[r][0]), keep(&sum[r][1]);
+      add32(&sum[r][0], widen(_mm256_maddubs_epi16(u0, _mm256_sign_epi8(a, w0))));
+      add32(&sum[r][1], widen(_mm256_maddubs_epi16(u1, _mm256_sign_epi8(a, w1))));
     }
   }
 }
