@@ -57,7 +57,8 @@ const tn_grad_info *tn_grad_list(int32_t *count) {
 static const struct isa {
   const char *name;
   const tn_ops *rows;
-} isas[] = {{"avx512vnni", &tn_cpu_rows_avx512vnni}, /* best first */
+} isas[] = {{"avx512bf16", &tn_cpu_rows_avx512bf16}, /* best first */
+            {"avx512vnni", &tn_cpu_rows_avx512vnni},
             {"avx512", &tn_cpu_rows_avx512},
             {"avx2", &tn_cpu_rows_avx2},
             {"plain", &tn_cpu_rows_plain}};
@@ -75,7 +76,9 @@ static bool cpu_has(const char *isa) {
   bool avx512 = avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
                 __builtin_cpu_supports("avx512cd") && __builtin_cpu_supports("avx512dq") &&
                 __builtin_cpu_supports("avx512vl");
-  if (strcmp(isa, "avx512vnni") == 0) return avx512 && __builtin_cpu_supports("avx512vnni");
+  bool vnni = avx512 && __builtin_cpu_supports("avx512vnni");
+  if (strcmp(isa, "avx512vnni") == 0) return vnni;
+  if (strcmp(isa, "avx512bf16") == 0) return vnni && __builtin_cpu_supports("avx512bf16");
   return avx512;
 #else
   return false;

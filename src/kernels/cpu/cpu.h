@@ -13,5 +13,6 @@ extern const tn_ops tn_cpu_rows_avx512;
 /* linear and embed alone */
 extern const tn_ops tn_cpu_rows_plain; /* any CPU */
 extern const tn_ops tn_cpu_rows_avx512vnni;
+extern const tn_ops tn_cpu_rows_avx512bf16;
 
 #endif
