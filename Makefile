@@ -4,7 +4,7 @@
 #   make test       every test, set-up included       make lint   layers, headers, calls, format
 #   make bench      measures                          make fuzz   libFuzzer, FUZZ_SECONDS each
 #   make conformance  files that others made      make bench-columns  against DuckDB and pyarrow
-#   make bench-train    a training step against PyTorch
+#   make bench-train    a training step against PyTorch    make bench-cpu      against llama.cpp
 #   make library    build/release/libtenon.so, for python/ and other programs
 #   MODE=release|debug|asan|ubsan|tsan                BUILD=dir   another build folder
 #
@@ -111,8 +111,7 @@ unit-programs: $(TEST_PROGRAMS)
 unit: $(if $(ROOM),$(filter $(B)/tests/$(ROOM)/%,$(TEST_PROGRAMS)),$(TEST_PROGRAMS))
 	$(Q)tools/run_unit.sh $^
 
-# ---- benchmarks: bench/bench_*.c ------------------------------------------------------------------
-BENCH_PROGRAMS := $(patsubst bench/%.c,$(B)/bench/%,$(sort $(wildcard bench/bench_*.c)))
+# ---- benchmarks -----------------------------------------------------------------------------------
 $(B)/bench/%: $(B)/obj/bench/%.o $(call archives,$(LINK_ORDER))
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(CFLAGS) -o $@ $^ $(call libs,$(ROOMS) cli)
@@ -134,6 +133,12 @@ bench-quantize: $(PROGRAM)
 bench-tokenizer: $(PROGRAM) $(B)/bench/encode_texts
 	$(Q)tools/setup.sh test
 	$(Q).venv/bin/python bench/bench_tokenizer.py $(BENCH_FLAGS)
+
+# Models on the CPU against llama.cpp (bench/bench_cpu.py): BENCH_FLAGS="--layers 4 --rounds 1"
+.PHONY: bench-cpu
+bench-cpu: $(PROGRAM) $(B)/bench/forward_cpu
+	$(Q)tools/setup.sh test
+	$(Q).venv/bin/python bench/bench_cpu.py $(BENCH_FLAGS)
 
 # ---- fuzzing: tests/fuzz/fuzz_*.c, libFuzzer with ASan and UBSan ------------------------------------------
 FUZZ_SECONDS  ?= 60
@@ -176,8 +181,8 @@ lint:
 .PHONY: bench-train
 bench-train: $(B)/bench/train_steps
 	$(Q).venv/bin/python bench/bench_train.py --build $(B) $(BENCH_FLAGS)
-bench: $(PROGRAM) $(BENCH_PROGRAMS)
-	$(Q)for program in $(BENCH_PROGRAMS); do echo "== $$program"; $$program || exit 1; done
+bench: $(PROGRAM)
+	$(Q)$(PROGRAM) bench cpu
 # docs/ops.md is printed by the program out of ops.def
 .PHONY: docs
 docs: $(PROGRAM)

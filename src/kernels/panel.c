@@ -3,46 +3,16 @@
 
 #include "tensor/quant.h"
 
-/* kind, elements, header, planes, words, zero, scale group, minimum */
 const tn_panel_format *tn_panel_format_of(tn_dtype dtype) {
-  enum { HALF = 2 * TN_PANEL_ROWS, FLOAT = 4 * TN_PANEL_ROWS, SUB = 16 * TN_PANEL_ROWS };
-  static const tn_panel_format q4_0 = {TN_PANEL_U4, 32, HALF, 0, 4, 8, 32, false};
-  static const tn_panel_format q4_1 = {TN_PANEL_U4, 32, 2 * HALF, 0, 4, 0, 32, true};
-  static const tn_panel_format q5_0 = {TN_PANEL_U5, 32, HALF, 1, 4, 16, 32, false};
-  static const tn_panel_format q5_1 = {TN_PANEL_U5, 32, 2 * HALF, 1, 4, 0, 32, true};
-  static const tn_panel_format q8_0 = {TN_PANEL_S8, 32, HALF, 0, 8, 0, 32, false};
-  static const tn_panel_format q4_k = {TN_PANEL_U4, 256, 2 * HALF + SUB, 0, 4, 0, 32, true};
-  static const tn_panel_format q5_k = {TN_PANEL_U5, 256, 2 * HALF + SUB, 1, 4, 0, 32, true};
-  static const tn_panel_format q6_k = {TN_PANEL_U6, 256, HALF + SUB, 2, 4, 32, 16, false};
-  static const tn_panel_format i4[] = {{TN_PANEL_U4, 32, 2 * FLOAT, 0, 4, 0, 32, true},
-                                       {TN_PANEL_U4, 64, 2 * FLOAT, 0, 4, 0, 32, true},
-                                       {TN_PANEL_U4, 128, 2 * FLOAT, 0, 4, 0, 32, true}};
-  static const tn_panel_format i8[] = {{TN_PANEL_S8, 32, 2 * FLOAT, 0, 8, 0, 32, true},
-                                       {TN_PANEL_S8, 128, 2 * FLOAT, 0, 8, 0, 32, true}};
   switch (dtype) {
-    case TN_Q4_0:
-      return &q4_0;
-    case TN_Q4_1:
-      return &q4_1;
-    case TN_Q5_0:
-      return &q5_0;
-    case TN_Q5_1:
-      return &q5_1;
-    case TN_Q8_0:
-      return &q8_0;
-    case TN_Q4_K:
-      return &q4_k;
-    case TN_Q5_K:
-      return &q5_k;
-    case TN_Q6_K:
-      return &q6_k;
-    case TN_I4_G32:
-    case TN_I4_G64:
-    case TN_I4_G128:
-      return &i4[dtype - TN_I4_G32];
-    case TN_I8_G32:
-    case TN_I8_G128:
-      return &i8[dtype - TN_I8_G32];
+#define X(type, kind, elements, header, planes, words, zero, group, minimum) \
+  case type: {                                                               \
+    static const tn_panel_format f = {                                       \
+        kind, elements, header, planes, words, zero, group, minimum};        \
+    return &f;                                                               \
+  }
+    TN_PANEL_LIST(X)
+#undef X
     default:
       return NULL;
   }

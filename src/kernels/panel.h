@@ -30,6 +30,24 @@ typedef struct tn_panel_format {
   bool has_minimum;
 } tn_panel_format;
 
+/* type, kind, elements, header bytes, planes, words, zero, scale group, minimum.  Headers: halves
+ * of one field take 32 bytes, floats 64; q4_k and q5_k have 8 scales and 8 minima of a byte
+ * besides, q6_k 16 scales. */
+#define TN_PANEL_LIST(X)                                      \
+  X(TN_Q4_0, TN_PANEL_U4, 32, 32, 0, 4, 8, 32, false)         \
+  X(TN_Q4_1, TN_PANEL_U4, 32, 64, 0, 4, 0, 32, true)          \
+  X(TN_Q5_0, TN_PANEL_U5, 32, 32, 1, 4, 16, 32, false)        \
+  X(TN_Q5_1, TN_PANEL_U5, 32, 64, 1, 4, 0, 32, true)          \
+  X(TN_Q8_0, TN_PANEL_S8, 32, 32, 0, 8, 0, 32, false)         \
+  X(TN_Q4_K, TN_PANEL_U4, 256, 64 + 256, 0, 4, 0, 32, true)   \
+  X(TN_Q5_K, TN_PANEL_U5, 256, 64 + 256, 1, 4, 0, 32, true)   \
+  X(TN_Q6_K, TN_PANEL_U6, 256, 32 + 256, 2, 4, 32, 16, false) \
+  X(TN_I4_G32, TN_PANEL_U4, 32, 128, 0, 4, 0, 32, true)       \
+  X(TN_I4_G64, TN_PANEL_U4, 64, 128, 0, 4, 0, 32, true)       \
+  X(TN_I4_G128, TN_PANEL_U4, 128, 128, 0, 4, 0, 32, true)     \
+  X(TN_I8_G32, TN_PANEL_S8, 32, 128, 0, 8, 0, 32, true)       \
+  X(TN_I8_G128, TN_PANEL_S8, 128, 128, 0, 8, 0, 32, true)
+
 /* NULL: the type has no integers. */
 const tn_panel_format *tn_panel_format_of(tn_dtype dtype);
 static inline int32_t tn_panel_group_bytes(const tn_panel_format *f) {

@@ -2,7 +2,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "kernels/cpu/linear.h"
 
-#define FEW_ROWS      8         /* up to here panels are read one after the other, in one stream */
+#define FEW_ROWS      8
 #define PASS_PANELS   4         /* else so many share a pass over x, expanded together */
 #define BLOCK_ROWS    256       /* of x: their sums stay in the second-level cache */
 #define QUANTIZE_ROWS 4         /* an item */
@@ -100,7 +100,7 @@ static void expand_chunk(const job *j, desk *d, int64_t panel, int64_t group, tn
                           min64(TN_PANEL_ROWS, j->N - first));
     packed = d->packed;
   }
-  j->isa->expand(into, f, j->args->w.dtype, packed);
+  j->isa->expand(into, j->args->w.dtype, packed);
 }
 
 /* Panels [first, first + count) by rows [row, row + rows) of the pass, into d->sums. */

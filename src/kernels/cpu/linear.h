@@ -20,6 +20,7 @@
 #include "kernels/panel.h"
 
 #define TN_CHUNK_GROUPS 8         /* 256 elements of K: whole blocks of every type */
+#define TN_AHEAD_BYTES  2048      /* of weights that are asked for while others are used */
 #define TN_TINY         0x1p-119f /* a group of x that stays below counts as zeros */
 
 /* x, quantized */
@@ -47,7 +48,7 @@ typedef struct tn_linear_isa {
   /* K elements of x: q, scale a group, and sums of 16 */
   void (*quantize)(int8_t *q, float *scale, int32_t *sums, const float *x, int64_t K);
   /* p->groups groups from the start of a block */
-  void (*expand)(tn_int_panel *p, const tn_panel_format *f, tn_dtype dtype, const uint8_t *blocks);
+  void (*expand)(tn_int_panel *p, tn_dtype dtype, const uint8_t *blocks);
   /* c[m][16] += rows [row, row + m) of x, from group `group` on, by p;  m <= tile_rows */
   void (*tile)(float *c, int64_t ldc, int64_t m, const tn_int_rows *x, int64_t row, int64_t group,
                const tn_int_panel *p, const tn_panel_format *f);

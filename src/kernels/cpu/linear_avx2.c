@@ -12,6 +12,7 @@
 
 #define INLINE        static inline __attribute__((always_inline))
 #define ZERO_OF_BYTES 0
+#define VECTOR_BYTES  32
 #define TILE_ROWS     4
 
 INLINE void halves_to_floats(float *out, const uint8_t *in) {
@@ -78,6 +79,7 @@ INLINE void dot_signed(const int32_t m, __m256i sum[TILE_ROWS][2], const int8_t 
 #pragma GCC unroll 1
   for (int32_t j = 0; j < 8; j++, x += 4, w += TN_WORD_BYTES) {
     __m256i w0 = load(w), w1 = load(w + 32);
+    if (m <= 2) __builtin_prefetch(w + TN_AHEAD_BYTES, 0, 3);
     __m256i u0 = _mm256_abs_epi8(w0), u1 = _mm256_abs_epi8(w1);
 #pragma GCC unroll 4
     for (int32_t r = 0; r < m; r++) {

@@ -11,6 +11,7 @@
 
 #define INLINE        static inline __attribute__((always_inline))
 #define ZERO_OF_BYTES 128
+#define VECTOR_BYTES  64
 #define TILE_ROWS     12 /* 12 sums, 12 rows of c, and room for weights and scales, of 32 */
 
 INLINE void halves_to_floats(float *out, const uint8_t *in) {

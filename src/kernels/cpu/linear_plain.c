@@ -7,6 +7,7 @@
 #include "kernels/cpu/linear.h"
 
 #define ZERO_OF_BYTES 0
+#define VECTOR_BYTES  16
 
 static void halves_to_floats(float *out, const uint8_t *in) {
   for (int32_t i = 0; i < TN_PANEL_ROWS; i++) {
