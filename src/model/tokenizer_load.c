@@ -239,7 +239,7 @@ static tn_status load_root(tn_tokenizer *t, const tn_json *root, tn_error *err) 
   t->raw = t->raw && t->model == TN_MODEL_BPE;
   t->any_bytes = t->raw && !t->normalizer;
   TN_TRY(load_added(t, added, err));
-  TN_TRY(tn_post_read(&t->post, root, t->id_count, &t->arena, err));
+  TN_TRY(tn_post_read(&t->post, root, t->written, t->id_count, &t->arena, err));
   TN_TRY(tn_decoder_read(&t->decoder, tn_json_get(root, "decoder"), err));
   return tn_decoder_pieces(t->decoder, t->decoded, (size_t)t->id_count, &t->arena, t->bytes, err);
 }

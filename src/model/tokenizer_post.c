@@ -14,16 +14,22 @@
  * -------------------------------------------------------------------------------------- */
 typedef struct reader {
   tn_post *post;
+  const tn_str *tokens;
   int32_t id_count;
   tn_arena *arena;
 } reader;
+
+static tn_status check_id(const reader *r, int64_t id, tn_error *err) {
+  if (id < r->id_count && r->tokens[id].data) return TN_OK;
+  return tn_fail(err, TN_ERR_DATA, "id %lld is not in the vocabulary of %d", (long long)id,
+                 r->id_count);
+}
 
 static tn_status add_item(reader *r, tn_post_template *to, int64_t id, int64_t type_id,
                           tn_error *err) {
   if (to->count == ITEMS_MAX)
     return tn_fail(err, TN_ERR_LIMIT, "a template of more than %d items", ITEMS_MAX);
-  if (id >= r->id_count)
-    return tn_fail(err, TN_ERR_DATA, "id %lld, expected 0 to %d", (long long)id, r->id_count - 1);
+  if (id >= 0) TN_TRY(check_id(r, id, err));
   if (!to->items) to->items = tn_arena_alloc(r->arena, ITEMS_MAX, sizeof *to->items);
   if (!to->items) return tn_fail_memory(err, "a template", ITEMS_MAX * sizeof *to->items);
   to->items[to->count++] = (tn_post_item){(int32_t)id, (int32_t)type_id};
@@ -158,7 +164,8 @@ static tn_status read_truncation(tn_post *post, const tn_json *json, tn_error *e
   return TN_OK;
 }
 
-static tn_status read_padding(tn_post *post, const tn_json *json, tn_error *err) {
+static tn_status read_padding(reader *r, const tn_json *json, tn_error *err) {
+  tn_post *post = r->post;
   if (tn_json_is_null(json)) return TN_OK;
   TN_TRY(tn_json_want(json, TN_JSON_OBJECT, "padding", err));
   const tn_json *strategy = tn_json_get(json, "strategy");
@@ -169,22 +176,23 @@ static tn_status read_padding(tn_post *post, const tn_json *json, tn_error *err)
   TN_TRY(tn_json_get_i64(json, "pad_to_multiple_of", 0, LENGTH_MAX, &post->pad_multiple, err));
   TN_TRY(tn_json_get_i64(json, "pad_id", 0, INT32_MAX, &id, err));
   TN_TRY(tn_json_get_i64(json, "pad_type_id", 0, INT32_MAX, &type_id, err));
+  if (id) TN_TRY(check_id(r, id, err)); /* 0 stands for nothing in particular */
   post->pads = true;
   post->pad_id = (int32_t)id;
   post->pad_type_id = (int32_t)type_id;
   return TN_OK;
 }
 
-tn_status tn_post_read(tn_post *post, const tn_json *root, int32_t id_count, tn_arena *arena,
-                       tn_error *err) {
-  reader r = {post, id_count, arena};
+tn_status tn_post_read(tn_post *post, const tn_json *root, const tn_str *tokens, int32_t count,
+                       tn_arena *arena, tn_error *err) {
+  reader r = {post, tokens, count, arena};
   const tn_json *processor = tn_json_get(root, "post_processor");
   if (!tn_json_is_null(processor)) {
     tn_status status = read_processor(&r, processor, 0, err);
     if (status != TN_OK) return tn_error_context(err, status, "post_processor");
   }
   TN_TRY(read_truncation(post, tn_json_get(root, "truncation"), err));
-  return read_padding(post, tn_json_get(root, "padding"), err);
+  return read_padding(&r, tn_json_get(root, "padding"), err);
 }
 
 /* ---- truncating

@@ -35,9 +35,10 @@ typedef struct tn_post {
   int32_t pad_id, pad_type_id;
 } tn_post;
 
-/* Reads post_processor, truncation and padding of the file's root; ids must be below `id_count`. */
-TN_NODISCARD tn_status tn_post_read(tn_post *post, const tn_json *root, int32_t id_count,
-                                    tn_arena *arena, tn_error *err);
+/* Reads post_processor, truncation and padding of the file's root; their ids must be those of
+ * `tokens` ([count], data NULL where there is no such id). */
+TN_NODISCARD tn_status tn_post_read(tn_post *post, const tn_json *root, const tn_str *tokens,
+                                    int32_t count, tn_arena *arena, tn_error *err);
 /* Shortens the sequences (pair NULL: there is one) as the file says. */
 TN_NODISCARD tn_status tn_post_truncate(const tn_post *post, bool add_special, tn_ids *first,
                                         tn_ids *pair, tn_error *err);
