@@ -181,7 +181,7 @@ static size_t grapheme_end(tn_str text, size_t at) {
   for (at += length; at < text.length; at += length) {
     uint32_t next = tn_unicode_at(text, at, &length);
     if (code < 0x80 && next < 0x80 && !(code == '\r' && next == '\n')) return at;
-    if (tn_unicode_is_newer_joiner(next)) continue;
+    if (tn_unicode_is_newer_joiner(next)) next = 0x301; /* a joiner that utf8proc knows */
     if (utf8proc_grapheme_break_stateful((utf8proc_int32_t)code, (utf8proc_int32_t)next, &state))
       return at;
     code = next;

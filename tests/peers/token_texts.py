@@ -30,7 +30,8 @@ SNIPPETS = [" ", "  ", "\n", "\r\n", "\n\n", "\t", "\r", "'s", "'LL", "'ve", "\u
             "\U0001F1E9\U0001F1EA", "\U0001F44D\U0001F3FD", "\u0915\u094D\u0937", "##", "##ing", "[UNK]", "<unk>", "<0x41>",
             "I am", " do not", " n't", "hello world", "Hello, World!", "na\u00EFve caf\u00E9", "x" * 120, " " * 40,
             "a b", "the quick brown fox", "unaffable", "\u4F60\u597D", "\u4F60 \u597D", "\u0E2A\u0E27\u0E31\u0E2A\u0E14\u0E35",
-            "\u0645\u0631\u062D\u0628\u0627", "\u05E9\u05DC\u05D5\u05DD", "|", "-", "--", "\u2026", "\u33A5", "\u2167"]
+            "\u0645\u0631\u062D\u0628\u0627", "\u05E9\u05DC\u05D5\u05DD", "|", "-", "--", "\u2026", "\u33A5", "\u2167",
+            "\r\n\u1ADC", "e\u0301\u1AD0", "\u2581\u0320\U00010D6C"]
 
 
 def random_text(rng, added=()):
