@@ -15,6 +15,9 @@ The weights have the same bits on both sides, since both open one file: types ar
 (q4_k_m: as llama.cpp mixes them, a part in q6_k).  One thread is timed in CPU seconds, more in wall seconds.
 Rounds alternate; a ratio is that of the best rounds, and the median of the rounds' ratios stands beside it.
 
+With --foreign N so many foreign processes keep the CPUs busy meanwhile, and one thread of a program is compared
+with two of it, in wall seconds: waiting threads must not make two slower than one.
+
 Shares: prefill and batch of the rate of int8 products (quantized), of bfloat16 or float32 products else; decode of
 the bandwidth that one pass over a large buffer reads, with the bytes of the weights a token.  The limits come from
 `tenon bench cpu --limits` between the rounds.
@@ -243,6 +246,35 @@ def run(kind, threads, options):
     return results
 
 
+def run_foreign(kind, options):
+    """Tokens a second of one thread and of two, of both programs, beside busy processes."""
+    path = str(model_of(kind, options.layers))
+    busy = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(options.foreign)]
+    try:
+        sides = {("tenon", n): Side([str(BUILD / "bench/forward_cpu"), path, str(n)]) for n in (1, 2)}
+        sides |= {("llama.cpp", n): Side([sys.executable, str(ROOT / "bench/llama_peer.py"), str(peer_folder()), path,
+                                          str(n)]) for n in (1, 2)}
+        walls = {key: [] for key in sides}
+        for _ in range(options.rounds + 1):
+            for key, side in sides.items():
+                answer = side.ask(f"decode {options.decode}")
+                walls[key].append(answer["wall"] / answer["tokens"])
+        for side in sides.values():
+            side.close()
+    finally:
+        for process in busy:
+            process.kill()
+            process.wait()
+    rates = {key: 1 / statistics.median(list_[1:]) for key, list_ in walls.items()}  # the first round warms up
+    result = {"type": kind, "task": "decode", "foreign": options.foreign}
+    for name in ("tenon", "llama.cpp"):
+        one, two = rates[name, 1], rates[name, 2]
+        result[name] = {"tokens_per_s_1": one, "tokens_per_s_2": two, "ratio": two / one}
+        print(f"{kind:7} {options.foreign} foreign busy processes: {name:9} 1 thread {one:7.2f} tok/s, 2 threads "
+              f"{two:7.2f}: {two / one:.2f}x", flush=True)
+    return [result]
+
+
 def main():
     parser = argparse.ArgumentParser(description="Models on the CPU against llama.cpp.")
     parser.add_argument("--types", nargs="+", default=["bf16", "q8_0", "q4_0", "q4_k_m"])
@@ -253,8 +285,14 @@ def main():
     parser.add_argument("--prefill", type=int, default=512)
     parser.add_argument("--decode", type=int, default=16)
     parser.add_argument("--steps", type=int, default=4)
+    parser.add_argument("--foreign", type=int, default=0)
     options = parser.parse_args()
     results = []
+    if options.foreign:
+        for kind in options.types:
+            results += run_foreign(kind, options)
+        print(json.dumps({"bench": "cpu", "layers": options.layers, "peer": PEER, "results": results}))
+        return
     for kind in options.types:
         for threads in options.threads:
             results += run(kind, threads, options)

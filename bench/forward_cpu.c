@@ -19,7 +19,7 @@
 
 #include "base/json.h"
 #include "base/mem.h"
-#include "model/model_pack.h"
+#include "model/transformer.h"
 
 enum { BLOCK_TOKENS = 16, ROWS_MAX = 512, SEQUENCES_MAX = 64, BLOCKS_EACH = 48, LOGITS_SHOWN = 8 };
 
@@ -56,8 +56,8 @@ static double cpu_s(void) {
 static void open_model(const char *path, int32_t threads, bool packed) {
   tn_error err = {0};
   if (tn_pool_new(&run.pool, threads, &err)) die(&err);
-  if (tn_model_open(&run.model, path, tn_device_cpu(), &err)) die(&err);
-  if (packed && tn_model_pack(run.model, run.pool, &err)) die(&err);
+  const tn_model_options load = {.pool = run.pool, .packed = packed};
+  if (tn_model_open_with(&run.model, path, tn_device_cpu(), &load, &err)) die(&err);
   if (tn_stream_open(tn_device_cpu(), run.pool, &run.stream, &err)) die(&err);
   if (tn_kv_cache_new(&run.kv, run.model, SEQUENCES_MAX * BLOCKS_EACH, BLOCK_TOKENS, &err))
     die(&err);
