@@ -163,6 +163,7 @@ static tn_status add_gram(tn_calibration *c, tn_site *s, const tn_tensor *x, tn_
              .strides = {s->columns, 1}},
       .dy = *x,
       .x = *x,
+      .accumulate = 1,
   };
   return tn_ops_for(tn_device_cpu())->linear_backward_weight(c->stream, &args, err);
 }

@@ -165,6 +165,61 @@ static void sites_are_the_inputs_of_the_linears(void **state) {
   close_all(&o);
 }
 
+/* X^T X of one input, summed in double from what the whole pass shows. */
+typedef struct plain_gram {
+  int64_t weight;
+  double sums[96 * 96];
+} plain_gram;
+
+static tn_status add_plainly(void *context, int64_t weight, tn_tensor *x, tn_error *err) {
+  plain_gram *g = context;
+  if (weight != g->weight) return TN_OK;
+  const float *row = tn_tensor_data(x);
+  int64_t columns = x->shape[1];
+  for (int64_t r = 0; r < x->shape[0]; r++, row += columns)
+    for (int64_t i = 0; i < columns; i++)
+      for (int64_t k = 0; k < columns; k++) g->sums[i * columns + k] += (double)row[i] * row[k];
+  return TN_OK;
+}
+
+static void grams_are_those_of_the_whole_pass(void **state) {
+  static plain_gram g;
+  const fixture *f = *state;
+  tn_error err;
+  opened o;
+  tn_calibration *c;
+  const tn_site *sites;
+  int32_t count;
+  must(open_all(&o, f, &err));
+  must(tn_calibration_new(&c, o.model, NULL, f->ids, SAMPLES, TOKENS, &err));
+  must(tn_calibration_advance(c, 0, NULL, NULL, NULL, NULL, &err));
+  must(tn_calibration_measure(c, 1, true, -1, NULL, NULL, &sites, &count, &err));
+  for (int32_t i = 0; i < count; i++) {
+    tn_scorer *s;
+    tn_token_score scores[TOKENS + 1];
+    memset(&g, 0, sizeof g);
+    g.weight = sites[i].weights[0];
+    must(tn_scorer_new(&s, o.model, NULL, TOKENS + 1, &err));
+    tn_forward_set_watch(tn_scorer_forward(s), add_plainly, &g);
+    for (int64_t k = 0; k < SAMPLES; k++) { /* the last token of a sequence is not fed */
+      int32_t ids[TOKENS + 1] = {0};
+      memcpy(ids, f->ids + k * TOKENS, TOKENS * sizeof *ids);
+      if (k > 0) assert_true(ids[0] != f->ids[(k - 1) * TOKENS]); /* nothing is taken over */
+      must(tn_scorer_run(s, ids, TOKENS + 1, 1, scores, &err));
+    }
+    double most = 0;
+    int64_t n = sites[i].columns;
+    for (int64_t k = 0; k < n * n; k++) most = fmax(most, fabs(g.sums[k]));
+    for (int64_t k = 0; k < n * n; k++)
+      if (fabs(g.sums[k] - (double)sites[i].gram[k]) > 1e-4 * most)
+        fail_msg("site %d: %lld: %g, expected %g", i, (long long)k, (double)sites[i].gram[k],
+                 g.sums[k]);
+    tn_scorer_free(s);
+  }
+  tn_calibration_free(c);
+  close_all(&o);
+}
+
 /* ---- methods ---- */
 
 static void every_way_leaves_a_model_like_the_first(void **state) {
@@ -306,6 +361,7 @@ static void out_of_memory_is_reported(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(sites_are_the_inputs_of_the_linears),
+      cmocka_unit_test(grams_are_those_of_the_whole_pass),
       cmocka_unit_test(every_way_leaves_a_model_like_the_first),
       cmocka_unit_test(folding_changes_no_function),
       cmocka_unit_test(threads_change_nothing),
