@@ -38,8 +38,8 @@ OURS = [
     ("int4 awq", ["--method", "awq"]),
     ("int4 awq asymmetric", ["--method", "awq", "--asymmetric"]),
     ("int4 gptq", ["--method", "gptq"]),
-    ("int4 gptq act-order", ["--method", "gptq", "--act-order"]),
-    ("int4 gptq asymmetric", ["--method", "gptq", "--act-order", "--asymmetric"]),
+    ("int4 gptq natural order", ["--method", "gptq", "--natural-order"]),
+    ("int4 gptq asymmetric", ["--method", "gptq", "--asymmetric"]),
 ]
 
 

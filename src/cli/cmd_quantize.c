@@ -21,7 +21,7 @@ typedef struct command {
   tn_option_list data, eval, ignore;
   int64_t samples, tokens, eval_tokens, threads;
   double damping, strength;
-  bool asymmetric, act_order, activations, smooth, force, quiet, json;
+  bool asymmetric, natural_order, activations, smooth, force, quiet, json;
   const char *model, *out;
   tn_quantize_options options;
   bool kv_is_float, is_gguf;
@@ -135,7 +135,7 @@ static int read_options(command *c) {
   c->options.smooth = c->smooth;
   c->options.smooth_strength = c->strength;
   c->options.gptq.damping = c->damping;
-  c->options.gptq.by_activation = c->act_order;
+  c->options.gptq.by_activation = !c->natural_order;
   c->options.gptq.search = true;
   c->options.ignore = c->ignore.items;
   c->options.ignore_count = c->ignore.count;
@@ -384,10 +384,10 @@ static int run(int argc, char **argv) {
       {"--strength", 0, TN_OPTION_REAL, &c.strength, "A", "of --smooth, 0 to 1 (default 0.5)"},
       {"--kv", 0, TN_OPTION_TEXT, &c.kv, "TYPE",
        "scales for an int8 or fp8 KV cache, measured on the text"},
-      {"--act-order", 0, TN_OPTION_FLAG, &c.act_order, NULL,
-       "gptq: columns of large inputs first (groups stay as they are)"},
+      {"--natural-order", 0, TN_OPTION_FLAG, &c.natural_order, NULL,
+       "gptq: columns as they are stored, not those of large inputs first"},
       {"--damping", 0, TN_OPTION_REAL, &c.damping, "D",
-       "gptq: added to the diagonal (default 0.01)"},
+       "gptq: added to the diagonal (default 0.05)"},
       {"--ignore", 0, TN_OPTION_LIST, &c.ignore, "NAME",
        "leave linears alone whose names contain NAME; may be repeated"},
       {"--eval", 'e', TN_OPTION_LIST, &c.eval, "FILE",

@@ -72,7 +72,7 @@ WAYS = [
     ("--to", "int4", "--method", "awq", "--group", "32"),
     ("--to", "int4", "--method", "awq", "--group", "32", "--asymmetric"),
     ("--to", "int4", "--method", "gptq", "--group", "32"),
-    ("--to", "int4", "--method", "gptq", "--group", "32", "--act-order", "--asymmetric"),
+    ("--to", "int4", "--method", "gptq", "--group", "32", "--natural-order", "--asymmetric"),
     ("--to", "int8", "--method", "rtn"),
     ("--to", "int8", "--method", "gptq", "--group", "64"),
     ("--to", "fp8", "--method", "rtn"),

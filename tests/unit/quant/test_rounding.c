@@ -257,6 +257,7 @@ static void gptq_loses_less_than_rounding(void **state) {
       tn_gptq_factor f;
       tn_gptq_options way = ways[i];
       way.group = group;
+      way.damping = 0.01; /* inputs here differ in size more than the default is made for */
       must(tn_gptq_factor_init(&f, in.gram, COLUMNS, &way, NULL, &err));
       must(tn_gptq_round(&m, w, &f, NULL, &err));
       double error = output_error(&in, w, &m, NULL);
