@@ -138,11 +138,19 @@ def test_a_conversation(tenon, chat_model, tmp_path):
     assert t.ends() == 0
 
 
-def test_ctrl_c_stops_the_answer_alone(tenon, chat_model):
-    words = ("--temperature", 0, "--threads", 1)
-    question = next(q for i in range(40) if tenon.json("run", chat_model, *words, "-n", 800, "-p",
-                                                        q := f"fox {i}")["finish"] == "length")
-    t = Terminal(tenon, "run", chat_model, *words)
+LONG = ("--temperature", 0, "--threads", 1)
+
+
+@pytest.fixture(scope="module")
+def long_question(tenon, chat_model):
+    """One whose likeliest answer goes on for more than 800 tokens."""
+    return next(q for i in range(40) if tenon.json("run", chat_model, *LONG, "-n", 800, "-p",
+                                                    q := f"fox {i}")["finish"] == "length")
+
+
+def test_ctrl_c_stops_the_answer_alone(tenon, chat_model, long_question):
+    question = long_question
+    t = Terminal(tenon, "run", chat_model, *LONG)
     t.until(">>> ")
     t.say(question + "\n")
     t.until(question + "\r?\n[^>]{20}")  # the answer has begun
@@ -167,14 +175,14 @@ def test_old_turns_are_forgotten(tenon, chat_model):
     t.say("the quick brown fox jumps\n")
     assert "are forgotten" in t.until(r"tokens/s.*\)")
     t.until(">>> ")
-    t.say("\x04")
+    t.say("/exit\n")
     assert t.ends() == 0
 
 
-def test_sigterm_ends_the_program(tenon, chat_model):
-    process = subprocess.Popen([str(tenon.path), "run", str(chat_model), "-p", "the", "--temperature", "1"],
-                               stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    process.stdout.read(1)
+def test_sigterm_ends_the_program(tenon, chat_model, long_question):
+    process = subprocess.Popen([str(tenon.path), "run", str(chat_model), "-p", long_question, *map(str, LONG)],
+                               stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    os.read(process.stdout.fileno(), 1)
     process.terminate()
     process.communicate(timeout=60)
     assert process.returncode == 130
