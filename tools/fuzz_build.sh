@@ -15,6 +15,7 @@ for source in "$@"; do
   isa=
   case "$source" in
     *_avx512bf16.c) isa="-march=x86-64-v4 -mavx512vnni -mavx512bf16" ;;
+    *_avx512vnni.c) isa="-march=x86-64-v4 -mavx512vnni" ;;
     *_avx512.c) isa="-march=x86-64-v4" ;;
     *_avx2.c) isa="-march=x86-64-v3" ;;
   esac
