@@ -155,7 +155,7 @@ $(BUILD)/fuzz/%: tests/fuzz/%.c $(foreach r,$(FUZZ_ROOMS),$(call room_sources,$(
 CORPUS_PROGRAMS := $(patsubst tests/fuzz/%.c,$(B)/tests/fuzz/%,$(FUZZ_SOURCES))
 $(B)/tests/fuzz/%: $(B)/obj/tests/fuzz/%.o $(B)/obj/tests/fuzz/driver.o $(call archives,$(LINK_ORDER))
 	@mkdir -p $(@D)
-	$(Q)$(CC) $(CFLAGS) -o $@ $^ $(call libs,$(ROOMS) cli)
+	$(Q)$(CC) $(CFLAGS) -o $@ $^ $(call libs,$(ROOMS))
 .PHONY: corpora
 corpora: $(CORPUS_PROGRAMS)
 	$(Q)tools/run_unit.sh $^

@@ -20,6 +20,7 @@
 #include "cli/conversation.h"
 #include "cli/load_options.h"
 #include "cli/served_model.h"
+#include "serve/chat_prompt.h"
 #include "serve/engine.h"
 
 enum { STDIN_BYTES_MAX = 16 << 20, WAIT_US = 50000 };
@@ -129,10 +130,7 @@ static tn_status generate(chat *c, const tn_ids *ids, int64_t room, tn_error *er
                      .context = &a};
   for (int32_t i = 0; i < w->stops.count; i++)
     g.stops[g.stop_count++] = tn_str_of(w->stops.items[i]);
-  if (!w->raw && !c->served.chat_template) {
-    g.stops[g.stop_count++] = TN_STR("\nUser:");
-    g.stops[g.stop_count++] = TN_STR("\nSystem:");
-  }
+  if (!w->raw && !c->served.chat_template) tn_chat_prompt_stops(g.stops, &g.stop_count);
   int64_t start = tn_time_us();
   tn_status status = tn_engine_submit(c->engine, &g, 1, err);
   if (status == TN_OK) status = watch(c, &a, err);
@@ -474,9 +472,9 @@ static int check_words(const run_words *w) {
   tn_error err;
   if (w->top_k < 0 || w->top_k > INT32_MAX)
     return tn_cli_usage_error("--top-k %" PRId64 ", wants 0 (off) or more", w->top_k);
-  if (w->stops.count > TN_STOPS_MAX - 2)
+  if (w->stops.count > TN_STOPS_MAX - TN_CHAT_STOPS)
     return tn_cli_usage_error("--stop is given %d times, limit %d", w->stops.count,
-                              TN_STOPS_MAX - 2);
+                              TN_STOPS_MAX - TN_CHAT_STOPS);
   for (int32_t i = 0; i < w->stops.count; i++)
     if (w->stops.items[i][0] == 0 || strlen(w->stops.items[i]) > TN_STOP_BYTES_MAX)
       return tn_cli_usage_error("--stop wants 1 to %d bytes", TN_STOP_BYTES_MAX);

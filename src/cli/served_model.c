@@ -5,8 +5,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "base/io.h"
-#include "base/json.h"
 #include "cli/model_path.h"
 
 void tn_served_model_clear(tn_served_model *s) {
@@ -25,41 +23,14 @@ static void add_eos(tn_served_model *s, int64_t id) {
   s->eos_ids[s->eos_count++] = (int32_t)id;
 }
 
-/* eos_token_id of generation_config.json: a number or a list of them. */
-static tn_status read_generation_config(tn_served_model *s, tn_error *err) {
-  tn_strbuf path = {0}, text = {0};
-  tn_arena arena = {0};
-  tn_json *root = NULL;
-  tn_strbuf_addf(&path, "%s/generation_config.json", s->folder);
-  tn_status status = tn_strbuf_check(&path, err);
-  if (status == TN_OK && tn_file_exists(path.data)) {
-    status = tn_file_read(path.data, 1 << 20, &text, err);
-    if (status == TN_OK) {
-      status = tn_json_parse(&root, &arena, tn_strbuf_view(&text), NULL, err);
-      if (status != TN_OK) status = tn_error_context(err, status, "%s", path.data);
-    }
-  }
-  const tn_json *eos = status == TN_OK && root ? tn_json_get(root, "eos_token_id") : NULL;
-  if (eos && eos->kind == TN_JSON_NUMBER) add_eos(s, eos->integer);
-  for (const tn_json *v = eos && eos->kind == TN_JSON_ARRAY ? eos->first : NULL; v; v = v->next) {
-    if (v->is_integer) add_eos(s, v->integer);
-  }
-  tn_arena_clear(&arena);
-  tn_strbuf_clear(&text);
-  tn_strbuf_clear(&path);
-  return status;
-}
-
-static tn_status find_ends(tn_served_model *s, tn_error *err) {
+static void find_ends(tn_served_model *s) {
   const tn_model_config *config = tn_model_config_of(s->model);
   add_eos(s, config->eos_id);
   for (int64_t i = 0; i < config->eos_more_count; i++) add_eos(s, config->eos_more[i]);
-  TN_TRY(read_generation_config(s, err));
   if (s->eos_count == 0) add_eos(s, tn_tokenizer_eos(s->tokenizer, s->folder));
   s->start_id = config->bos_id >= 0 ? (int32_t)config->bos_id
                 : s->eos_count > 0  ? s->eos_ids[0]
                                     : -1;
-  return TN_OK;
 }
 
 static tn_status resolve(tn_served_model *s, const char *word, const char *name, tn_error *err) {
@@ -91,7 +62,8 @@ tn_status tn_served_model_open(tn_served_model *s, const char *word, const char 
                    "%s: the tokenizer has %" PRId64 " tokens, the model only %" PRId64, s->folder,
                    known, rows);
   }
-  return find_ends(s, err);
+  find_ends(s);
+  return TN_OK;
 }
 
 const char *tn_served_model_hint(const tn_error *err) {

@@ -254,8 +254,7 @@ static void set_stops(const draft *d, tn_generation *g, bool chat) {
   for (int32_t i = 0; i < d->request.stop_count; i++)
     g->stops[g->stop_count++] = d->request.stops[i];
   if (!chat || d->api->options.chat_template) return;
-  g->stops[g->stop_count++] = TN_STR("\nUser:");
-  g->stops[g->stop_count++] = TN_STR("\nSystem:");
+  tn_chat_prompt_stops(g->stops, &g->stop_count);
 }
 
 static bool prepare(draft *d, bool chat) {

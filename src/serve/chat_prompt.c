@@ -137,3 +137,8 @@ bool tn_chat_prompt_render(const tn_chat_template *t, const tn_json *messages, t
                            tn_api_problem *p) {
   return t ? render_template(t, messages, out, p) : render_plain(messages, out, p);
 }
+
+void tn_chat_prompt_stops(tn_str *stops, int32_t *count) {
+  stops[(*count)++] = TN_STR("\nUser:");
+  stops[(*count)++] = TN_STR("\nSystem:");
+}

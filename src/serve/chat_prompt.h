@@ -17,4 +17,8 @@
 bool tn_chat_prompt_render(const tn_chat_template *t, const tn_json *messages, tn_strbuf *out,
                            tn_api_problem *problem);
 
+/* Where an answer without a template also ends: appends TN_CHAT_STOPS strings. */
+enum { TN_CHAT_STOPS = 2 };
+void tn_chat_prompt_stops(tn_str *stops, int32_t *count);
+
 #endif
