@@ -444,6 +444,7 @@ static tn_status join_blocks(tn_csv_reader *r, int32_t count, tn_error *err) {
     TN_TRY(b->status);
     if (r->bad_rows->on_error != TN_ON_ERROR_FAIL && !r->plan.looking)
       TN_TRY(tn_csv_report_flaws(r, &b->rows, err));
+    if (b->flaw.fault && r->plan.looking) r->round_count = i + 1; /* its rows before the flaw */
     if (b->flaw.fault) return tn_csv_report_error(r, &b->flaw, err);
     r->round_count = i + 1;
     expected = r->parsed = b->rows.end;

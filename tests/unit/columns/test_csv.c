@@ -267,6 +267,26 @@ static void random_tables_survive(void **state) {
   }
 }
 
+/* What broken text says of its types and of its first flaw does not depend on where it comes from.
+ */
+static void rows_before_a_flaw_tell_types_everywhere(void **state) {
+  static const char text[] = "a\n6\n7\nlate\n1234567890\n";
+  for (int64_t block_bytes = 0; block_bytes < 12; block_bytes++)
+    for (int piped = 0; piped < 2; piped++) {
+      tn_csv_options options = {.infer_rows = 2, .field_bytes_max = 8, .block_bytes = block_bytes};
+      dripping d = {{.name = "pipe", .size_bytes = -1, .read = drip, .close = drip_close},
+                    {text, sizeof text - 1},
+                    7,
+                    0};
+      result r = piped ? read_sources(&(tn_source *){&d.source}, 1, &options)
+                       : read_bytes(text, sizeof text - 1, &options);
+      assert_int_equal(r.status, TN_ERR_DATA);
+      assert_string_equal(r.types.data, "a:int64");
+      CONTAINS(r.err.text, "\"late\" is no int64");
+      clear(&r);
+    }
+}
+
 /* Lines, bytes and batches stay right when the file is many blocks long. */
 static void long_files_stream(void **state) {
   tn_strbuf text = {0};
@@ -352,6 +372,7 @@ int main(void) {
       cmocka_unit_test(other_dialects),
       cmocka_unit_test(fields_have_a_limit),
       cmocka_unit_test(random_tables_survive),
+      cmocka_unit_test(rows_before_a_flaw_tell_types_everywhere),
       cmocka_unit_test(long_files_stream),
       cmocka_unit_test(every_double_survives),
       cmocka_unit_test(every_allocation_may_fail),
