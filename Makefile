@@ -5,6 +5,7 @@
 #   make bench      measures                          make fuzz   libFuzzer, FUZZ_SECONDS each
 #   make conformance  files that others made      make bench-columns  against DuckDB and pyarrow
 #   make bench-train    a training step against PyTorch    make bench-cpu      against llama.cpp
+#   make bench-invariance  one order of sums beside any     make bench-quantize  beside AWQ's and GPTQ's papers
 #   make library    build/release/libtenon.so, for python/ and other programs
 #   MODE=release|debug|asan|ubsan|tsan                BUILD=dir   another build folder
 #
@@ -139,6 +140,12 @@ bench-tokenizer: $(PROGRAM) $(B)/bench/encode_texts
 bench-cpu: $(PROGRAM) $(B)/bench/forward_cpu
 	$(Q)tools/setup.sh test
 	$(Q).venv/bin/python bench/bench_cpu.py $(BENCH_FLAGS)
+
+# What one order of accumulation costs (bench/bench_invariance.py)
+.PHONY: bench-invariance
+bench-invariance: $(B)/bench/linear_orders
+	$(Q)tools/setup.sh test
+	$(Q).venv/bin/python bench/bench_invariance.py --build $(B) $(BENCH_FLAGS)
 
 # ---- fuzzing: tests/fuzz/fuzz_*.c, libFuzzer with ASan and UBSan ------------------------------------------
 FUZZ_SECONDS  ?= 60
