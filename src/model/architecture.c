@@ -158,23 +158,15 @@ static const tn_weight_name BERT_LAYER[] = {
 
 /* ---- names of sizes ---- */
 
-static const tn_size_keys LLAMA_SIZES = {.hidden = "hidden_size",
-                                         .intermediate = "intermediate_size",
-                                         .layers = "num_hidden_layers",
-                                         .heads = "num_attention_heads",
-                                         .kv_heads = "num_key_value_heads",
-                                         .head_dim = "head_dim",
-                                         .positions = "max_position_embeddings",
-                                         .eps = "rms_norm_eps",
+#define HF_SIZES                                                                               \
+  .hidden = "hidden_size", .intermediate = "intermediate_size", .layers = "num_hidden_layers", \
+  .heads = "num_attention_heads", .positions = "max_position_embeddings"
+
+static const tn_size_keys LLAMA_SIZES = {HF_SIZES, .kv_heads = "num_key_value_heads",
+                                         .head_dim = "head_dim", .eps = "rms_norm_eps",
                                          .act = "hidden_act"};
-static const tn_size_keys GEMMA2_SIZES = {.hidden = "hidden_size",
-                                          .intermediate = "intermediate_size",
-                                          .layers = "num_hidden_layers",
-                                          .heads = "num_attention_heads",
-                                          .kv_heads = "num_key_value_heads",
-                                          .head_dim = "head_dim",
-                                          .positions = "max_position_embeddings",
-                                          .eps = "rms_norm_eps",
+static const tn_size_keys GEMMA2_SIZES = {HF_SIZES, .kv_heads = "num_key_value_heads",
+                                          .head_dim = "head_dim", .eps = "rms_norm_eps",
                                           .act = "hidden_activation"};
 static const tn_size_keys GPT2_SIZES = {.hidden = "n_embd",
                                         .intermediate = "n_inner",
@@ -183,19 +175,15 @@ static const tn_size_keys GPT2_SIZES = {.hidden = "n_embd",
                                         .positions = "n_positions",
                                         .eps = "layer_norm_epsilon",
                                         .act = "activation_function"};
-static const tn_size_keys BERT_SIZES = {.hidden = "hidden_size",
-                                        .intermediate = "intermediate_size",
-                                        .layers = "num_hidden_layers",
-                                        .heads = "num_attention_heads",
-                                        .positions = "max_position_embeddings",
-                                        .eps = "layer_norm_eps",
-                                        .act = "hidden_act"};
+static const tn_size_keys BERT_SIZES = {HF_SIZES, .eps = "layer_norm_eps", .act = "hidden_act"};
 
 /* ---- the architectures ---- */
 
-#define LLAMA_NAMES                                                         \
+/* names as Llama's, but for those of a layer's weights and of sizes */
+#define LIKE_LLAMA(layer_names, size_keys)                                  \
   .prefixes = {"model.", ""}, .layer = "layers.", .globals = LLAMA_GLOBALS, \
-  .layer_weights = LLAMA_LAYER, .sizes = &LLAMA_SIZES
+  .layer_weights = layer_names, .sizes = &size_keys
+#define LLAMA_NAMES LIKE_LLAMA(LLAMA_LAYER, LLAMA_SIZES)
 #define BERT_DEFAULTS                                                                      \
   .encoder = true, .norm = TN_NORM_LAYER, .norm_place = TN_NORM_OF_SUM, .norm_eps = 1e-12, \
   .activation = TN_ACT_GELU_ERF, .ungated = true, .qkv_bias = true, .o_bias = true,        \
@@ -216,13 +204,9 @@ static const tn_architecture TABLE[TN_ARCH_COUNT] = {
          .defaults = {.positions_max = 131072, .norm_eps = 1e-6, .kv_heads = 8, .window = 4096}},
     [TN_ARCH_MIXTRAL] = {.model_type = "mixtral",
                          .classes = {"MixtralForCausalLM", "MixtralModel"},
-                         .prefixes = {"model.", ""},
-                         .layer = "layers.",
-                         .globals = LLAMA_GLOBALS,
-                         .layer_weights = MIXTRAL_LAYER,
+                         LIKE_LLAMA(MIXTRAL_LAYER, LLAMA_SIZES),
                          .experts = "block_sparse_moe.experts.",
                          .expert_weights = {"w1.weight", "w3.weight", "w2.weight"},
-                         .sizes = &LLAMA_SIZES,
                          .keys = TN_KEYS_ROTARY | TN_KEYS_WINDOW | TN_KEYS_EXPERTS,
                          .defaults = {.positions_max = 131072,
                                       .norm_eps = 1e-5,
@@ -281,11 +265,7 @@ static const tn_architecture TABLE[TN_ARCH_COUNT] = {
                                     .tied = true}},
     [TN_ARCH_GEMMA2] = {.model_type = "gemma2",
                         .classes = {"Gemma2ForCausalLM", "Gemma2Model"},
-                        .prefixes = {"model.", ""},
-                        .layer = "layers.",
-                        .globals = LLAMA_GLOBALS,
-                        .layer_weights = GEMMA2_LAYER,
-                        .sizes = &GEMMA2_SIZES,
+                        LIKE_LLAMA(GEMMA2_LAYER, GEMMA2_SIZES),
                         .keys = TN_KEYS_ROTARY | TN_KEYS_ATTENTION_BIAS | TN_KEYS_WINDOW_PATTERN |
                                 TN_KEYS_SOFTCAP | TN_KEYS_BIDIRECTIONAL,
                         .defaults = {.positions_max = 8192,
@@ -333,20 +313,12 @@ static const tn_architecture TABLE[TN_ARCH_COUNT] = {
                       .tied = true}},
     [TN_ARCH_PHI3] = {.model_type = "phi3",
                       .classes = {"Phi3ForCausalLM", "Phi3Model"},
-                      .prefixes = {"model.", ""},
-                      .layer = "layers.",
-                      .globals = LLAMA_GLOBALS,
-                      .layer_weights = PHI3_LAYER,
-                      .sizes = &LLAMA_SIZES,
+                      LIKE_LLAMA(PHI3_LAYER, LLAMA_SIZES),
                       .keys = TN_KEYS_ROTARY | TN_KEYS_WINDOW,
                       .defaults = {.positions_max = 4096, .norm_eps = 1e-5}},
     [TN_ARCH_OLMO2] = {.model_type = "olmo2",
                        .classes = {"Olmo2ForCausalLM", "Olmo2Model"},
-                       .prefixes = {"model.", ""},
-                       .layer = "layers.",
-                       .globals = LLAMA_GLOBALS,
-                       .layer_weights = GEMMA2_LAYER,
-                       .sizes = &LLAMA_SIZES,
+                       LIKE_LLAMA(GEMMA2_LAYER, LLAMA_SIZES),
                        .keys = TN_KEYS_ROTARY | TN_KEYS_ATTENTION_BIAS,
                        .defaults = {.positions_max = 2048,
                                     .norm_eps = 1e-5,
