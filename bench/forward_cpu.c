@@ -59,7 +59,7 @@ static void open_model(const char *path, int32_t threads, bool packed) {
   const tn_model_options load = {.pool = run.pool, .packed = packed};
   if (tn_model_open_with(&run.model, path, tn_device_cpu(), &load, &err)) die(&err);
   if (tn_stream_open(tn_device_cpu(), run.pool, &run.stream, &err)) die(&err);
-  if (tn_kv_cache_new(&run.kv, run.model, SEQUENCES_MAX * BLOCKS_EACH, BLOCK_TOKENS, &err))
+  if (tn_kv_cache_new(&run.kv, run.model, TN_F32, SEQUENCES_MAX * BLOCKS_EACH, BLOCK_TOKENS, &err))
     die(&err);
   if (tn_forward_new(&run.forward, run.model, run.stream, ROWS_MAX, SEQUENCES_MAX, SEQUENCES_MAX,
                      BLOCKS_EACH, &err))

@@ -6,9 +6,14 @@
 #include "base/clock.h"
 #include "base/io.h"
 #include "cli/cli.h"
+#include "cli/load_options.h"
 #include "cli/text_model.h"
 #include "eval/choices.h"
 #include "eval/perplexity.h"
+
+#define EVAL_KV_HELP                                                                               \
+  "type of keys and values: f32 (the default, to see the model itself), f16, bf16, int8, fp8, or " \
+  "auto (as tenon serve has it)"
 
 static void json_f64(tn_json_writer *w, const char *key, double value) {
   tn_json_key(w, key);
@@ -28,7 +33,7 @@ static double seconds_since(int64_t start_us) {
  */
 typedef struct perplexity_words {
   tn_option_list data;
-  const char *column;
+  const char *column, *kv;
   int64_t window, stride, tokens, threads;
   bool bos, quiet, json;
 } perplexity_words;
@@ -36,6 +41,8 @@ typedef struct perplexity_words {
 typedef struct perplexity_result {
   tn_perplexity p;
   int64_t tokens, bytes; /* of the text */
+  tn_dtype kv_dtype;
+  int64_t kv_bytes; /* of 1,000 tokens */
   double seconds;
 } perplexity_result;
 
@@ -79,9 +86,11 @@ static tn_status perplexity(const perplexity_words *w, const char *folder, perpl
   tn_status status = tn_text_model_open(&m, folder, err);
   if (status == TN_OK && w->bos && m.bos_id < 0)
     status = tn_fail(err, TN_ERR_DATA, "--bos: %s names no bos_token_id", m.folder.data);
+  if (status == TN_OK) status = tn_kv_dtype_of_word(&r->kv_dtype, m.model, w->kv, err);
   if (status == TN_OK) {
+    r->kv_bytes = tn_kv_cache_block_bytes(tn_model_config_of(m.model), r->kv_dtype, 1000);
     int64_t window = w->window > 0 ? w->window : tn_model_config_of(m.model)->positions_max;
-    status = tn_scorer_new(&scorer, m.model, pool, window, err);
+    status = tn_scorer_new(&scorer, m.model, r->kv_dtype, pool, window, err);
   }
   if (status == TN_OK) status = measure(w, &m, scorer, &progress, r, err);
   tn_scorer_free(scorer);
@@ -103,6 +112,8 @@ static void print_perplexity_json(const char *model, const perplexity_result *r)
   json_i64(&j.w, "windows", r->p.windows);
   json_i64(&j.w, "window", r->p.window);
   json_i64(&j.w, "stride", r->p.stride);
+  tn_json_key(&j.w, "kv_type"), tn_json_cstr(&j.w, tn_kv_dtype_word(r->kv_dtype));
+  json_i64(&j.w, "kv_bytes_per_1000_tokens", r->kv_bytes);
   json_f64(&j.w, "seconds", r->seconds);
   json_f64(&j.w, "tokens_per_second", (double)r->p.scored / r->seconds);
   tn_json_end_object(&j.w);
@@ -117,13 +128,16 @@ static void print_perplexity(const perplexity_result *r) {
   tn_strbuf_addf(&text, " tokens in %" PRId64 " windows of %" PRId64 ", stride %" PRId64 "; ",
                  r->p.windows, r->p.window, r->p.stride);
   tn_strbuf_add_duration_human(&text, r->seconds);
-  tn_strbuf_addf(&text, ", %.0f tokens/s", (double)r->p.scored / r->seconds);
+  tn_strbuf_addf(&text, ", %.0f tokens/s; KV cache in %s, ", (double)r->p.scored / r->seconds,
+                 tn_kv_dtype_word(r->kv_dtype));
+  tn_strbuf_add_bytes_human(&text, (double)r->kv_bytes);
+  tn_strbuf_add(&text, " per 1,000 tokens");
   if (!text.failed) puts(text.data);
   tn_strbuf_clear(&text);
 }
 
 static int run_perplexity(int argc, char **argv) {
-  perplexity_words w = {0};
+  perplexity_words w = {.kv = "f32"};
   const tn_option options[] = {
       {"--data", 'd', TN_OPTION_LIST, &w.data, "FILE",
        "text to score: .txt, or a table (.parquet, .csv ...); may be repeated"},
@@ -134,6 +148,7 @@ static int run_perplexity(int argc, char **argv) {
        "tokens between the beginnings of windows (default: a window, so that none overlap)"},
       {"--bos", 0, TN_OPTION_FLAG, &w.bos, NULL, "begin every window with the begin-of-text token"},
       {"--tokens", 'n', TN_OPTION_INT, &w.tokens, "N", "score the first N tokens (default all)"},
+      {"--kv", 0, TN_OPTION_TEXT, &w.kv, "TYPE", EVAL_KV_HELP},
       {"--threads", 't', TN_OPTION_INT, &w.threads, "N", "default: all CPUs"},
       {"--quiet", 'q', TN_OPTION_FLAG, &w.quiet, NULL, "no progress bar"},
       {"--json", 0, TN_OPTION_FLAG, &w.json, NULL, "the result as one JSON object"},
@@ -157,6 +172,7 @@ static int run_perplexity(int argc, char **argv) {
   if (code >= 0) return code;
   if (w.data.count == 0)
     return tn_cli_usage_error("--data is missing: a .txt file, or a table with a text column");
+  if (!tn_kv_word_is_good(w.kv)) return TN_EXIT_USAGE;
   if (w.window < 0 || w.stride < 0 || w.tokens < 0)
     return tn_cli_usage_error("--window, --stride and --tokens count tokens: 1 or more");
   tn_error err = {0};
@@ -173,7 +189,7 @@ static int run_perplexity(int argc, char **argv) {
 /* ---- choices ------------------------------------------------------------------------------------
  */
 typedef struct choices_words {
-  const char *data, *delimiter, *out;
+  const char *data, *delimiter, *out, *kv;
   int64_t limit, threads;
   bool bos, quiet, json;
 } choices_words;
@@ -215,7 +231,9 @@ static tn_status score(const choices_words *w, const tn_text_model *m, tn_sink *
                           .items_max = w->limit,
                           .each = sink ? write_item : NULL,
                           .context = sink};
-  TN_TRY(tn_scorer_new(&scorer, m->model, tn_cli_pool((int32_t)w->threads),
+  tn_dtype kv_dtype;
+  TN_TRY(tn_kv_dtype_of_word(&kv_dtype, m->model, w->kv, err));
+  TN_TRY(tn_scorer_new(&scorer, m->model, kv_dtype, tn_cli_pool((int32_t)w->threads),
                        tn_model_config_of(m->model)->positions_max + 1, err));
   tn_status status = tn_choices_run(out, scorer, m->tokenizer, w->data, &o, &progress, err);
   tn_scorer_free(scorer);
@@ -261,7 +279,7 @@ static void print_choices(const tn_choices *c, double seconds) {
 }
 
 static int run_choices(int argc, char **argv) {
-  choices_words w = {0};
+  choices_words w = {.kv = "f32"};
   const tn_option options[] = {
       {"--data", 'd', TN_OPTION_TEXT, &w.data, "FILE.jsonl",
        "a line an item: {\"context\": text, \"choices\": [texts], \"answer\": place from 0}"},
@@ -271,6 +289,7 @@ static int run_choices(int argc, char **argv) {
       {"--out", 'o', TN_OPTION_TEXT, &w.out, "FILE.jsonl",
        "log-likelihoods and picks, item by item"},
       {"--limit", 'n', TN_OPTION_INT, &w.limit, "N", "score the first N items (default all)"},
+      {"--kv", 0, TN_OPTION_TEXT, &w.kv, "TYPE", EVAL_KV_HELP},
       {"--threads", 't', TN_OPTION_INT, &w.threads, "N", "default: all CPUs"},
       {"--quiet", 'q', TN_OPTION_FLAG, &w.quiet, NULL, "no progress bar"},
       {"--json", 0, TN_OPTION_FLAG, &w.json, NULL, "the result as one JSON object"},
@@ -291,6 +310,7 @@ static int run_choices(int argc, char **argv) {
   int code = tn_args(&usage, argc, argv, &count);
   if (code >= 0) return code;
   if (!w.data) return tn_cli_usage_error("--data is missing: a file of JSON lines");
+  if (!tn_kv_word_is_good(w.kv)) return TN_EXIT_USAGE;
   if (w.limit < 0) return tn_cli_usage_error("--limit is %" PRId64 ", must be 1 or more", w.limit);
   tn_error err = {0};
   tn_choices c;

@@ -14,6 +14,8 @@
 
 enum { TOKENIZER_BYTES_MAX = 256 << 20 };
 
+static const tn_dtype kv_dtypes[] = {TN_F32, TN_F16, TN_BF16, TN_I8, TN_F8_E4M3};
+
 typedef struct facts {
   tn_model *model;
   tn_strbuf path;         /* of the folder or file that is the model */
@@ -208,6 +210,21 @@ static void json_shape(tn_json_writer *w, const tn_model_config *c) {
   tn_json_end_array(w);
 }
 
+static tn_dtype kv_dtype_of(const facts *f) {
+  return tn_model_config_of(f->model)->encoder ? TN_F32 : tn_kv_dtype_auto(f->model);
+}
+
+static void json_kv(tn_json_writer *w, const facts *f) {
+  const tn_model_config *c = tn_model_config_of(f->model);
+  tn_dtype own = kv_dtype_of(f);
+  tn_json_key(w, "kv_type"), tn_json_cstr(w, tn_kv_dtype_word(own));
+  json_i64(w, "kv_bytes_per_1000_tokens", tn_kv_cache_block_bytes(c, own, 1000));
+  tn_json_key(w, "kv_bytes_per_1000_tokens_of"), tn_json_begin_object(w);
+  for (size_t i = 0; i < sizeof kv_dtypes / sizeof *kv_dtypes; i++)
+    json_i64(w, tn_kv_dtype_word(kv_dtypes[i]), tn_kv_cache_block_bytes(c, kv_dtypes[i], 1000));
+  tn_json_end_object(w);
+}
+
 static void show_json(const facts *f) {
   const tn_model_config *c = tn_model_config_of(f->model);
   tn_cli_json j;
@@ -219,7 +236,7 @@ static void show_json(const facts *f) {
   json_text(&j.w, "dtype", &f->types);
   json_text(&j.w, "quantization", &f->quantization);
   json_i64(&j.w, "weight_bytes", tn_model_weight_bytes(f->model));
-  json_i64(&j.w, "kv_bytes_per_1000_tokens", tn_kv_cache_block_bytes(c, 1000));
+  json_kv(&j.w, f);
   json_shape(&j.w, c);
   json_text(&j.w, "tokenizer", &f->tokenizer);
   tn_json_key(&j.w, "chat_template"), tn_json_bool(&j.w, f->has_template);
@@ -246,8 +263,15 @@ static void add_size(tn_strbuf *t, const facts *f, const tn_model_config *c) {
   tn_strbuf_add(t, "memory        ");
   tn_strbuf_add_bytes_human(t, (double)tn_model_weight_bytes(f->model));
   tn_strbuf_add(t, " of weights at load\nKV cache      ");
-  tn_strbuf_add_bytes_human(t, (double)tn_kv_cache_block_bytes(c, 1000));
-  tn_strbuf_add(t, " per 1,000 tokens\n");
+  tn_dtype own = kv_dtype_of(f);
+  tn_strbuf_add_bytes_human(t, (double)tn_kv_cache_block_bytes(c, own, 1000));
+  tn_strbuf_addf(t, " per 1,000 tokens in %s", tn_kv_dtype_word(own));
+  for (size_t i = 0; i < sizeof kv_dtypes / sizeof *kv_dtypes && !c->encoder; i++) {
+    if (kv_dtypes[i] == own) continue;
+    tn_strbuf_addf(t, ", %s ", tn_kv_dtype_word(kv_dtypes[i]));
+    tn_strbuf_add_bytes_human(t, (double)tn_kv_cache_block_bytes(c, kv_dtypes[i], 1000));
+  }
+  tn_strbuf_add(t, "\n");
 }
 
 static void show_text(const facts *f) {

@@ -80,7 +80,7 @@ static tn_status open_serving(serving *s, const char *folder, const token_list *
   TN_TRY(tn_model_open_with(&s->model, folder, tn_device_cpu(), &options, err));
   TN_TRY(check_length(s->model, tokens, err));
   TN_TRY(tn_stream_open(tn_device_cpu(), tn_cli_pool(0), &s->stream, err));
-  TN_TRY(tn_kv_cache_new(&s->kv, s->model, blocks, BLOCK_TOKENS, err));
+  TN_TRY(tn_kv_cache_new(&s->kv, s->model, TN_F32, blocks, BLOCK_TOKENS, err));
   TN_TRY(tn_forward_new(&s->forward, s->model, s->stream, chunk, chunk, 1, blocks, err));
   s->table = tn_alloc((size_t)blocks, sizeof(int32_t));
   s->positions = tn_alloc(count, sizeof(int32_t));

@@ -173,13 +173,13 @@ static tn_status calibration_ids(const command *c, const tn_text_model *m, tn_id
 
 /* activations NULL: inputs as they are. */
 static tn_status measure(const command *c, const tn_text_model *m, const tn_ids *ids,
-                         tn_activations *activations, tn_perplexity *out, tn_progress *progress,
-                         tn_error *err) {
+                         tn_activations *activations, tn_dtype kv_dtype, tn_perplexity *out,
+                         tn_progress *progress, tn_error *err) {
   const tn_perplexity_options o = {.bos_id = -1};
   int64_t positions = tn_model_config_of(m->model)->positions_max;
   tn_scorer *scorer;
   if (ids->count == 0) return TN_OK;
-  TN_TRY(tn_scorer_new(&scorer, m->model, tn_cli_pool((int32_t)c->threads),
+  TN_TRY(tn_scorer_new(&scorer, m->model, kv_dtype, tn_cli_pool((int32_t)c->threads),
                        positions < 2048 ? positions : 2048, err));
   if (activations)
     tn_forward_set_watch(tn_scorer_forward(scorer), tn_activations_round, activations);
@@ -237,6 +237,11 @@ static int64_t quantized_bytes(const tn_quantized *q) {
   return bytes;
 }
 
+static tn_dtype kv_dtype(const command *c) {
+  if (!c->kv) return TN_F32;
+  return c->kv_is_float ? TN_F8_E4M3 : TN_I8;
+}
+
 static tn_status quantize(const command *c, tn_text_model *m, tn_weight_source *source,
                           const tn_ids *calibration, const tn_ids *text, result *r,
                           tn_progress *progress, tn_error *err) {
@@ -245,12 +250,12 @@ static tn_status quantize(const command *c, tn_text_model *m, tn_weight_source *
   r->bytes_before = r->bytes_after = tn_model_weight_bytes(m->model);
   if (c->is_gguf) TN_TRY(tn_gguf_export_check(m->model, err));
   if (c->is_plain) return write_out(c, m, &q, source, err);
-  TN_TRY(measure(c, m, text, NULL, &r->before, progress, err));
+  TN_TRY(measure(c, m, text, NULL, TN_F32, &r->before, progress, err));
   TN_TRY(tn_quantize(&q, m->model, source, &samples, &c->options, tn_cli_pool((int32_t)c->threads),
                      progress, err));
   tn_activations activations = {.quantized = &q, .is_float = c->options.grid.is_float};
-  tn_status status =
-      measure(c, m, text, c->activations ? &activations : NULL, &r->after, progress, err);
+  tn_status status = measure(c, m, text, c->activations ? &activations : NULL, kv_dtype(c),
+                             &r->after, progress, err);
   r->bytes_after = quantized_bytes(&q);
   if (status == TN_OK) status = write_out(c, m, &q, source, err);
   tn_activations_clear(&activations);
@@ -298,6 +303,7 @@ static void print_json(const command *c, const result *r) {
   tn_json_key(&j.w, "group"), tn_json_cstr(&j.w, c->group);
   tn_json_key(&j.w, "method"), tn_json_cstr(&j.w, c->method);
   tn_json_key(&j.w, "symmetric"), tn_json_bool(&j.w, c->options.grid.symmetric);
+  tn_json_key(&j.w, "kv_type"), tn_json_cstr(&j.w, tn_kv_dtype_word(kv_dtype(c)));
   tn_json_key(&j.w, "activations"), tn_json_bool(&j.w, c->activations);
   json_i64(&j.w, "calibration_samples", r->samples);
   json_i64(&j.w, "calibration_tokens", r->samples * r->tokens);
@@ -383,7 +389,7 @@ static int run(int argc, char **argv) {
        "SmoothQuant: large inputs made smaller beforehand (with --activations)"},
       {"--strength", 0, TN_OPTION_REAL, &c.strength, "A", "of --smooth, 0 to 1 (default 0.5)"},
       {"--kv", 0, TN_OPTION_TEXT, &c.kv, "TYPE",
-       "scales for an int8 or fp8 KV cache, measured on the text"},
+       "int8 or fp8 keys and values when the model runs: scales for them are measured on the text"},
       {"--natural-order", 0, TN_OPTION_FLAG, &c.natural_order, NULL,
        "gptq: columns as they are stored, not those of large inputs first"},
       {"--damping", 0, TN_OPTION_REAL, &c.damping, "D",

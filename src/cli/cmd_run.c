@@ -26,7 +26,7 @@
 enum { STDIN_BYTES_MAX = 16 << 20, WAIT_US = 50000 };
 
 typedef struct run_words {
-  const char *prompt, *system;
+  const char *prompt, *system, *kv;
   tn_option_list stops;
   double temperature, top_p, min_p;
   int64_t top_k, seed, tokens_max, context, kv_bytes, threads;
@@ -435,8 +435,11 @@ static tn_status open_chat(chat *c, const char *word, tn_error *err) {
   tn_load_options load;
   tn_load_options_init(&load, (int32_t)w->threads, w->quiet || w->json, w->no_cache);
   TN_TRY(tn_served_model_open(&c->served, word, NULL, &load.model, err));
+  tn_dtype kv_dtype;
+  TN_TRY(tn_kv_dtype_of_word(&kv_dtype, c->served.model, w->kv, err));
   tn_engine_options options = {.running_max = 1,
                                .kv_bytes = w->kv_bytes,
+                               .kv_dtype = kv_dtype,
                                .context = w->context,
                                .eos_ids = c->served.eos_ids,
                                .eos_count = c->served.eos_count,
@@ -484,13 +487,15 @@ static int check_words(const run_words *w) {
   if (w->json && !w->prompt && isatty(0))
     return tn_cli_usage_error(
         "--json is for one answer: give --prompt TEXT or a text on standard input");
+  if (!tn_kv_word_is_good(w->kv)) return TN_EXIT_USAGE;
   if (w->raw && w->system) return tn_cli_usage_error("--system has no place in --raw text");
   if (tn_sampling_check(&sampling, &err) != TN_OK) return tn_cli_usage_error("%s", err.text);
   return 0;
 }
 
 static int run_run(int argc, char **argv) {
-  run_words w = {.temperature = 0.7, .top_p = 0.95, .seed = -1, .kv_bytes = INT64_C(1) << 30};
+  run_words w = {
+      .temperature = 0.7, .top_p = 0.95, .seed = -1, .kv = "auto", .kv_bytes = INT64_C(1) << 30};
   const tn_option options[] = {
       {"--prompt", 'p', TN_OPTION_TEXT, &w.prompt, "TEXT",
        "one question; the answer is printed and that is all"},
@@ -510,6 +515,7 @@ static int run_run(int argc, char **argv) {
       {"--stop", 0, TN_OPTION_LIST, &w.stops, "TEXT", "ends an answer; may be repeated"},
       {"--context", 0, TN_OPTION_INT, &w.context, "N",
        "tokens of conversation and answer (what the model can)"},
+      {"--kv", 0, TN_OPTION_TEXT, &w.kv, "TYPE", TN_KV_HELP},
       {"--kv-memory", 0, TN_OPTION_INT, &w.kv_bytes, "BYTES", "for keys and values (1GiB)"},
       {"--threads", 't', TN_OPTION_INT, &w.threads, "N", "for the model (all CPUs)"},
       {"--no-cache", 0, TN_OPTION_FLAG, &w.no_cache, NULL, TN_NO_CACHE_HELP},

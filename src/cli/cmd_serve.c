@@ -12,7 +12,7 @@
 #include "serve/api.h"
 
 typedef struct serve_words {
-  const char *host, *port_file, *name;
+  const char *host, *port_file, *name, *kv;
   int64_t port, running_max, step_tokens, queue_max, kv_bytes, body_bytes, context, threads,
       drain_seconds, connections;
   bool json, no_cache, verbose;
@@ -41,12 +41,15 @@ static tn_status open_service(service *s, const char *word, const serve_words *w
   tn_load_options_init(&load, (int32_t)w->threads, w->json, w->no_cache);
   TN_TRY(tn_served_model_open(&s->served, word, w->name, &load.model, err));
   TN_TRY(tn_metrics_new(&s->metrics, err));
+  tn_dtype kv_dtype;
+  TN_TRY(tn_kv_dtype_of_word(&kv_dtype, m->model, w->kv, err));
   const tn_model_config *config = tn_model_config_of(m->model);
   tn_engine_options engine = {
       .running_max = (int32_t)w->running_max,
       .step_tokens = (int32_t)w->step_tokens,
       .queue_max = (int32_t)w->queue_max,
       .kv_bytes = w->kv_bytes,
+      .kv_dtype = kv_dtype,
       .context = w->context,
       .eos_ids = m->eos_ids,
       .eos_count = m->eos_count,
@@ -103,14 +106,19 @@ static void say_ready(const service *s, const serve_words *w) {
     tn_json_i64(&j.w, e.context);
     tn_json_key(&j.w, "kv_blocks");
     tn_json_i64(&j.w, e.blocks_total);
+    tn_json_key(&j.w, "kv_type");
+    tn_json_cstr(&j.w, tn_kv_dtype_word(e.kv_dtype));
+    tn_json_key(&j.w, "kv_bytes_per_1000_tokens");
+    tn_json_i64(&j.w, e.kv_bytes_per_1000_tokens);
     tn_json_end_object(&j.w);
     tn_cli_json_finish(&j);
   } else {
     tn_strbuf text = {0};
     tn_strbuf_addf(&text, "serving %s at %s  (", s->served.name, url);
     tn_strbuf_add_count_human(&text, parameters);
-    tn_strbuf_addf(&text, " parameters, context %" PRId64 ", %" PRId64 " KV blocks of 16 tokens, ",
-                   e.context, e.blocks_total);
+    tn_strbuf_addf(&text,
+                   " parameters, context %" PRId64 ", %" PRId64 " KV blocks of 16 tokens in %s, ",
+                   e.context, e.blocks_total, tn_kv_dtype_word(e.kv_dtype));
     tn_strbuf_add_bytes_human(&text, (double)(e.blocks_total * e.block_bytes));
     tn_strbuf_add(&text, ")");
     if (!text.failed) puts(text.data);
@@ -198,6 +206,7 @@ static bool in_range(const char *name, int64_t value, int64_t low, int64_t high)
 
 static int run_serve(int argc, char **argv) {
   serve_words w = {.host = "127.0.0.1",
+                   .kv = "auto",
                    .port = 8000,
                    .running_max = 16,
                    .step_tokens = 512,
@@ -218,6 +227,7 @@ static int run_serve(int argc, char **argv) {
       {"--queue", 0, TN_OPTION_INT, &w.queue_max, "N", "requests that may wait; more get 429 (64)"},
       {"--context", 0, TN_OPTION_INT, &w.context, "N",
        "tokens of prompt and answer (what the model can)"},
+      {"--kv", 0, TN_OPTION_TEXT, &w.kv, "TYPE", TN_KV_HELP},
       {"--kv-memory", 0, TN_OPTION_INT, &w.kv_bytes, "BYTES", "for keys and values (1GiB)"},
       {"--max-body", 0, TN_OPTION_INT, &w.body_bytes, "BYTES",
        "of a request; more gets 413 (4MiB)"},
@@ -244,7 +254,8 @@ static int run_serve(int argc, char **argv) {
   int32_t count;
   int code = tn_args(&usage, argc, argv, &count);
   if (code >= 0) return code;
-  if (!in_range("--port", w.port, 0, 65535) || !in_range("--max-running", w.running_max, 1, 1024) ||
+  if (!tn_kv_word_is_good(w.kv) || !in_range("--port", w.port, 0, 65535) ||
+      !in_range("--max-running", w.running_max, 1, 1024) ||
       !in_range("--step-tokens", w.step_tokens, w.running_max, 1 << 16) ||
       !in_range("--queue", w.queue_max, 1, 1 << 16) ||
       !in_range("--context", w.context, 0, 1 << 24) ||

@@ -15,6 +15,14 @@ static bool find_cache_folder(char *out, size_t size) {
   return length > 0 && (size_t)length < size;
 }
 
+bool tn_kv_word_is_good(const char *word) {
+  tn_dtype dtype;
+  tn_error err;
+  if (tn_kv_dtype_of_word(&dtype, NULL, word, &err) == TN_OK) return true;
+  tn_cli_usage_error("--kv %s: must be " TN_KV_WORDS, word);
+  return false;
+}
+
 void tn_load_options_init(tn_load_options *out, int32_t threads, bool quiet, bool no_cache) {
   /* Where nobody watches, a line for each model that was opened would only fill the log. */
   out->progress = tn_cli_progress(quiet || !isatty(STDERR_FILENO));

@@ -8,6 +8,7 @@ enum { BLOCK_TOKENS = 16, ROWS_MAX = 512, ROWS_MIN = 16, LOGIT_BYTES_MAX = 64 <<
 
 struct tn_scorer {
   tn_model *model;
+  tn_dtype kv_dtype;
   tn_pool *pool;
   tn_stream *stream;
   tn_kv_cache *kv;
@@ -41,13 +42,13 @@ static tn_status allocate(tn_scorer *s, tn_error *err) {
   for (int64_t i = 0; i < s->tokens_max; i++) s->positions[i] = (int32_t)i;
   for (int64_t i = 0; i < s->blocks; i++) s->block_table[i] = (int32_t)i;
   TN_TRY(tn_stream_open(tn_device_cpu(), s->pool, &s->stream, err));
-  TN_TRY(tn_kv_cache_new(&s->kv, s->model, s->blocks, BLOCK_TOKENS, err));
+  TN_TRY(tn_kv_cache_new(&s->kv, s->model, s->kv_dtype, s->blocks, BLOCK_TOKENS, err));
   return tn_forward_new(&s->forward, s->model, s->stream, s->rows_max, s->rows_max, 1, s->blocks,
                         err);
 }
 
-tn_status tn_scorer_new(tn_scorer **out, tn_model *model, tn_pool *pool, int64_t tokens_max,
-                        tn_error *err) {
+tn_status tn_scorer_new(tn_scorer **out, tn_model *model, tn_dtype kv_dtype, tn_pool *pool,
+                        int64_t tokens_max, tn_error *err) {
   const tn_model_config *c = tn_model_config_of(model);
   if (tokens_max < 2 || tokens_max > c->positions_max + 1)
     return tn_fail(err, TN_ERR_ARGUMENT,
@@ -57,6 +58,7 @@ tn_status tn_scorer_new(tn_scorer **out, tn_model *model, tn_pool *pool, int64_t
   tn_scorer *s = tn_alloc(1, sizeof *s);
   if (!s) return tn_fail_memory(err, "a scorer", sizeof *s);
   s->model = model;
+  s->kv_dtype = kv_dtype;
   s->pool = pool;
   s->tokens_max = tokens_max;
   s->rows_max = rows_a_step(c, tokens_max);

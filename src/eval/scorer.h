@@ -21,9 +21,10 @@ typedef struct tn_token_score {
 } tn_token_score;
 
 /* For sequences of up to tokens_max, at most one more than the model has positions: the last token
- * is scored, never fed.  The model and the pool (may be NULL) must outlive it. */
-TN_NODISCARD tn_status tn_scorer_new(tn_scorer **out, tn_model *model, tn_pool *pool,
-                                     int64_t tokens_max, tn_error *err);
+ * is scored, never fed.  kv_dtype: F32, to see the model itself, or another type of kv_cache.h. The
+ * model and the pool (may be NULL) must outlive it. */
+TN_NODISCARD tn_status tn_scorer_new(tn_scorer **out, tn_model *model, tn_dtype kv_dtype,
+                                     tn_pool *pool, int64_t tokens_max, tn_error *err);
 void tn_scorer_free(tn_scorer *s);
 /* 1 <= from < count <= tokens_max; out has count - from items.  A token outside the vocabulary is
  * TN_ERR_ARGUMENT. */

@@ -96,7 +96,7 @@ static tn_status make_parts(tn_encoder *e, tn_pool *pool, tn_error *err) {
   /* every sequence may leave part of a block empty */
   int64_t blocks = e->rows_max / BLOCK_TOKENS + SEQUENCES_MAX + 1;
   TN_TRY(tn_stream_open(tn_device_cpu(), pool, &e->stream, err));
-  TN_TRY(tn_kv_cache_new(&e->kv, e->model, blocks, BLOCK_TOKENS, err));
+  TN_TRY(tn_kv_cache_new(&e->kv, e->model, TN_F32, blocks, BLOCK_TOKENS, err));
   TN_TRY(tn_forward_new(&e->forward, e->model, e->stream, e->rows_max, e->rows_max, SEQUENCES_MAX,
                         e->blocks_per_sequence, err));
   return allocate_batch(e, err);

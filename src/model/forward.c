@@ -443,6 +443,8 @@ static tn_status attend(tn_forward *f, const rows_view *r, const tn_kv_cache *kv
   int64_t D = c->head_dim;
   const tn_kv_write_args write = {.k_cache = kv->k[layer],
                                   .v_cache = kv->v[layer],
+                                  .k_scale = kv->k_scale[layer],
+                                  .v_scale = kv->v_scale[layer],
                                   .k = tn_view_heads(r->k, D),
                                   .v = tn_view_heads(r->v, D),
                                   .slots = r->slots};
@@ -450,6 +452,8 @@ static tn_status attend(tn_forward *f, const rows_view *r, const tn_kv_cache *kv
                                              .q = tn_view_heads(r->q, D),
                                              .k_cache = kv->k[layer],
                                              .v_cache = kv->v[layer],
+                                             .k_scale = kv->k_scale[layer],
+                                             .v_scale = kv->v_scale[layer],
                                              .block_table = r->block_table,
                                              .row_sequence = r->sequences,
                                              .row_position = r->reach,

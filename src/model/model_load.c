@@ -483,6 +483,7 @@ static bool uses_cache(const tn_model *m, const tn_model_options *o) {
 tn_status tn_model_load(tn_model *model, tn_weight_source *source, const char *path,
                         const tn_model_options *options, tn_error *err) {
   bool in_order = model->flat.buffer || model->device->kind != TN_CPU;
+  model->kv_dtype = tn_weight_source_quant(source)->kv_dtype;
   loading l = {.model = model,
                .source = source,
                .options = options,

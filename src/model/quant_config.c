@@ -114,6 +114,23 @@ static tn_status check_format(tn_str format, tn_error *err) {
                  TN_STR_ARG(format));
 }
 
+/* The type alone: its scales, one a tensor, are not needed where each token has its own. */
+static tn_status read_kv_scheme(tn_quant_config *q, const tn_json *scheme, tn_error *err) {
+  int64_t bits = 8;
+  tn_str type = TN_STR("int");
+  if (is_null(scheme)) return TN_OK;
+  TN_TRY(tn_json_get_i64(scheme, "num_bits", 1, 32, &bits, err));
+  TN_TRY(tn_json_get_str(scheme, "type", &type, err));
+  bool is_float = tn_str_is(type, "float");
+  if (bits != 8 || (!is_float && !tn_str_is(type, "int")))
+    return tn_fail(err, TN_ERR_UNSUPPORTED,
+                   "kv_cache_scheme: %" PRId64
+                   " bits of type \"%.*s\" are not supported; 8 bits of \"int\" or \"float\" are",
+                   bits, TN_STR_ARG(type));
+  q->kv_dtype = is_float ? TN_F8_E4M3 : TN_I8;
+  return TN_OK;
+}
+
 static tn_status read_compressed(tn_quant_config *q, const tn_json *root, tn_error *err) {
   tn_str format = TN_STR("dense"), sparse = TN_STR("dense");
   TN_TRY(tn_json_get_str(root, "format", &format, err));
@@ -125,6 +142,7 @@ static tn_status read_compressed(tn_quant_config *q, const tn_json *root, tn_err
                    "compressed-tensors with the sparse format \"%.*s\" is not supported, only "
                    "dense weights are",
                    TN_STR_ARG(sparse));
+  TN_TRY(read_kv_scheme(q, tn_json_get(root, "kv_cache_scheme"), err));
   const tn_json *groups = tn_json_get(root, "config_groups");
   if (!groups || groups->kind != TN_JSON_OBJECT)
     return tn_fail(err, TN_ERR_DATA, "has no object config_groups");
@@ -212,4 +230,6 @@ void tn_quant_config_describe(const tn_quant_config *config, tn_strbuf *out) {
   if (config->block_rows > 0)
     tn_strbuf_addf(out, ", blocks of %" PRId64 " x %" PRId64, config->block_rows,
                    config->block_columns);
+  if (config->kv_dtype != TN_F32)
+    tn_strbuf_addf(out, ", KV cache %s", config->kv_dtype == TN_I8 ? "int8" : "fp8");
 }

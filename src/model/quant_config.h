@@ -10,6 +10,7 @@
 #ifndef TN_MODEL_QUANT_CONFIG_H
 #define TN_MODEL_QUANT_CONFIG_H
 #include "base/json.h"
+#include "tensor/dtype.h"
 
 typedef enum tn_quant_method {
   TN_QUANT_NONE,
@@ -30,6 +31,7 @@ typedef struct tn_quant_config { /* all zero: not quantized */
   bool zeros_minus_one;              /* GPTQ's first format stores a zero point less one */
   bool activations;                  /* the file wants activations quantized too; not done here */
   int64_t block_rows, block_columns; /* float8 in blocks; 0: not said */
+  tn_dtype kv_dtype; /* compressed-tensors' kv_cache_scheme: I8 or F8_E4M3; F32: none */
 } tn_quant_config;
 
 /* `config`: the whole of config.json; `name` is for messages.  No quantization_config: all zero. */

@@ -15,6 +15,7 @@
 #include "base/progress.h"
 #include "kernels/ops.h"
 #include "model/config.h"
+#include "model/kv_cache.h"
 
 typedef struct tn_model tn_model;
 
@@ -72,20 +73,6 @@ TN_NODISCARD tn_status tn_model_save(const tn_model *model, const char *folder, 
 
 /* ---- serving: rows of many sequences over paged KV --------------------------------------------
  */
-typedef struct tn_kv_cache { /* one pair of tensors a layer, as kv_write of ops.def has them: k
-                              * [blocks, kv_heads, head_dim, block_tokens], v [blocks, kv_heads,
-                              * block_tokens, head_dim] */
-  tn_tensor *k, *v;
-  int64_t layers, blocks, block_tokens;
-  tn_buffer *buffer;
-} tn_kv_cache;
-TN_NODISCARD tn_status tn_kv_cache_new(tn_kv_cache **out, const tn_model *model, int64_t blocks,
-                                       int64_t block_tokens, tn_error *err);
-void tn_kv_cache_free(tn_kv_cache *kv);
-/* Float32 keys and values of all layers for one block (an encoder's layers use one after another
- * the same memory); -1 when that overflows. */
-int64_t tn_kv_cache_block_bytes(const tn_model_config *config, int64_t block_tokens);
-
 typedef struct tn_forward_batch { /* host arrays; borrowed for the call */
   int64_t rows;                   /* tokens in this step, of all sequences */
   const int32_t *ids;             /* [rows] */

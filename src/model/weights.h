@@ -30,6 +30,7 @@ typedef struct tn_origin {
 struct tn_model {
   tn_model_config config;
   tn_device *device;
+  tn_dtype kv_dtype; /* that its file wants keys and values held in; F32: it says nothing */
   tn_parameter *parameters;
   tn_origin *origins; /* of each parameter */
   int64_t parameter_count;

@@ -85,7 +85,7 @@ static tn_status allocate(tn_calibration *c, const int32_t *ids, tn_error *err) 
   memcpy(c->ids, ids, all * sizeof *ids);
   for (int64_t i = 0; i < c->tokens; i++) c->positions[i] = (int32_t)i;
   TN_TRY(tn_stream_open(tn_device_cpu(), c->pool, &c->stream, err));
-  TN_TRY(tn_kv_cache_new(&c->kv, c->model, 1, c->tokens, err));
+  TN_TRY(tn_kv_cache_new(&c->kv, c->model, TN_F32, 1, c->tokens, err));
   return tn_forward_new(&c->forward, c->model, c->stream, c->tokens, 1, 1, 1, err);
 }
 

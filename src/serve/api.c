@@ -108,6 +108,8 @@ static void get_health(void *context, tn_http_exchange *x) {
   tn_json_cstr(&w, api->options.model_name);
   tn_json_key(&w, "version");
   tn_json_cstr(&w, api->options.version);
+  tn_json_key(&w, "kv_type");
+  tn_json_cstr(&w, tn_kv_dtype_word(s.kv_dtype));
   const struct {
     const char *key;
     int64_t value;
@@ -118,6 +120,7 @@ static void get_health(void *context, tn_http_exchange *x) {
                  {"queue_max", s.queue_max},
                  {"kv_blocks_free", s.blocks_free},
                  {"kv_blocks", s.blocks_total},
+                 {"kv_bytes_per_1000_tokens", s.kv_bytes_per_1000_tokens},
                  {"preemptions", s.preemptions},
                  {"steps", s.steps}};
   for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++) {

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <stdatomic.h>
 #include <time.h>
 
@@ -433,6 +434,8 @@ tn_engine_stats tn_engine_look(tn_engine *e) {
       .blocks_free = atomic_load(&e->blocks_free),
       .blocks_total = e->blocks,
       .block_bytes = e->block_bytes,
+      .kv_dtype = e->options.kv_dtype,
+      .kv_bytes_per_1000_tokens = e->block_bytes * 1000 / e->options.block_tokens,
       .context = e->context,
       .queue_max = e->options.queue_max,
       .preemptions = atomic_load(&e->preemptions),
@@ -492,7 +495,7 @@ static tn_status size_memory(tn_engine *e, tn_error *err) {
                    (long long)o->context, (long long)config->positions_max);
   }
   e->context = o->context > 0 ? o->context : config->positions_max;
-  e->block_bytes = tn_kv_cache_block_bytes(config, o->block_tokens);
+  e->block_bytes = tn_kv_cache_block_bytes(config, o->kv_dtype, o->block_tokens);
   if (e->block_bytes <= 0) return tn_fail(err, TN_ERR_LIMIT, "the size of a KV block overflows");
   int64_t blocks = o->kv_bytes / e->block_bytes;
   int64_t whole =
@@ -508,6 +511,15 @@ static tn_status size_memory(tn_engine *e, tn_error *err) {
   e->blocks_per_sequence = (e->context + o->block_tokens - 1) / o->block_tokens;
   e->blocks = (int32_t)blocks;
   return TN_OK;
+}
+
+static void show_kv_size(const tn_engine *e) {
+  char labels[32];
+  if (!e->options.metrics) return;
+  snprintf(labels, sizeof labels, "type=\"%s\"", tn_kv_dtype_word(e->options.kv_dtype));
+  tn_metric_set(tn_metrics_gauge(e->options.metrics, "tenon_kv_bytes_per_1000_tokens", labels,
+                                 "Memory that keys and values of 1,000 tokens take."),
+                (double)(e->block_bytes * 1000 / e->options.block_tokens));
 }
 
 static tn_status make_batch(tn_engine *e, tn_error *err) {
@@ -541,7 +553,7 @@ static tn_status make_parts(tn_engine *e, tn_error *err) {
   TN_TRY(tn_scheduler_new(&e->scheduler, &scheduler, err));
   TN_TRY(tn_sampler_new(&e->sampler, tn_model_config_of(e->model)->vocab_size, err));
   TN_TRY(tn_queue_new(&e->inbox, o->queue_max, err));
-  TN_TRY(tn_kv_cache_new(&e->kv, e->model, e->blocks, o->block_tokens, err));
+  TN_TRY(tn_kv_cache_new(&e->kv, e->model, o->kv_dtype, e->blocks, o->block_tokens, err));
   TN_TRY(tn_stream_open(tn_device_cpu(), o->pool, &e->stream, err));
   return tn_forward_new(&e->forward, e->model, e->stream, o->step_tokens, o->running_max,
                         o->running_max, e->blocks_per_sequence, err);
@@ -573,6 +585,7 @@ tn_status tn_engine_new(tn_engine **out, tn_model *model, const tn_engine_option
   tn_status status = size_memory(e, err);
   if (status == TN_OK) status = make_parts(e, err);
   if (status == TN_OK) {
+    show_kv_size(e);
     publish(e);
     e->started = pthread_create(&e->thread, NULL, engine_main, e) == 0;
     if (!e->started) status = tn_fail(err, TN_ERR_IO, "no thread for the engine");

@@ -56,8 +56,9 @@ typedef struct tn_engine_options { /* zero: the default */
   int32_t step_tokens;             /* default 512 */
   int32_t queue_max;               /* accepted but never yet run; default 64 */
   int32_t block_tokens;            /* default 16 */
-  int64_t kv_bytes; /* default 1 GiB; no more is taken than running_max full contexts need */
-  int64_t context;  /* tokens of a sequence; default what the model can */
+  int64_t kv_bytes;  /* default 1 GiB; no more is taken than running_max full contexts need */
+  tn_dtype kv_dtype; /* of kv_cache.h; default float32 */
+  int64_t context;   /* tokens of a sequence; default what the model can */
   const int32_t *eos_ids;
   int32_t eos_count;
   const tn_tokenizer *tokenizer; /* NULL: events carry no text */
@@ -69,6 +70,8 @@ typedef struct tn_engine_options { /* zero: the default */
 typedef struct tn_engine_stats {
   int64_t waiting, running; /* sequences; waiting counts those not yet taken in */
   int64_t blocks_free, blocks_total, block_bytes;
+  tn_dtype kv_dtype;
+  int64_t kv_bytes_per_1000_tokens;
   int64_t context; /* tokens that fit a sequence, prompt and answer */
   int64_t queue_max;
   int64_t preemptions, steps;

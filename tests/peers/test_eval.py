@@ -141,6 +141,21 @@ def test_choices_are_those_of_lm_evaluation_harness(tenon, folder, peer):
     assert abs(got["acc_stderr"] - math.sqrt(got["acc"] * (1 - got["acc"]) / 23)) < 1e-12
 
 
+def test_kv_types_cost_what_they_round(tenon, folder):
+    got = {}
+    for kv in ("f32", "f16", "bf16", "int8", "fp8"):
+        out = tenon.json("eval", "perplexity", folder / "model", "--data", folder / "text.txt", "--tokens",
+                         400, "--kv", kv)
+        assert out["kv_type"] == kv
+        got[kv] = out["perplexity"], out["kv_bytes_per_1000_tokens"]
+    want = got["f32"][0]
+    for kv, limit in (("f16", 1e-3), ("bf16", 1e-2), ("int8", 1e-2), ("fp8", 5e-2)):
+        assert 0 < abs(got[kv][0] / want - 1) < limit, (kv, got)
+    # 2 layers, keys and values, 2 heads of 16; coded types have a scale of 4 bytes beside them
+    sizes = {kv: size for kv, (_, size) in got.items()}
+    assert sizes == {"f32": 512000, "f16": 256000, "bf16": 256000, "int8": 160000, "fp8": 160000}
+
+
 def test_mistakes_are_named(tenon, folder):
     model = folder / "model"
     assert "66" in tenon.fails("eval", "perplexity", model, "--data", folder / "text.txt",

@@ -179,6 +179,10 @@ def test_scales_of_the_cache(tenon, model, tmp_path):
     ours = tensors(tmp_path / "out")
     scheme = json.loads((tmp_path / "out/config.json").read_text())["quantization_config"]
     assert scheme["kv_cache_scheme"]["type"] == "float"
+    facts = tenon.json("models", "inspect", tmp_path / "out")
+    assert facts["kv_type"] == "fp8" and facts["quantization"].endswith("KV cache fp8")
+    sizes = facts["kv_bytes_per_1000_tokens_of"]
+    assert facts["kv_bytes_per_1000_tokens"] == sizes["fp8"] == sizes["int8"] < sizes["f16"] == sizes["bf16"]
     peer = AutoModelForCausalLM.from_pretrained(model)
     ids = AutoTokenizer.from_pretrained(model)(TEXT)["input_ids"][:64]
     with torch.no_grad():

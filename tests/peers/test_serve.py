@@ -257,8 +257,8 @@ def test_sixteen_at_once_equal_alone(server):
 def test_few_blocks_change_nothing(tenon, folder, server, tmp_path):
     how = dict(max_tokens=60, extra_body={"ignore_eos": True})
     alone = [server.complete(p, **how).choices[0].text for p in PROMPTS]
-    # 4 layers of keys and values, 2 heads of 32 floats, 16 tokens a block: 32,768 bytes.
-    with serving(tenon, folder, tmp_path, "--context", 128, "--kv-memory", 20 * 32768) as tight:
+    # 4 layers of keys and values, 2 heads of 32 float16, 16 tokens a block: 16,384 bytes.
+    with serving(tenon, folder, tmp_path, "--context", 128, "--kv-memory", 20 * 16384) as tight:
         assert tight.health()["kv_blocks"] == 20
         with concurrent.futures.ThreadPoolExecutor(16) as pool:
             together = list(pool.map(lambda p: tight.complete(p, **how).choices[0].text, PROMPTS))
@@ -268,6 +268,24 @@ def test_few_blocks_change_nothing(tenon, folder, server, tmp_path):
         with pytest.raises(openai.BadRequestError):
             tight.complete([1] * 120, max_tokens=9)
     assert together == alone
+
+
+@pytest.mark.parametrize("kv,bytes_a_value", [("f32", 4), ("bf16", 2), ("int8", 1), ("fp8", 1)])
+def test_types_of_the_kv_cache(tenon, folder, tmp_path, kv, bytes_a_value):
+    """Each answers the same alone and among others, and says what it takes."""
+    config = json.loads((folder / "config.json").read_text())
+    head = config["hidden_size"] // config["num_attention_heads"]
+    values = 2 * config["num_hidden_layers"] * config["num_key_value_heads"] * 1000
+    scales = 4 * values if bytes_a_value == 1 else 0
+    with serving(tenon, folder, tmp_path, "--kv", kv) as s:
+        health = s.health()
+        assert health["kv_type"] == kv and f"in {kv}," in s.ready
+        assert health["kv_bytes_per_1000_tokens"] == values * head * bytes_a_value + scales
+        assert f'tenon_kv_bytes_per_1000_tokens{{type="{kv}"}} {health["kv_bytes_per_1000_tokens"]}\n' in \
+            s.request("GET", "/metrics")[2].decode()
+        alone = [s.complete(p).choices[0].text for p in PROMPTS[:4]]
+        with concurrent.futures.ThreadPoolExecutor(4) as pool:
+            assert list(pool.map(lambda p: s.complete(p).choices[0].text, PROMPTS[:4])) == alone
 
 
 # ---- what it refuses ---------------------------------------------------------------------------------------
@@ -546,3 +564,4 @@ def test_serve_mistakes(tenon, folder, server, tmp_path):
     assert "the model was made for 8192" in tenon.fails("serve", folder, "--context", 10000, "--port", 0)
     tenon.fails("serve", folder, "--port", 70000, code=2)
     tenon.fails("serve", folder, "--max-running", 64, "--step-tokens", 8, code=2)
+    tenon.fails("serve", folder, "--kv", "int4", code=2)

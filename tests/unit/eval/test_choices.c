@@ -38,7 +38,7 @@ static int set_up(void **state) {
   close(fd);
   f.model = tiny_model(VOCAB, POSITIONS);
   f.tokenizer = letter_tokenizer();
-  must(tn_scorer_new(&f.scorer, f.model, NULL, POSITIONS + 1, &err));
+  must(tn_scorer_new(&f.scorer, f.model, TN_F32, NULL, POSITIONS + 1, &err));
   *state = &f;
   return 0;
 }

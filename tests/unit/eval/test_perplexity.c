@@ -15,7 +15,7 @@ static double plain_score(tn_model *m, const int32_t *ids, int64_t at) {
   tn_kv_cache *kv;
   tn_forward *f;
   must(tn_stream_open(tn_device_cpu(), NULL, &stream, &err));
-  must(tn_kv_cache_new(&kv, m, 1, 64, &err));
+  must(tn_kv_cache_new(&kv, m, TN_F32, 1, 64, &err));
   must(tn_forward_new(&f, m, stream, at, 1, 1, 1, &err));
   int32_t places[64], zeros[64] = {0}, last = (int32_t)at - 1;
   for (int32_t i = 0; i < 64; i++) places[i] = i;
@@ -47,7 +47,7 @@ static void scores_are_the_logits_and_reuse_changes_no_bit(void **state) {
   tn_model *m = tiny_model(VOCAB, POSITIONS);
   random_ids(ids, TEXT, VOCAB);
   tn_scorer *s;
-  must(tn_scorer_new(&s, m, NULL, POSITIONS, &err));
+  must(tn_scorer_new(&s, m, TN_F32, NULL, POSITIONS, &err));
   must(tn_scorer_run(s, ids, 30, 3, first, &err));
   for (int64_t at = 3; at < 30; at++)
     assert_true(fabs(first[at - 3].log_probability - plain_score(m, ids, at)) < 1e-5);
@@ -95,7 +95,7 @@ static void windows_score_every_token_once(void **state) {
   tn_model *m = tiny_model(VOCAB, POSITIONS);
   random_ids(ids, TEXT, VOCAB);
   tn_scorer *s;
-  must(tn_scorer_new(&s, m, NULL, POSITIONS, &err));
+  must(tn_scorer_new(&s, m, TN_F32, NULL, POSITIONS, &err));
   for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
     const tn_perplexity_options o = {cases[i].window, cases[i].stride, cases[i].bos};
     tn_perplexity p;
@@ -119,10 +119,10 @@ static void mistakes_are_named(void **state) {
   random_ids(ids, TEXT, VOCAB);
   tn_scorer *s;
   tn_perplexity p;
-  assert_int_equal(tn_scorer_new(&s, m, NULL, POSITIONS + 2, &err), TN_ERR_ARGUMENT);
+  assert_int_equal(tn_scorer_new(&s, m, TN_F32, NULL, POSITIONS + 2, &err), TN_ERR_ARGUMENT);
   assert_non_null(strstr(err.text, "42 tokens"));
-  assert_int_equal(tn_scorer_new(&s, m, NULL, 1, &err), TN_ERR_ARGUMENT);
-  must(tn_scorer_new(&s, m, NULL, POSITIONS, &err));
+  assert_int_equal(tn_scorer_new(&s, m, TN_F32, NULL, 1, &err), TN_ERR_ARGUMENT);
+  must(tn_scorer_new(&s, m, TN_F32, NULL, POSITIONS, &err));
   assert_int_equal(tn_scorer_run(s, ids, 5, 0, out, &err), TN_ERR_ARGUMENT);
   assert_int_equal(tn_scorer_run(s, ids, 5, 5, out, &err), TN_ERR_ARGUMENT);
   assert_int_equal(tn_scorer_run(s, ids, POSITIONS + 1, 1, out, &err), TN_ERR_ARGUMENT);
@@ -154,7 +154,7 @@ static void out_of_memory_is_reported(void **state) {
     tn_scorer *s = NULL;
     tn_perplexity p;
     tn_alloc_fail_at(n);
-    tn_status status = tn_scorer_new(&s, m, NULL, POSITIONS, &err);
+    tn_status status = tn_scorer_new(&s, m, TN_F32, NULL, POSITIONS, &err);
     if (status == TN_OK) status = tn_perplexity_run(&p, s, ids, 30, &o, NULL, &err);
     tn_alloc_fail_at(0);
     tn_scorer_free(s);

@@ -134,7 +134,7 @@ static void answer(tn_model *m, float out[ROWS * VOCAB]) {
   tn_kv_cache *kv;
   tn_forward *f;
   must(tn_stream_open(tn_device_cpu(), NULL, &stream, &err));
-  must(tn_kv_cache_new(&kv, m, 1, 16, &err));
+  must(tn_kv_cache_new(&kv, m, TN_F32, 1, 16, &err));
   must(tn_forward_new(&f, m, stream, ROWS, ROWS, 1, 1, &err));
   const int32_t ids[ROWS] = {3, 60, 7, 7, 21}, places[ROWS] = {0, 1, 2, 3, 4}, zeros[ROWS] = {0},
                 table[1] = {0};

@@ -208,6 +208,15 @@ static void test_configurations(void **state) {
       {"\"quant_method\": \"compressed-tensors\", \"config_groups\": {}, \"sparsity_config\": "
        "{\"format\": \"sparse-24-bitmask\"}",
        TN_ERR_UNSUPPORTED, "sparse-24-bitmask"},
+      {"\"quant_method\": \"compressed-tensors\", \"config_groups\": {}, \"kv_cache_scheme\": "
+       "{\"num_bits\": 8, \"type\": \"float\"}",
+       TN_OK, "KV cache fp8"},
+      {"\"quant_method\": \"compressed-tensors\", \"config_groups\": {}, \"kv_cache_scheme\": "
+       "{\"num_bits\": 8, \"type\": \"int\"}",
+       TN_OK, "KV cache int8"},
+      {"\"quant_method\": \"compressed-tensors\", \"config_groups\": {}, \"kv_cache_scheme\": "
+       "{\"num_bits\": 4, \"type\": \"float\"}",
+       TN_ERR_UNSUPPORTED, "kv_cache_scheme: 4 bits of type \"float\""},
   };
   for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
     tn_error err = {0};

@@ -443,15 +443,19 @@ typedef struct server {
   int32_t table[SEQUENCES * PER_SEQUENCE];
 } server;
 
-static void start_server(server *s, const tn_model_config *config, tn_pool *pool) {
+static void start_server_in(server *s, const tn_model_config *config, tn_dtype kv, tn_pool *pool) {
   tn_error err;
   s->model = new_model(config);
   s->stream = new_stream(pool);
-  must(tn_kv_cache_new(&s->kv, s->model, BLOCKS, BLOCK, &err));
+  must(tn_kv_cache_new(&s->kv, s->model, kv, BLOCKS, BLOCK, &err));
   must(tn_forward_new(&s->forward, s->model, s->stream, ROWS_MAX, ROWS_MAX, SEQUENCES, PER_SEQUENCE,
                       &err));
   for (int i = 0; i < SEQUENCES * PER_SEQUENCE; i++) /* blocks in no order at all */
     s->table[i] = (int32_t)tn_random_permute(SEED, 3, (uint64_t)i, BLOCKS);
+}
+
+static void start_server(server *s, const tn_model_config *config, tn_pool *pool) {
+  start_server_in(s, config, TN_F32, pool);
 }
 
 static void stop_server(server *s) {
@@ -532,7 +536,7 @@ static void test_serving_equals_training(void **state) {
 
 /* Prefill whole, in chunks, and token by token; alone and among others; on one thread and on
  * three: every way gives the same bits. */
-static void test_bit_equal_however_batched(void **state) {
+static void check_batching(tn_dtype kv) {
   tn_error err;
   enum { T = 17, OTHER = 15 };
   int64_t V = gqa_tied.vocab_size;
@@ -545,7 +549,7 @@ static void test_bit_equal_however_batched(void **state) {
     tn_pool *pool;
     server s;
     must(tn_pool_new(&pool, threads, &err));
-    start_server(&s, &gqa_tied, pool);
+    start_server_in(&s, &gqa_tied, kv, pool);
     rows whole = {0};
     add_rows(&s, &whole, 0, ids, 0, T);
     const float *got = run_rows(&s, &whole);
@@ -572,6 +576,41 @@ static void test_bit_equal_however_batched(void **state) {
     }
     stop_server(&s);
     tn_pool_free(pool);
+  }
+  tn_free(want);
+}
+
+static const tn_dtype kv_dtypes[] = {TN_F32, TN_F16, TN_BF16, TN_I8, TN_F8_E4M3};
+enum { KV_DTYPES = sizeof kv_dtypes / sizeof *kv_dtypes };
+
+static void test_bit_equal_however_batched(void **state) {
+  for (int i = 0; i < KV_DTYPES; i++) check_batching(kv_dtypes[i]);
+}
+
+/* Each type rounds by what it has, and none of them is another. */
+static void test_types_of_the_kv_cache(void **state) {
+  enum { T = 17 };
+  static const double limits[KV_DTYPES] = {0, 2e-3, 2e-2, 2e-2, 0.1};
+  int64_t count = T * gqa_tied.vocab_size;
+  int32_t ids[T];
+  fill_ids(ids, T, gqa_tied.vocab_size, 5);
+  float *want = tn_alloc((size_t)count, sizeof *want);
+  for (int i = 0; i < KV_DTYPES; i++) {
+    server s;
+    rows r = {0};
+    start_server_in(&s, &gqa_tied, kv_dtypes[i], NULL);
+    add_rows(&s, &r, 0, ids, 0, T);
+    const float *got = run_rows(&s, &r);
+    if (i == 0) memcpy(want, got, (size_t)count * sizeof *want);
+    double worst = 0, largest = 0;
+    for (int64_t k = 0; k < count; k++) {
+      worst = fmax(worst, fabs((double)got[k] - want[k]));
+      largest = fmax(largest, fabs((double)want[k]));
+    }
+    if (worst > limits[i] * largest || (i > 0 && worst < 1e-6 * largest))
+      fail_msg("%s: logits differ by %.3g (largest is %.3g)", tn_dtype_name(kv_dtypes[i]), worst,
+               largest);
+    stop_server(&s);
   }
   tn_free(want);
 }
@@ -740,7 +779,7 @@ static void test_rope_table_grows(void **state) {
   tn_stream *stream = new_stream(NULL);
   tn_kv_cache *kv;
   tn_forward *f, *fresh;
-  must(tn_kv_cache_new(&kv, m, 2, 8192, &err));
+  must(tn_kv_cache_new(&kv, m, TN_F32, 2, 8192, &err));
   must(tn_forward_new(&f, m, stream, 4, 4, 1, 2, &err));
   must(tn_forward_new(&fresh, m, stream, 4, 4, 1, 2, &err));
   int32_t id = 5, position = 0, sequence = 0, slot = 0, wanted = 0, table[2] = {0, 1};
@@ -767,14 +806,43 @@ static void test_kv_cache(void **state) {
   tn_error err;
   tn_model *m = new_model(&gqa_tied);
   tn_kv_cache *kv;
-  assert_int_equal(tn_kv_cache_block_bytes(&gqa_tied, 16), 2 * 2 * 2 * 10 * 16 * 4);
-  assert_int_equal(tn_kv_cache_block_bytes(&gqa_tied, INT64_MAX / 2), -1);
-  assert_int_equal(tn_kv_cache_new(&kv, m, 0, 16, &err), TN_ERR_ARGUMENT);
-  assert_int_equal(tn_kv_cache_new(&kv, m, 1 << 30, 16, &err), TN_ERR_LIMIT);
-  must(tn_kv_cache_new(&kv, m, 3, 16, &err));
-  assert_int_equal(kv->buffer->bytes, 3 * tn_kv_cache_block_bytes(&gqa_tied, 16));
+  assert_int_equal(tn_kv_cache_block_bytes(&gqa_tied, TN_F32, 16), 2 * 2 * 2 * 10 * 16 * 4);
+  assert_int_equal(tn_kv_cache_block_bytes(&gqa_tied, TN_F32, INT64_MAX / 2), -1);
+  assert_int_equal(tn_kv_cache_new(&kv, m, TN_F32, 0, 16, &err), TN_ERR_ARGUMENT);
+  assert_int_equal(tn_kv_cache_new(&kv, m, TN_F32, 1 << 30, 16, &err), TN_ERR_LIMIT);
+  must(tn_kv_cache_new(&kv, m, TN_F32, 3, 16, &err));
+  assert_int_equal(kv->buffer->bytes, 3 * tn_kv_cache_block_bytes(&gqa_tied, TN_F32, 16));
   assert_int_equal(kv->v[1].offset_bytes + tn_tensor_bytes(&kv->v[1]), kv->buffer->bytes);
   tn_kv_cache_free(kv);
+  for (int i = 0; i < KV_DTYPES; i++) { /* coded types have a scale of 4 bytes a token and head */
+    bool coded = i >= 3;
+    int64_t bytes = 2 * 2 * 2 * 16 * (10 * tn_dtype_bytes(kv_dtypes[i]) + (coded ? 4 : 0));
+    assert_int_equal(tn_kv_cache_block_bytes(&gqa_tied, kv_dtypes[i], 16), bytes);
+    must(tn_kv_cache_new(&kv, m, kv_dtypes[i], 3, 16, &err));
+    assert_int_equal(kv->buffer->bytes, 3 * bytes);
+    assert_int_equal(kv->v[1].offset_bytes + tn_tensor_bytes(&kv->v[1]), kv->buffer->bytes);
+    assert_int_equal(kv->v_scale[1].buffer != NULL, coded);
+    if (coded)
+      assert_int_equal(kv->v_scale[1].offset_bytes + 3 * 2 * 16 * 4, kv->k[0].offset_bytes);
+    tn_kv_cache_free(kv);
+  }
+  assert_int_equal(tn_kv_cache_new(&kv, m, TN_F64, 3, 16, &err), TN_ERR_ARGUMENT);
+  assert_non_null(strstr(err.text, "float64"));
+  tn_model_free(m);
+}
+
+static void test_words_for_the_kv_cache(void **state) {
+  tn_error err;
+  tn_dtype dtype;
+  tn_model *m = new_model(&gqa_tied);
+  must(tn_kv_dtype_of_word(&dtype, m, "auto", &err));
+  assert_int_equal(dtype, TN_F16);
+  for (int i = 0; i < KV_DTYPES; i++) {
+    must(tn_kv_dtype_of_word(&dtype, m, tn_kv_dtype_word(kv_dtypes[i]), &err));
+    assert_int_equal(dtype, kv_dtypes[i]);
+  }
+  assert_int_equal(tn_kv_dtype_of_word(&dtype, m, "int4", &err), TN_ERR_ARGUMENT);
+  assert_non_null(strstr(err.text, "int4"));
   tn_model_free(m);
 }
 
@@ -1013,7 +1081,7 @@ static tn_status whole_life(tn_error *err) {
   const float *logits;
   tn_status status = tn_model_open_trainable(&m, folder, tn_device_cpu(), err);
   if (status == TN_OK) status = tn_stream_open(tn_device_cpu(), NULL, &stream, err);
-  if (status == TN_OK) status = tn_kv_cache_new(&kv, m, 1, 4, err);
+  if (status == TN_OK) status = tn_kv_cache_new(&kv, m, TN_F32, 1, 4, err);
   if (status == TN_OK) status = tn_forward_new(&f, m, stream, 4, 4, 1, 1, err);
   if (status == TN_OK) status = tn_train_pass_new(&pass, m, stream, 1, 4, err);
   tn_forward_batch b = {4, ids, places, zero, places, 1, 1, table, 4, places};
@@ -1080,6 +1148,8 @@ int main(void) {
       cmocka_unit_test(test_a_layer_at_a_time),
       cmocka_unit_test(test_rope_table_grows),
       cmocka_unit_test(test_kv_cache),
+      cmocka_unit_test(test_types_of_the_kv_cache),
+      cmocka_unit_test(test_words_for_the_kv_cache),
       cmocka_unit_test(test_save_and_open),
       cmocka_unit_test(test_wrong_checkpoints),
       cmocka_unit_test(test_half_precision),

@@ -101,7 +101,7 @@ typedef struct server {
 static void start_server(server *s, tn_model *m, tn_pool *pool) {
   tn_error err;
   must(tn_stream_open(tn_device_cpu(), pool, &s->stream, &err));
-  must(tn_kv_cache_new(&s->kv, m, BLOCKS, BLOCK, &err));
+  must(tn_kv_cache_new(&s->kv, m, TN_F32, BLOCKS, BLOCK, &err));
   must(tn_forward_new(&s->forward, m, s->stream, ROWS_MAX, ROWS_MAX, 4, PER_SEQUENCE, &err));
   for (int i = 0; i < 4 * PER_SEQUENCE; i++)
     s->table[i] = (int32_t)tn_random_permute(SEED, 3, (uint64_t)i, BLOCKS);

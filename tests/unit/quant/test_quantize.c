@@ -102,7 +102,7 @@ static double nats(tn_model *m, const fixture *f, tn_activations *activations) {
   tn_scorer *s;
   tn_perplexity p;
   const tn_perplexity_options o = {.window = TOKENS, .bos_id = -1};
-  must(tn_scorer_new(&s, m, NULL, TOKENS, &err));
+  must(tn_scorer_new(&s, m, TN_F32, NULL, TOKENS, &err));
   if (activations) tn_forward_set_watch(tn_scorer_forward(s), tn_activations_round, activations);
   must(tn_perplexity_run(&p, s, f->ids, IDS, &o, NULL, &err));
   tn_scorer_free(s);
@@ -199,7 +199,7 @@ static void grams_are_those_of_the_whole_pass(void **state) {
     tn_token_score scores[TOKENS + 1];
     memset(&g, 0, sizeof g);
     g.weight = sites[i].weights[0];
-    must(tn_scorer_new(&s, o.model, NULL, TOKENS + 1, &err));
+    must(tn_scorer_new(&s, o.model, TN_F32, NULL, TOKENS + 1, &err));
     tn_forward_set_watch(tn_scorer_forward(s), add_plainly, &g);
     for (int64_t k = 0; k < SAMPLES; k++) { /* the last token of a sequence is not fed */
       int32_t ids[TOKENS + 1] = {0};

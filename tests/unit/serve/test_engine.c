@@ -134,12 +134,16 @@ static void same_answers(const answer *a, const answer *b, const char *what) {
 
 /* Alone; among 15 others; in chunks of a few tokens; with so few blocks that the young are pushed
  * out again and again; with two kernel threads.  Every token and every logprob bit must agree. */
-static void answers_do_not_depend_on_company(void **state) {
-  (void)state;
+static void check_company(tn_dtype kv) {
   static answer alone[EVERYONE], together[EVERYONE], chunked[EVERYONE], tight[EVERYONE],
       threaded[EVERYONE];
+  memset(alone, 0, sizeof alone);
+  memset(together, 0, sizeof together);
+  memset(chunked, 0, sizeof chunked);
+  memset(tight, 0, sizeof tight);
+  memset(threaded, 0, sizeof threaded);
   tn_model *model = model_of(3);
-  tn_engine *e = engine_of(model, (tn_engine_options){.block_tokens = 4});
+  tn_engine *e = engine_of(model, (tn_engine_options){.block_tokens = 4, .kv_dtype = kv});
   for (int i = 0; i < EVERYONE; i++) ask_alone(e, i, &alone[i]);
   int different = 0;
   for (int k = 1; k < alone[0].count; k++) different += alone[0].ids[k] != alone[0].ids[k - 1];
@@ -148,13 +152,15 @@ static void answers_do_not_depend_on_company(void **state) {
   tn_engine_free(e);
   same_answers(alone, together, "together");
 
-  e = engine_of(model, (tn_engine_options){.block_tokens = 4, .running_max = 5, .step_tokens = 7});
+  e = engine_of(model, (tn_engine_options){
+                           .block_tokens = 4, .kv_dtype = kv, .running_max = 5, .step_tokens = 7});
   ask_together(e, chunked);
   tn_engine_free(e);
   same_answers(alone, chunked, "chunked");
 
-  int64_t block_bytes = tn_kv_cache_block_bytes(tn_model_config_of(model), 4);
-  e = engine_of(model, (tn_engine_options){.block_tokens = 4, .kv_bytes = 24 * block_bytes});
+  int64_t block_bytes = tn_kv_cache_block_bytes(tn_model_config_of(model), kv, 4);
+  e = engine_of(
+      model, (tn_engine_options){.block_tokens = 4, .kv_dtype = kv, .kv_bytes = 24 * block_bytes});
   ask_together(e, tight);
   tn_engine_stats look = tn_engine_look(e);
   assert_true(look.preemptions > 0);
@@ -166,12 +172,18 @@ static void answers_do_not_depend_on_company(void **state) {
 
   tn_pool *pool;
   assert_int_equal(tn_pool_new(&pool, 2, NULL), TN_OK);
-  e = engine_of(model, (tn_engine_options){.block_tokens = 4, .pool = pool});
+  e = engine_of(model, (tn_engine_options){.block_tokens = 4, .kv_dtype = kv, .pool = pool});
   ask_together(e, threaded);
   tn_engine_free(e);
   tn_pool_free(pool);
   same_answers(alone, threaded, "threaded");
   tn_model_free(model);
+}
+
+static void answers_do_not_depend_on_company(void **state) {
+  (void)state;
+  static const tn_dtype types[] = {TN_F32, TN_F16, TN_BF16, TN_I8, TN_F8_E4M3};
+  for (size_t i = 0; i < sizeof types / sizeof *types; i++) check_company(types[i]);
 }
 
 static void limits_are_answers(void **state) {
