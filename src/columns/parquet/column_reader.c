@@ -389,6 +389,15 @@ tn_status tn_parquet_column_reader_read(tn_parquet_column_reader *r, int64_t row
   return check_end(r, err);
 }
 
+void tn_parquet_column_reader_look_ahead(tn_parquet_column_reader *r, int64_t rows,
+                                         size_t bytes_max) {
+  if (rows > r->rows - r->row) rows = r->rows - r->row;
+  if (rows <= 0) return;
+  double values = (double)rows * (double)r->chunk_values / (double)r->rows;
+  int64_t at_hand = r->page_left + r->ahead_count - r->ahead_at;
+  tn_parquet_pages_look_ahead(&r->pages, (int64_t)values + 1 - at_hand, bytes_max);
+}
+
 /* ---- passing rows over ----------------------------------------------------------------------- */
 
 /* The dictionary page lies before the first data page. */

@@ -54,6 +54,9 @@ TN_NODISCARD tn_status tn_parquet_column_reader_start(tn_parquet_column_reader *
  * `rows` rows from there: with an index no byte is asked for behind their last page. */
 TN_NODISCARD tn_status tn_parquet_column_reader_seek(tn_parquet_column_reader *r, int64_t row,
                                                      int64_t rows, tn_error *err);
+/* Finds the pages of the next `rows` rows, of at most `bytes_max` bytes: page.h. */
+void tn_parquet_column_reader_look_ahead(tn_parquet_column_reader *r, int64_t rows,
+                                         size_t bytes_max);
 /* Appends the next `rows` rows to the part.  TN_FULL: its bytes would be more than int32 ends can
  * count, or its nested values more than 2^28; reader and part are of no use then. */
 TN_NODISCARD tn_status tn_parquet_column_reader_read(tn_parquet_column_reader *r, int64_t rows,

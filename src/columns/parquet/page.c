@@ -14,14 +14,33 @@ static void drop_window(tn_parquet_pages *p) {
   p->window_at = p->window_end = 0;
 }
 
+static void let_go(tn_parquet_page_ahead *ahead) {
+  tn_buffer_drop(ahead->window);
+  ahead->window = NULL;
+  ahead->body = NULL;
+  ahead->loaded = false;
+}
+
+/* Their memory stays. */
+static void forget_ahead(tn_parquet_pages *p) {
+  for (int32_t i = 0; i < p->ahead_count; i++) let_go(&p->ahead[i]);
+  p->ahead_at = p->ahead_count = 0;
+}
+
 void tn_parquet_pages_start(tn_parquet_pages *p, int64_t at, int64_t end) {
   drop_window(p);
+  forget_ahead(p);
   p->at = at;
   p->end = end;
 }
 
 void tn_parquet_pages_clear(tn_parquet_pages *p) {
   drop_window(p);
+  forget_ahead(p);
+  for (size_t i = 0; i < p->ahead_capacity; i++) tn_parquet_bytes_clear(&p->ahead[i].scratch);
+  tn_free(p->ahead);
+  p->ahead = NULL;
+  p->ahead_capacity = 0;
   tn_parquet_bytes_clear(&p->scratch);
   tn_parquet_bytes_clear(&p->plain);
   tn_parquet_cipher_clear(&p->cipher);
@@ -214,7 +233,7 @@ static tn_status read_header(tn_parquet_pages *p, tn_parquet_page_header *out, t
   }
 }
 
-tn_status tn_parquet_pages_header(tn_parquet_pages *p, tn_parquet_page *out, tn_error *err) {
+static tn_status find_header(tn_parquet_pages *p, tn_parquet_page *out, tn_error *err) {
   while (p->at < p->end) {
     *out = (tn_parquet_page){.offset = p->at};
     TN_TRY(in_page(out, read_header(p, &out->header, err), err));
@@ -229,7 +248,21 @@ tn_status tn_parquet_pages_header(tn_parquet_pages *p, tn_parquet_page *out, tn_
   return TN_END;
 }
 
+static bool is_ahead(const tn_parquet_pages *p) {
+  return p->ahead_at < p->ahead_count;
+}
+
+tn_status tn_parquet_pages_header(tn_parquet_pages *p, tn_parquet_page *out, tn_error *err) {
+  if (!is_ahead(p)) return find_header(p, out, err);
+  *out = p->ahead[p->ahead_at].page;
+  return TN_OK;
+}
+
 void tn_parquet_pages_pass(tn_parquet_pages *p, const tn_parquet_page *page) {
+  if (is_ahead(p)) {
+    p->ahead_at++;
+    return;
+  }
   p->at += page->header.compressed_bytes;
   p->ordinal++;
 }
@@ -237,7 +270,76 @@ void tn_parquet_pages_pass(tn_parquet_pages *p, const tn_parquet_page *page) {
 tn_status tn_parquet_pages_body(tn_parquet_pages *p, tn_parquet_page *page, tn_error *err) {
   const uint8_t *body = NULL;
   size_t got;
+  if (is_ahead(p)) {
+    tn_parquet_page_ahead *ahead = &p->ahead[p->ahead_at++];
+    *page = ahead->page;
+    return ahead->loaded ? TN_OK : in_page(page, load(p, ahead->body, page, err), err);
+  }
   TN_TRY(in_page(page, look(p, page->header.compressed_bytes, &body, &got, err), err));
   p->at += page->header.compressed_bytes;
   return in_page(page, load(p, body, page, err), err);
+}
+
+/* ---- ahead ----------------------------------------------------------------------------------- */
+
+/* The pages still to come move to the front, behind the last one taken, which is still being read.
+ */
+static void close_up(tn_parquet_pages *p) {
+  int32_t gone = p->ahead_at - 1;
+  if (gone <= 0) return;
+  for (int32_t i = 0; i < gone; i++) let_go(&p->ahead[i]);
+  for (int32_t i = gone; i < p->ahead_count; i++) {
+    tn_parquet_page_ahead free = p->ahead[i - gone];
+    p->ahead[i - gone] = p->ahead[i];
+    p->ahead[i] = free;
+  }
+  p->ahead_at = 1;
+  p->ahead_count -= gone;
+}
+
+static tn_status add_ahead(tn_parquet_pages *p, const tn_parquet_page *page) {
+  size_t had = p->ahead_capacity, count = (size_t)p->ahead_count + 1, got;
+  const uint8_t *body;
+  TN_TRY(look(p, page->header.compressed_bytes, &body, &got, NULL));
+  TN_TRY(tn_grow((void **)&p->ahead, &p->ahead_capacity, count, sizeof *p->ahead, NULL));
+  memset(p->ahead + had, 0, (p->ahead_capacity - had) * sizeof *p->ahead);
+  tn_parquet_page_ahead *ahead = &p->ahead[p->ahead_count++];
+  ahead->page = *page;
+  ahead->body = body;
+  ahead->window = tn_buffer_share(p->window);
+  return TN_OK;
+}
+
+void tn_parquet_pages_look_ahead(tn_parquet_pages *p, int64_t values, size_t bytes_max) {
+  if (p->cipher.crypt) return;
+  close_up(p);
+  size_t bytes = 0;
+  for (int32_t i = p->ahead_at; i < p->ahead_count; i++) {
+    const tn_parquet_page_header *h = &p->ahead[i].page.header;
+    bytes += (size_t)h->uncompressed_bytes;
+    if (h->type != TN_PARQUET_PAGE_DICTIONARY) values -= h->values;
+  }
+  while (values > 0) {
+    tn_parquet_page page;
+    int64_t at = p->at;
+    bool good = find_header(p, &page, NULL) == TN_OK;
+    if (good) bytes += (size_t)page.header.uncompressed_bytes;
+    if (!good || bytes > bytes_max || add_ahead(p, &page) != TN_OK) {
+      p->at = at;
+      return;
+    }
+    p->at += page.header.compressed_bytes;
+    if (page.header.type != TN_PARQUET_PAGE_DICTIONARY) values -= page.header.values;
+  }
+}
+
+void tn_parquet_pages_load_ahead(tn_parquet_pages *p, int32_t i, tn_parquet_codecs *codecs) {
+  tn_parquet_page_ahead *ahead = &p->ahead[i];
+  tn_parquet_page page = ahead->page;
+  tn_parquet_pages own = *p;
+  own.codecs = codecs;
+  own.scratch = ahead->scratch;
+  ahead->loaded = load(&own, ahead->body, &page, NULL) == TN_OK;
+  ahead->scratch = own.scratch;
+  if (ahead->loaded) ahead->page = page;
 }

@@ -6,7 +6,11 @@
  * Reading keeps one view of the chunk's bytes (all of a usual chunk, a window of a huge one) and
  * one buffer for the page being decompressed; an uncompressed page is not copied.  A header may be
  * looked at before its body is read, and the body then be passed over.  The CRC covers the page's
- * bytes as stored.  A page's pointers stay valid until the next page is asked for. */
+ * bytes as stored.  A page's pointers stay valid until the next page is asked for.
+ *
+ * Ahead: a scan on several threads may have the next pages found first, then decompressed by
+ * whichever threads are free, each into a buffer of its own; they come out of `header` and `body`
+ * as all others do. */
 /* SPDX-License-Identifier: Apache-2.0 */
 #ifndef TN_COLUMNS_PARQUET_PAGE_H
 #define TN_COLUMNS_PARQUET_PAGE_H
@@ -23,6 +27,14 @@ typedef struct tn_parquet_page {
   const uint8_t *values;
   size_t value_bytes;
 } tn_parquet_page;
+
+typedef struct tn_parquet_page_ahead {
+  tn_parquet_page page;
+  bool loaded;
+  const uint8_t *body;
+  tn_buffer *window; /* keeps `body` alive */
+  tn_parquet_bytes scratch;
+} tn_parquet_page_ahead;
 
 typedef struct tn_parquet_pages { /* all zero is valid for clear */
   tn_source *source;
@@ -41,6 +53,9 @@ typedef struct tn_parquet_pages { /* all zero is valid for clear */
   tn_parquet_cipher cipher;
   int64_t ordinal;
   tn_parquet_bytes plain;
+  tn_parquet_page_ahead *ahead; /* `at` is behind them */
+  size_t ahead_capacity;
+  int32_t ahead_at, ahead_count; /* the next to come; how many there are */
 } tn_parquet_pages;
 
 /* Starts over with the bytes [at, end) of the file; the other fields stay as the caller set them.
@@ -55,6 +70,12 @@ TN_NODISCARD tn_status tn_parquet_pages_header(tn_parquet_pages *pages, tn_parqu
 TN_NODISCARD tn_status tn_parquet_pages_body(tn_parquet_pages *pages, tn_parquet_page *page,
                                              tn_error *err);
 void tn_parquet_pages_pass(tn_parquet_pages *pages, const tn_parquet_page *page);
+/* Finds the pages with the next `values` values, as far as they take at most `bytes_max` bytes when
+ * decompressed.  What is wrong with one is left to whoever asks for it.  Not of encrypted chunks.
+ */
+void tn_parquet_pages_look_ahead(tn_parquet_pages *pages, int64_t values, size_t bytes_max);
+/* Checks and decompresses page `i` of those ahead.  Thread: any, one a page. */
+void tn_parquet_pages_load_ahead(tn_parquet_pages *pages, int32_t i, tn_parquet_codecs *codecs);
 /* Bits that a level of at most `max` takes. */
 int32_t tn_parquet_level_width(uint8_t max);
 

@@ -11,8 +11,9 @@ enum {
   BATCH_ROWS_CACHED = 8192,
   CACHE_BYTES = 1 << 20
 }; /* what is delivered soon is still there */
-enum { BATCH_BYTES = 32 << 20, THREAD_BYTES = 4 << 20, ROUND_BATCHES_MAX = 256 };
-enum { SPARE_BYTES = 2 * THREAD_BYTES }; /* kept, a thread */
+enum { BATCH_BYTES = 32 << 20, THREAD_BYTES = 2 << 20, ROUND_BATCHES_MAX = 256 };
+enum { SPARE_BYTES = 4 * THREAD_BYTES }; /* kept, a thread */
+enum { AHEAD_BYTES = THREAD_BYTES };     /* of one column's pages, a thread */
 enum { RANDOM_WINDOW_BYTES = 256 << 10 };
 
 /* A page limit that holds one value of 1 GiB. */
@@ -35,6 +36,11 @@ typedef struct scan_lane {
   tn_parquet_offset_index *indexes; /* when ranges are read */
   tn_arena arena;                   /* of those */
 } scan_lane;
+
+typedef struct scan_page { /* a page ahead, of a column in the round */
+  tn_parquet_pages *pages;
+  int32_t at;
+} scan_page;
 
 typedef struct scan_task { /* one column of one lane in the round */
   tn_status status;        /* of the batch at which it stopped */
@@ -70,6 +76,8 @@ typedef struct parquet_scan {
   tn_parquet_part *parts; /* batch after batch, `columns` each */
   size_t part_capacity;
   scan_task *tasks; /* lane after lane, `columns` each */
+  scan_page *pages; /* to load, on several threads */
+  size_t page_count, page_capacity;
 } parquet_scan;
 
 static void drop_round(parquet_scan *s) {
@@ -95,6 +103,7 @@ static void scan_free(void *self) {
   tn_free(s->lanes);
   tn_free(s->parts);
   tn_free(s->tasks);
+  tn_free(s->pages);
   tn_free(s->pieces);
   tn_free(s->order);
   tn_free(s->ranges);
@@ -189,6 +198,49 @@ static void run_task(void *context, int64_t item, int32_t worker) {
     }
   }
   if (task->status == TN_OK) task->stopped_at = INT64_MAX;
+}
+
+/* ---- pages ahead: one column may be most of a file, so threads share its pages too -------------
+ */
+
+static void find_pages(void *context, int64_t item, int32_t worker) {
+  parquet_scan *s = context;
+  int32_t l = (int32_t)(item % s->lanes_used);
+  int64_t c = item / s->lanes_used, rows = 0;
+  scan_lane *lane = &s->lanes[l];
+  for (int64_t b = 0; b < s->batch_count; b++) {
+    if (s->batches[b].lane == l) rows += s->batches[b].rows;
+  }
+  if (lane->columns[c].rows < 0 && start_column(s, lane, c, NULL) != TN_OK) return; /* said later */
+  tn_parquet_column_reader_look_ahead(&lane->columns[c], rows, (size_t)s->threads * AHEAD_BYTES);
+}
+
+static void load_page(void *context, int64_t item, int32_t worker) {
+  parquet_scan *s = context;
+  scan_page *page = &s->pages[item];
+  tn_parquet_pages_load_ahead(page->pages, page->at, &s->codecs[worker]);
+}
+
+/* A page that finds no room here is loaded by whoever reads it. */
+static void list_pages(parquet_scan *s, tn_parquet_pages *pages) {
+  for (int32_t i = pages->ahead_at; i < pages->ahead_count; i++) {
+    if (pages->ahead[i].loaded) continue;
+    size_t count = s->page_count + 1;
+    if (tn_grow((void **)&s->pages, &s->page_capacity, count, sizeof *s->pages, NULL) != TN_OK)
+      return;
+    s->pages[s->page_count++] = (scan_page){pages, i};
+  }
+}
+
+static void load_pages(parquet_scan *s) {
+  if (s->threads == 1 || s->options.ranges) return;
+  tn_pool_run(s->pool, s->columns * s->lanes_used, find_pages, s);
+  s->page_count = 0;
+  for (int64_t i = 0; i < s->columns; i++) {
+    for (int32_t l = 0; l < s->lanes_used; l++)
+      list_pages(s, &s->lanes[l].columns[s->order[i]].pages);
+  }
+  tn_pool_run(s->pool, (int64_t)s->page_count, load_page, s);
 }
 
 /* ---- planning a round ------------------------------------------------------------------------ */
@@ -326,6 +378,7 @@ static tn_status run_round(parquet_scan *s, tn_error *err) {
     return status;
   }
   memset(s->parts, 0, parts * sizeof *s->parts);
+  load_pages(s);
   tn_pool_run(s->pool, s->columns * s->lanes_used, run_task, s);
   return TN_OK;
 }

@@ -244,6 +244,60 @@ static void projection_reads_only_its_bytes(void **state) {
   tn_strbuf_clear(&bytes);
 }
 
+/* ---- threads --------------------------------------------------------------------------------- */
+
+/* Rounds of several MiB begin and end inside pages, and pages of the next one are found while this
+ * one is still being read. */
+static void pages_ahead_across_rounds(void **state) {
+  tn_error err = {0};
+  test_table table;
+  table_make(&table, &(table_shape){17, 2, 12000, 3000, 1, 10, 60});
+  for (int32_t threads = 2; threads <= 4; threads++) {
+    tn_pool *pool;
+    CHECK_OK(tn_pool_new(&pool, threads, &err), &err);
+    for (int32_t version = 1; version <= 2; version++) {
+      tn_strbuf bytes = {0};
+      tn_parquet_write_options o = {.codec = TN_PARQUET_ZSTD,
+                                    .data_page_version = version,
+                                    .page_bytes = threads * 7000,
+                                    .row_group_rows = threads == 3 ? 9000 : 24000};
+      CHECK_OK(table_write(&table, &o, &bytes, &err), &err);
+      table_check_on(&table, &bytes, 1000, pool);
+      tn_strbuf_clear(&bytes);
+    }
+    tn_pool_free(pool);
+  }
+  table_clear(&table);
+}
+
+/* Threads say of a damaged page what one alone says. */
+static void damage_is_the_same_on_threads(void **state) {
+  tn_error err = {0};
+  tn_strbuf bytes = {0};
+  test_table table;
+  tn_pool *pool;
+  int64_t rows, failures = 0;
+  table_make(&table, &(table_shape){19, 1, 300, 50, 1, 10, 30});
+  tn_parquet_write_options o = {.codec = TN_PARQUET_ZSTD, .page_bytes = 500, .row_group_rows = 200};
+  CHECK_OK(table_write(&table, &o, &bytes, &err), &err);
+  CHECK_OK(tn_pool_new(&pool, 2, &err), &err);
+  int64_t live = tn_alloc_live();
+  for (size_t at = 4; at < bytes.length; at += 37) {
+    tn_error alone = {0}, together = {0};
+    bytes.data[at] ^= 0x24;
+    tn_status want = read_all_on(&bytes, NULL, &rows, &alone);
+    assert_int_equal(read_all_on(&bytes, pool, &rows, &together), want);
+    assert_string_equal(together.text, alone.text);
+    bytes.data[at] ^= 0x24;
+    failures += want != TN_OK;
+    assert_int_equal(tn_alloc_live(), live);
+  }
+  assert_true(failures > 100);
+  tn_pool_free(pool);
+  table_clear(&table);
+  tn_strbuf_clear(&bytes);
+}
+
 /* ---- misuse and memory ----------------------------------------------------------------------- */
 
 static void nulls_in_a_required_column(void **state) {
@@ -314,6 +368,18 @@ static void failing_allocations(void **state) {
     failures++;
   }
   assert_true(failures > 100);
+  tn_pool *pool;
+  CHECK_OK(tn_pool_new(&pool, 2, &err), &err);
+  live = tn_alloc_live();
+  for (int64_t n = 1; n < 3 * failures; n++) { /* what finds no room ahead is read later */
+    int64_t rows;
+    tn_alloc_fail_at(n);
+    tn_status status = read_all_on(&good, pool, &rows, &err);
+    tn_alloc_fail_at(0);
+    assert_int_equal(tn_alloc_live(), live);
+    assert_true(status == TN_ERR_MEMORY || (status == TN_OK && rows == table.rows));
+  }
+  tn_pool_free(pool);
   table_clear(&table);
   tn_strbuf_clear(&good);
 }
@@ -328,6 +394,8 @@ int main(void) {
       cmocka_unit_test(ranges),
       cmocka_unit_test(zeros_keep_their_signs),
       cmocka_unit_test(projection_reads_only_its_bytes),
+      cmocka_unit_test(pages_ahead_across_rounds),
+      cmocka_unit_test(damage_is_the_same_on_threads),
       cmocka_unit_test(nulls_in_a_required_column),
       cmocka_unit_test(bad_options),
       cmocka_unit_test(failing_allocations),

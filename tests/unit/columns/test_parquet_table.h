@@ -196,11 +196,13 @@ static inline tn_status open_memory(const tn_strbuf *bytes, const tn_parquet_rea
 }
 
 /* Reads everything and throws it away: what hostile files are put through. */
-static inline tn_status read_all(const tn_strbuf *bytes, int64_t *rows, tn_error *err) {
+static inline tn_status read_all_on(const tn_strbuf *bytes, tn_pool *pool, int64_t *rows,
+                                    tn_error *err) {
   ArrowArrayStream stream = {0};
   ArrowArray batch = {0};
+  tn_parquet_read_options options = {.pool = pool};
   *rows = 0;
-  TN_TRY(open_memory(bytes, NULL, &stream, err));
+  TN_TRY(open_memory(bytes, &options, &stream, err));
   tn_status status = TN_OK;
   while (status == TN_OK) {
     status = tn_stream_next(&stream, &batch, err);
@@ -210,6 +212,10 @@ static inline tn_status read_all(const tn_strbuf *bytes, int64_t *rows, tn_error
   }
   tn_stream_clear(&stream);
   return status == TN_END ? TN_OK : status;
+}
+
+static inline tn_status read_all(const tn_strbuf *bytes, int64_t *rows, tn_error *err) {
+  return read_all_on(bytes, NULL, rows, err);
 }
 
 static inline void table_check_batch(const test_table *t, const ArrowArray *batch, int64_t from) {
@@ -227,9 +233,10 @@ static inline void table_check_batch(const test_table *t, const ArrowArray *batc
   }
 }
 
-static inline void table_check(const test_table *t, const tn_strbuf *bytes, int64_t batch_rows) {
+static inline void table_check_on(const test_table *t, const tn_strbuf *bytes, int64_t batch_rows,
+                                  tn_pool *pool) {
   tn_error err = {0};
-  tn_parquet_read_options options = {.batch_rows = batch_rows};
+  tn_parquet_read_options options = {.batch_rows = batch_rows, .pool = pool};
   ArrowArrayStream stream = {0};
   ArrowSchema schema = {0};
   int64_t rows = 0;
@@ -255,6 +262,10 @@ static inline void table_check(const test_table *t, const tn_strbuf *bytes, int6
   assert_int_equal(rows, t->rows);
   tn_schema_clear(&schema);
   tn_stream_clear(&stream);
+}
+
+static inline void table_check(const test_table *t, const tn_strbuf *bytes, int64_t batch_rows) {
+  table_check_on(t, bytes, batch_rows, NULL);
 }
 
 #endif
