@@ -13,14 +13,15 @@ typedef struct job {
   const tn_linear_args *args;
   const tn_panel_format *format;
   const uint8_t *w;
-  int64_t row_bytes;   /* of w in rows; 0: packed */
-  int64_t panel_bytes; /* of w packed */
-  int64_t N, K, panels, item_panels, column_items;
+  int64_t row_bytes;            /* of w in rows; 0: packed */
+  int64_t panel_bytes;          /* of w packed */
+  int64_t N, K, groups, chunks; /* of K: of 32, of TN_CHUNK */
+  int64_t panels, item_panels, column_items;
   int64_t first, rows; /* of x: this pass */
   tn_int_rows x;
   int8_t *q;
   float *scale, *sum;
-  int32_t *start, *sums16;
+  int32_t *start;
   uint8_t *room; /* worker by worker */
   int64_t room_bytes;
 } job;
@@ -54,35 +55,40 @@ static const float *floats_of_row(const job *j, int64_t row, float *room) {
   return room;
 }
 
-static void finish_sums(const job *j, int64_t row, int32_t zero) {
-  int64_t groups = j->x.groups;
-  const int32_t *sums = j->sums16 + row * 2 * groups;
-  const float *scale = j->scale + row * groups;
+static int32_t zero_of(const job *j) {
+  return j->format->zero + (j->format->kind == TN_PANEL_S8 ? j->isa->zero_of_bytes : 0);
+}
+
+/* From sums of 16 to what the tiles add.  at: the row's place among those of all chunks. */
+static void finish_sums(const job *j, int64_t at, const int32_t *sums, int64_t groups) {
+  const float *scale = j->scale + at * TN_CHUNK_GROUPS;
+  int32_t *start = j->start + at * TN_CHUNK_GROUPS * j->x.starts, zero = zero_of(j);
   if (j->x.starts == 2) {
-    for (int64_t i = 0; i < 2 * groups; i++) j->start[row * 2 * groups + i] = -zero * sums[i];
+    for (int64_t i = 0; i < 2 * groups; i++) start[i] = -zero * sums[i];
     return;
   }
   for (int64_t g = 0; g < groups; g++) {
     int32_t sum = sums[2 * g] + sums[2 * g + 1];
-    j->start[row * groups + g] = -zero * sum;
-    j->sum[row * groups + g] = scale[g] * (float)sum;
+    start[g] = -zero * sum;
+    j->sum[at * TN_CHUNK_GROUPS + g] = scale[g] * (float)sum;
   }
 }
 
-static int32_t zero_of(const job *j) {
-  return j->format->zero + (j->format->kind == TN_PANEL_S8 ? j->isa->zero_of_bytes : 0);
+static void quantize_row(const job *j, int64_t row, const float *x) {
+  int32_t sums[2 * TN_CHUNK_GROUPS];
+  for (int64_t chunk = 0; chunk < j->chunks; chunk++) {
+    int64_t at = chunk * j->x.rows + row, k = chunk * TN_CHUNK, count = min64(TN_CHUNK, j->K - k);
+    j->isa->quantize(j->q + at * TN_CHUNK, j->scale + at * TN_CHUNK_GROUPS, sums, x + k, count);
+    finish_sums(j, at, sums, count / TN_GROUP);
+  }
 }
 
 static void quantize_rows(void *context, int64_t item, int32_t worker) {
   const job *j = context;
   int64_t end = min64(j->rows, (item + 1) * QUANTIZE_ROWS);
   float *room = (float *)(void *)(j->room + worker * j->room_bytes + sizeof(desk));
-  for (int64_t row = item * QUANTIZE_ROWS; row < end; row++) {
-    j->isa->quantize(j->q + row * j->K, j->scale + row * j->x.groups,
-                     j->sums16 + row * 2 * j->x.groups, floats_of_row(j, j->first + row, room),
-                     j->K);
-    finish_sums(j, row, zero_of(j));
-  }
+  for (int64_t row = item * QUANTIZE_ROWS; row < end; row++)
+    quantize_row(j, row, floats_of_row(j, j->first + row, room));
 }
 
 /* ---- items: some panels by a block of rows ---- */
@@ -109,21 +115,22 @@ static void multiply(const job *j, desk *d, int64_t first, int64_t count, int64_
   const int64_t width = PASS_PANELS * TN_PANEL_ROWS;
   int64_t tile_rows = j->isa->tile_rows;
   memset(d->sums, 0, (size_t)rows * sizeof d->sums[0]);
-  for (int64_t group = 0; group < j->x.groups; group += TN_CHUNK_GROUPS) {
+  for (int64_t chunk = 0; chunk < j->chunks; chunk++) {
+    int64_t group = chunk * TN_CHUNK_GROUPS, at = chunk * j->x.rows + row;
     for (int64_t p = 0; p < count; p++) {
       /* weights in rows have one room for packed bytes, which q may point into */
-      d->panels[p].groups = (int32_t)min64(TN_CHUNK_GROUPS, j->x.groups - group);
+      d->panels[p].groups = (int32_t)min64(TN_CHUNK_GROUPS, j->groups - group);
       expand_chunk(j, d, first + p, group, &d->panels[p]);
       if (j->row_bytes || count == 1)
         for (int64_t r = 0; r < rows; r += tile_rows)
           j->isa->tile(&d->sums[r][p * TN_PANEL_ROWS], width, min64(tile_rows, rows - r), &j->x,
-                       row + r, group, &d->panels[p], j->format);
+                       at + r, &d->panels[p], j->format);
     }
     if (j->row_bytes || count == 1) continue;
     for (int64_t r = 0; r < rows; r += tile_rows)
       for (int64_t p = 0; p < count; p++)
         j->isa->tile(&d->sums[r][p * TN_PANEL_ROWS], width, min64(tile_rows, rows - r), &j->x,
-                     row + r, group, &d->panels[p], j->format);
+                     at + r, &d->panels[p], j->format);
   }
 }
 
@@ -174,7 +181,7 @@ static tn_pool *pool_for(tn_stream *stream, int64_t operations) {
 static void run_pass(const job *base, tn_stream *stream, int64_t first, int64_t rows) {
   job j = *base;
   j.first = first;
-  j.rows = rows;
+  j.rows = j.x.rows = rows;
   tn_pool *pool = pool_for(stream, (2 * rows + 6) * j.N * j.K);
   int64_t items = ceil_div(rows, BLOCK_ROWS), threads = tn_pool_threads(pool);
   /* several items a thread, so that none waits long for the last */
@@ -193,14 +200,13 @@ static void *take(uint8_t **room, int64_t bytes) {
 /* Scratch of a pass of `rows`; with room NULL it only counts. */
 static int64_t lay_out(job *j, uint8_t *room, int64_t rows, int64_t threads) {
   uint8_t *at = room;
-  int64_t groups = j->x.groups;
+  int64_t groups = rows * j->chunks * TN_CHUNK_GROUPS;
   j->room_bytes = ceil_div((int64_t)sizeof(desk) + j->K * (int64_t)sizeof(float), 64) * 64;
   j->room = take(&at, threads * j->room_bytes);
-  j->q = take(&at, rows * j->K);
-  j->scale = take(&at, rows * groups * 4);
-  j->sum = take(&at, rows * groups * 4);
-  j->start = take(&at, rows * groups * 4 * j->x.starts);
-  j->sums16 = take(&at, rows * groups * 8);
+  j->q = take(&at, groups * TN_GROUP);
+  j->scale = take(&at, groups * 4);
+  j->sum = take(&at, groups * 4);
+  j->start = take(&at, groups * 4 * j->x.starts);
   j->x.q = j->q;
   j->x.scale = j->scale;
   j->x.start = zero_of(j) ? j->start : NULL;
@@ -228,8 +234,9 @@ tn_status tn_linear_int(const tn_linear_isa *isa, tn_stream *stream, const tn_li
            .w = tn_tensor_data(&args->w),
            .N = N,
            .K = K,
-           .panels = ceil_div(N, TN_PANEL_ROWS),
-           .x = {.K = K, .groups = K / TN_GROUP}};
+           .groups = K / TN_GROUP,
+           .chunks = ceil_div(K, TN_CHUNK),
+           .panels = ceil_div(N, TN_PANEL_ROWS)};
   if (args->x.dtype == TN_F64 || args->y.dtype == TN_F64) return tn_linear_refuse_f64(args, err);
   if (M == 0 || N == 0) return TN_OK;
   if (args->w.layout == 0)

@@ -19,18 +19,20 @@
 #include "kernels/ops.h"
 #include "kernels/panel.h"
 
-#define TN_CHUNK_GROUPS 8         /* 256 elements of K: whole blocks of every type */
+#define TN_CHUNK_GROUPS 8 /* 256 elements of K: whole blocks of every type */
+#define TN_CHUNK        (TN_CHUNK_GROUPS * TN_GROUP)
 #define TN_AHEAD_BYTES  2048      /* of weights that are asked for while others are used */
 #define TN_TINY         0x1p-119f /* a group of x that stays below counts as zeros */
 
-/* x, quantized */
+/* x, quantized, a chunk of K after the other: rows of a chunk lie side by side, so that a tile's
+ * rows share few pages and never one set of the cache.  The last chunk is full too, in room. */
 typedef struct tn_int_rows {
-  int64_t K, groups;    /* groups = K / 32 */
+  int64_t rows;         /* a chunk */
   int32_t starts;       /* a group: 1, or 2 where weights have a scale for 16 */
-  const int8_t *q;      /* [M][K] */
-  const float *scale;   /* [M][groups] */
-  const int32_t *start; /* [M][groups * starts]: -zero sum(q); NULL: no zero */
-  const float *sum;     /* [M][groups]: scale sum(q); NULL: no minima */
+  const int8_t *q;      /* [chunks][rows][TN_CHUNK] */
+  const float *scale;   /* [chunks][rows][TN_CHUNK_GROUPS] */
+  const int32_t *start; /* [chunks][rows][TN_CHUNK_GROUPS * starts]: -zero sum(q); NULL: no zero */
+  const float *sum;     /* [chunks][rows][TN_CHUNK_GROUPS]: scale sum(q); NULL: no minima */
 } tn_int_rows;
 
 /* A chunk of one panel, expanded: bytes [8 words][16 rows][4] a group */
@@ -45,12 +47,12 @@ typedef struct tn_int_panel {
 typedef struct tn_linear_isa {
   int32_t tile_rows;
   int32_t zero_of_bytes; /* 128: expand adds it to signed bytes; 0: tile takes them signed */
-  /* K elements of x: q, scale a group, and sums of 16 */
+  /* K elements of x (some groups): q, scale a group, and sums of 16 */
   void (*quantize)(int8_t *q, float *scale, int32_t *sums, const float *x, int64_t K);
   /* p->groups groups from the start of a block */
   void (*expand)(tn_int_panel *p, tn_dtype dtype, const uint8_t *blocks);
-  /* c[m][16] += rows [row, row + m) of x, from group `group` on, by p;  m <= tile_rows */
-  void (*tile)(float *c, int64_t ldc, int64_t m, const tn_int_rows *x, int64_t row, int64_t group,
+  /* c[m][16] += m rows of a chunk of x by p;  at = chunk x->rows + first row,  m <= tile_rows */
+  void (*tile)(float *c, int64_t ldc, int64_t m, const tn_int_rows *x, int64_t at,
                const tn_int_panel *p, const tn_panel_format *f);
 } tn_linear_isa;
 

@@ -43,23 +43,25 @@ INLINE void add32(__m256i *sum, __m256i a) {
   __asm__("vpaddd %1, %0, %0" : "+x"(*sum) : "x"(a));
 }
 
-/* sum[r] = products of `words` words, x[r] and w; depth of them fit 16 bits.  The loops over words
- * stay loops: unrolled whole, the compiler keeps more sums than there are registers. */
+/* sum[r] = products of `words` words, x[r] and w; depth of them fit 16 bits. */
 INLINE void dot_unsigned(const int32_t m, const int32_t words, const int32_t depth,
-                         __m256i sum[TILE_ROWS][2], const int8_t *x, int64_t K, const uint8_t *w) {
+                         __m256i sum[TILE_ROWS][2], const int8_t *x, const uint8_t *w) {
 #pragma GCC unroll 4
   for (int32_t d = 0; d < words; d += depth) {
     __m256i pairs[TILE_ROWS][2];
-#pragma GCC unroll 4
-    for (int32_t r = 0; r < m; r++) pairs[r][0] = pairs[r][1] = _mm256_setzero_si256();
-#pragma GCC unroll 1
-    for (int32_t j = 0; j < depth; j++, x += 4, w += TN_WORD_BYTES) {
-      __m256i w0 = load(w), w1 = load(w + 32);
+#pragma GCC unroll 8
+    for (int32_t j = d; j < d + depth; j++) {
+      __m256i w0 = load(w + j * TN_WORD_BYTES), w1 = load(w + j * TN_WORD_BYTES + 32);
 #pragma GCC unroll 4
       for (int32_t r = 0; r < m; r++) {
-        __m256i a = four_of(x + r * K);
-        add16(&pairs[r][0], _mm256_maddubs_epi16(w0, a));
-        add16(&pairs[r][1], _mm256_maddubs_epi16(w1, a));
+        __m256i a = four_of(x + r * TN_CHUNK + 4 * j);
+        if (j == d) {
+          pairs[r][0] = _mm256_maddubs_epi16(w0, a);
+          pairs[r][1] = _mm256_maddubs_epi16(w1, a);
+        } else {
+          add16(&pairs[r][0], _mm256_maddubs_epi16(w0, a));
+          add16(&pairs[r][1], _mm256_maddubs_epi16(w1, a));
+        }
       }
     }
 #pragma GCC unroll 4
@@ -72,81 +74,94 @@ INLINE void dot_unsigned(const int32_t m, const int32_t words, const int32_t dep
   }
 }
 
-INLINE void dot_signed(const int32_t m, __m256i sum[TILE_ROWS][2], const int8_t *x, int64_t K,
+INLINE void dot_signed(const int32_t m, __m256i sum[TILE_ROWS][2], const int8_t *x,
                        const uint8_t *w) {
-#pragma GCC unroll 4
-  for (int32_t r = 0; r < m; r++) sum[r][0] = sum[r][1] = _mm256_setzero_si256();
-#pragma GCC unroll 1
-  for (int32_t j = 0; j < 8; j++, x += 4, w += TN_WORD_BYTES) {
+#pragma GCC unroll 8
+  for (int32_t j = 0; j < 8; j++, w += TN_WORD_BYTES) {
     __m256i w0 = load(w), w1 = load(w + 32);
     if (m <= 2) __builtin_prefetch(w + TN_AHEAD_BYTES, 0, 3);
     __m256i u0 = _mm256_abs_epi8(w0), u1 = _mm256_abs_epi8(w1);
 #pragma GCC unroll 4
     for (int32_t r = 0; r < m; r++) {
-      __m256i a = four_of(x + r * K);
-      add32(&sum[r][0], widen(_mm256_maddubs_epi16(u0, _mm256_sign_epi8(a, w0))));
-      add32(&sum[r][1], widen(_mm256_maddubs_epi16(u1, _mm256_sign_epi8(a, w1))));
+      __m256i a = four_of(x + r * TN_CHUNK + 4 * j);
+      __m256i s0 = widen(_mm256_maddubs_epi16(u0, _mm256_sign_epi8(a, w0)));
+      __m256i s1 = widen(_mm256_maddubs_epi16(u1, _mm256_sign_epi8(a, w1)));
+      if (j == 0) {
+        sum[r][0] = s0;
+        sum[r][1] = s1;
+      } else {
+        add32(&sum[r][0], s0);
+        add32(&sum[r][1], s1);
+      }
     }
   }
 }
 
-INLINE void add_scaled(const int32_t m, float *c, int64_t ldc, __m256i sum[TILE_ROWS][2],
-                       const float *scale, const float *x_scale, int64_t groups,
-                       const int32_t *start, int64_t starts) {
+/* What rows of x are besides their bytes, from a group on.  NULL: the type has none. */
+typedef struct beside {
+  const float *scale, *sum;
+  const int32_t *start;
+} beside;
+
+INLINE void add_scaled(const int32_t m, const int32_t starts, float *c, int64_t ldc,
+                       __m256i sum[TILE_ROWS][2], const float *scale, const float *minimum,
+                       const beside *x) {
   __m256 s0 = _mm256_load_ps(scale), s1 = _mm256_load_ps(scale + 8);
 #pragma GCC unroll 4
   for (int32_t r = 0; r < m; r++) {
-    if (start) {
-      __m256i from = _mm256_set1_epi32(start[r * starts]);
+    if (x->start) {
+      __m256i from = _mm256_set1_epi32(x->start[r * starts]);
       sum[r][0] = _mm256_add_epi32(sum[r][0], from);
       sum[r][1] = _mm256_add_epi32(sum[r][1], from);
     }
-    __m256 xs = _mm256_set1_ps(x_scale[r * groups]);
+    __m256 xs = _mm256_set1_ps(x->scale[r * TN_CHUNK_GROUPS]);
     __m256 c0 = _mm256_loadu_ps(c + r * ldc), c1 = _mm256_loadu_ps(c + r * ldc + 8);
     c0 = _mm256_fmadd_ps(_mm256_cvtepi32_ps(sum[r][0]), _mm256_mul_ps(s0, xs), c0);
     c1 = _mm256_fmadd_ps(_mm256_cvtepi32_ps(sum[r][1]), _mm256_mul_ps(s1, xs), c1);
+    if (minimum) {
+      __m256 x_sum = _mm256_set1_ps(x->sum[r * TN_CHUNK_GROUPS]);
+      c0 = _mm256_fmadd_ps(_mm256_load_ps(minimum), x_sum, c0);
+      c1 = _mm256_fmadd_ps(_mm256_load_ps(minimum + 8), x_sum, c1);
+    }
     _mm256_storeu_ps(c + r * ldc, c0);
     _mm256_storeu_ps(c + r * ldc + 8, c1);
   }
 }
 
-INLINE void add_minima(const int32_t m, float *c, int64_t ldc, const float *minimum,
-                       const float *x_sum, int64_t groups) {
-  __m256 m0 = _mm256_load_ps(minimum), m1 = _mm256_load_ps(minimum + 8);
-#pragma GCC unroll 4
-  for (int32_t r = 0; r < m; r++) {
-    __m256 xs = _mm256_set1_ps(x_sum[r * groups]);
-    float *at = c + r * ldc;
-    _mm256_storeu_ps(at, _mm256_fmadd_ps(m0, xs, _mm256_loadu_ps(at)));
-    _mm256_storeu_ps(at + 8, _mm256_fmadd_ps(m1, xs, _mm256_loadu_ps(at + 8)));
-  }
-}
-
-INLINE void tile_body(const int32_t m, const tn_panel_kind kind, float *c, int64_t ldc,
-                      const tn_int_rows *x, int64_t row, int64_t group, const tn_int_panel *p) {
+/* Types have a zero or minima, signed bytes no zero; minima have no halves. */
+INLINE void tile_body(const int32_t m, const tn_panel_kind kind, const bool minima, float *c,
+                      int64_t ldc, const tn_int_rows *x, int64_t at, const tn_int_panel *p) {
   const int32_t halves = kind == TN_PANEL_U6 ? 2 : 1, words = 8 / halves;
   const int32_t depth = kind == TN_PANEL_U4 ? 8 : kind == TN_PANEL_U5 ? 4 : 2;
-  int64_t groups = x->groups, starts = groups * halves;
-  for (int32_t g = 0; g < p->groups; g++) {
-    int64_t at = row * groups + group + g;
-    const int8_t *q = x->q + row * x->K + (group + g) * TN_GROUP;
+  const int32_t starts = TN_CHUNK_GROUPS * halves;
+  const bool zero = kind != TN_PANEL_S8 && !minima;
+  const int8_t *q = x->q + at * TN_CHUNK;
+  const beside first = {.scale = x->scale + at * TN_CHUNK_GROUPS,
+                        .sum = minima ? x->sum + at * TN_CHUNK_GROUPS : NULL,
+                        .start = zero ? x->start + at * starts : NULL};
+  for (int32_t g = 0; g < p->groups; g++, q += TN_GROUP) {
 #pragma GCC unroll 2
     for (int32_t h = 0; h < halves; h++) {
       __m256i sum[TILE_ROWS][2];
+      const beside here = {.scale = first.scale + g,
+                           .sum = minima ? first.sum + g : NULL,
+                           .start = zero ? first.start + g * halves + h : NULL};
       if (kind == TN_PANEL_S8)
-        dot_signed(m, sum, q, x->K, p->q[g]);
+        dot_signed(m, sum, q, p->q[g]);
       else
-        dot_unsigned(m, words, depth, sum, q + 16 * h, x->K, p->q[g] + h * words * TN_WORD_BYTES);
-      const int32_t *start = x->start ? x->start + row * starts + (group + g) * halves + h : NULL;
-      add_scaled(m, c, ldc, sum, p->scale[g * halves + h], x->scale + at, groups, start, starts);
+        dot_unsigned(m, words, depth, sum, q + 16 * h, p->q[g] + h * words * TN_WORD_BYTES);
+      add_scaled(m, starts, c, ldc, sum, p->scale[g * halves + h], minima ? p->minimum[g] : NULL,
+                 &here);
     }
-    if (x->sum) add_minima(m, c, ldc, p->minimum[g], x->sum + at, groups);
   }
 }
 
-#define KIND_CASE(m, kind)                        \
-  case kind:                                      \
-    tile_body(m, kind, c, ldc, x, row, group, p); \
+#define KIND_CASE(m, kind)                         \
+  case kind:                                       \
+    if (f->has_minimum)                            \
+      tile_body(m, kind, true, c, ldc, x, at, p);  \
+    else                                           \
+      tile_body(m, kind, false, c, ldc, x, at, p); \
     break;
 #define TILE_CASE(m)            \
   case m:                       \
@@ -158,7 +173,7 @@ INLINE void tile_body(const int32_t m, const tn_panel_kind kind, float *c, int64
     }                           \
     break;
 
-static void tile(float *c, int64_t ldc, int64_t m, const tn_int_rows *x, int64_t row, int64_t group,
+static void tile(float *c, int64_t ldc, int64_t m, const tn_int_rows *x, int64_t at,
                  const tn_int_panel *p, const tn_panel_format *f) {
   switch (m) {
     TILE_CASE(1)

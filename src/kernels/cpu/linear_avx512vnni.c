@@ -28,21 +28,19 @@ INLINE __m512i four_of(const int8_t *x) {
 }
 
 INLINE void tile_body(const int32_t m, const int32_t halves, const bool minima, float *c,
-                      int64_t ldc, const tn_int_rows *x, int64_t row, int64_t group,
-                      const tn_int_panel *p) {
-  const int32_t words = 8 / halves;
-  int64_t groups = x->groups, starts = groups * halves;
+                      int64_t ldc, const tn_int_rows *x, int64_t at, const tn_int_panel *p) {
+  const int32_t words = 8 / halves, groups = TN_CHUNK_GROUPS, starts = groups * halves;
   __m512 total[TILE_ROWS];
 #pragma GCC unroll 12
   for (int32_t r = 0; r < m; r++) total[r] = _mm512_loadu_ps(c + r * ldc);
   for (int32_t g = 0; g < p->groups; g++) {
-    int64_t at = row * groups + group + g;
-    const int8_t *q = x->q + row * x->K + (group + g) * TN_GROUP;
+    const int8_t *q = x->q + at * TN_CHUNK + g * TN_GROUP;
+    const float *scale = x->scale + at * groups + g;
 #pragma GCC unroll 2
     for (int32_t h = 0; h < halves; h++, q += 16) {
       __m512i sum[TILE_ROWS];
       const uint8_t *w = p->q[g] + h * words * TN_WORD_BYTES;
-      const int32_t *start = x->start ? x->start + row * starts + (group + g) * halves + h : NULL;
+      const int32_t *start = x->start ? x->start + at * starts + g * halves + h : NULL;
 #pragma GCC unroll 12
       for (int32_t r = 0; r < m; r++)
         sum[r] = start ? _mm512_set1_epi32(start[r * starts]) : _mm512_setzero_si512();
@@ -51,36 +49,36 @@ INLINE void tile_body(const int32_t m, const int32_t halves, const bool minima, 
         __m512i wj = _mm512_loadu_si512(w + j * TN_WORD_BYTES);
 #pragma GCC unroll 12
         for (int32_t r = 0; r < m; r++)
-          sum[r] = _mm512_dpbusd_epi32(sum[r], wj, four_of(q + r * x->K + 4 * j));
+          sum[r] = _mm512_dpbusd_epi32(sum[r], wj, four_of(q + r * TN_CHUNK + 4 * j));
       }
       __m512 s = _mm512_loadu_ps(p->scale[g * halves + h]);
 #pragma GCC unroll 12
       for (int32_t r = 0; r < m; r++)
-        total[r] =
-            _mm512_fmadd_ps(_mm512_cvtepi32_ps(sum[r]),
-                            _mm512_mul_ps(s, _mm512_set1_ps(x->scale[at + r * groups])), total[r]);
+        total[r] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(sum[r]),
+                                   _mm512_mul_ps(s, _mm512_set1_ps(scale[r * groups])), total[r]);
     }
     if (!minima) continue;
     __m512 minimum = _mm512_loadu_ps(p->minimum[g]);
+    const float *sum = x->sum + at * groups + g;
 #pragma GCC unroll 12
     for (int32_t r = 0; r < m; r++)
-      total[r] = _mm512_fmadd_ps(minimum, _mm512_set1_ps(x->sum[at + r * groups]), total[r]);
+      total[r] = _mm512_fmadd_ps(minimum, _mm512_set1_ps(sum[r * groups]), total[r]);
   }
 #pragma GCC unroll 12
   for (int32_t r = 0; r < m; r++) _mm512_storeu_ps(c + r * ldc, total[r]);
 }
 
-#define TILE_CASE(m)                                    \
-  case m:                                               \
-    if (x->starts == 2)                                 \
-      tile_body(m, 2, false, c, ldc, x, row, group, p); \
-    else if (x->sum)                                    \
-      tile_body(m, 1, true, c, ldc, x, row, group, p);  \
-    else                                                \
-      tile_body(m, 1, false, c, ldc, x, row, group, p); \
+#define TILE_CASE(m)                            \
+  case m:                                       \
+    if (x->starts == 2)                         \
+      tile_body(m, 2, false, c, ldc, x, at, p); \
+    else if (x->sum)                            \
+      tile_body(m, 1, true, c, ldc, x, at, p);  \
+    else                                        \
+      tile_body(m, 1, false, c, ldc, x, at, p); \
     break;
 
-static void tile(float *c, int64_t ldc, int64_t m, const tn_int_rows *x, int64_t row, int64_t group,
+static void tile(float *c, int64_t ldc, int64_t m, const tn_int_rows *x, int64_t at,
                  const tn_int_panel *p, const tn_panel_format *f) {
   switch (m) {
     TILE_CASE(1)

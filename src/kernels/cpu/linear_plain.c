@@ -57,21 +57,21 @@ static int32_t dot(const int8_t *x, const uint8_t *w, int32_t words, bool is_sig
   return sum;
 }
 
-static void tile(float *c, int64_t ldc, int64_t m, const tn_int_rows *x, int64_t row, int64_t group,
+static void tile(float *c, int64_t ldc, int64_t m, const tn_int_rows *x, int64_t at,
                  const tn_int_panel *p, const tn_panel_format *f) {
   int32_t halves = x->starts, words = 8 / halves;
-  for (int64_t r = row; r < row + m; r++, c += ldc)
+  for (int64_t r = at; r < at + m; r++, c += ldc)
     for (int32_t g = 0; g < p->groups; g++) {
-      int64_t at = r * x->groups + group + g;
+      int64_t i = r * TN_CHUNK_GROUPS + g;
       for (int32_t n = 0; n < TN_PANEL_ROWS; n++) {
         for (int32_t h = 0; h < halves; h++) {
           int32_t sum =
-              dot(x->q + at * TN_GROUP + h * 16, p->q[g] + h * words * TN_WORD_BYTES + 4 * n, words,
+              dot(x->q + i * TN_GROUP + h * 16, p->q[g] + h * words * TN_WORD_BYTES + 4 * n, words,
                   f->kind == TN_PANEL_S8);
-          if (x->start) sum += x->start[at * halves + h];
-          c[n] = fmaf((float)sum, p->scale[g * halves + h][n] * x->scale[at], c[n]);
+          if (x->start) sum += x->start[i * halves + h];
+          c[n] = fmaf((float)sum, p->scale[g * halves + h][n] * x->scale[i], c[n]);
         }
-        if (x->sum) c[n] = fmaf(p->minimum[g][n], x->sum[at], c[n]);
+        if (x->sum) c[n] = fmaf(p->minimum[g][n], x->sum[i], c[n]);
       }
     }
 }
