@@ -10,7 +10,7 @@
 #   MODE=release|debug|asan|ubsan|tsan                BUILD=dir   another build folder
 #
 # Sources are found by pattern: a new .c file in a room needs no line here.  A file's ISA flags follow
-# from its name (*_avx2.c, *_avx512.c, *_avx512vnni.c, *_avx512bf16.c), so that one binary runs on any x86-64.
+# from its name (*_avx2.c, *_avx512.c, *_avx512vnni.c, *_avx512bf16.c, *_amx.c), so that one binary runs on any x86-64.
 
 MODE  ?= release
 BUILD ?= build
@@ -51,10 +51,11 @@ libs = $(sort $(foreach r,$(1),$(LIBS_$(r)))) -lm -ldl
 
 # ---- objects and room archives -------------------------------------------------------------------
 ISA_x86_64 := $(filter x86_64,$(shell uname -m))
-isa_flags = $(if $(ISA_x86_64),$(if $(filter %_avx512bf16,$(1)),-march=x86-64-v4 -mavx512vnni -mavx512bf16,\
+isa_flags = $(if $(ISA_x86_64),$(if $(filter %_amx,$(1)),-march=x86-64-v4 -mavx512vnni -mavx512bf16 -mamx-tile -mamx-int8 -mamx-bf16,\
+            $(if $(filter %_avx512bf16,$(1)),-march=x86-64-v4 -mavx512vnni -mavx512bf16,\
             $(if $(filter %_avx512vnni,$(1)),-march=x86-64-v4 -mavx512vnni,\
             $(if $(filter %_avx512,$(1)),-march=x86-64-v4,\
-            $(if $(filter %_avx2,$(1)),-march=x86-64-v3)))))
+            $(if $(filter %_avx2,$(1)),-march=x86-64-v3))))))
 room_sources = $(sort $(shell find src/$(1) -name '*.c'))
 objects      = $(patsubst %.c,$(B)/obj/%.o,$(1))
 

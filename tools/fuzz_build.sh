@@ -14,6 +14,7 @@ for source in "$@"; do
   [ "$object" -nt "$source" ] && [ "$object" -nt "$header" ] && continue
   isa=
   case "$source" in
+    *_amx.c) isa="-march=x86-64-v4 -mavx512vnni -mavx512bf16 -mamx-tile -mamx-int8 -mamx-bf16" ;;
     *_avx512bf16.c) isa="-march=x86-64-v4 -mavx512vnni -mavx512bf16" ;;
     *_avx512vnni.c) isa="-march=x86-64-v4 -mavx512vnni" ;;
     *_avx512.c) isa="-march=x86-64-v4" ;;

@@ -498,7 +498,7 @@ static int read_words(int argc, char **argv) {
       {"--sizes", 0, TN_OPTION_TEXT, &options.sizes, "TEXT", "cases whose sizes hold this"},
       {"--weights", 0, TN_OPTION_TEXT, &options.weights, "TYPE", "cases of this type: q4_0"},
       {"--isa", 0, TN_OPTION_TEXT, &options.isa, "NAME",
-       "kernels of one instruction set: avx512bf16, avx512vnni, avx512, avx2, plain, ref (the "
+       "kernels of one instruction set: amx, avx512bf16, avx512vnni, avx512, avx2, plain, ref (the "
        "best)"},
       {"--seconds", 0, TN_OPTION_REAL, &options.seconds, "S", "for each figure (0.3)"},
       {"--limits", 0, TN_OPTION_FLAG, &options.limits, NULL, "the machine's limits alone"},

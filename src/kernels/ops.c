@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "kernels/check.h"
+#include "kernels/cpu/amx.h"
 #include "kernels/cpu/cpu.h"
 
 /* ---- rows as data ---- */
@@ -57,7 +58,8 @@ const tn_grad_info *tn_grad_list(int32_t *count) {
 static const struct isa {
   const char *name;
   const tn_ops *rows;
-} isas[] = {{"avx512bf16", &tn_cpu_rows_avx512bf16}, /* best first */
+} isas[] = {{"amx", &tn_cpu_rows_amx}, /* best first */
+            {"avx512bf16", &tn_cpu_rows_avx512bf16},
             {"avx512vnni", &tn_cpu_rows_avx512vnni},
             {"avx512", &tn_cpu_rows_avx512},
             {"avx2", &tn_cpu_rows_avx2},
@@ -78,7 +80,9 @@ static bool cpu_has(const char *isa) {
                 __builtin_cpu_supports("avx512vl");
   bool vnni = avx512 && __builtin_cpu_supports("avx512vnni");
   if (strcmp(isa, "avx512vnni") == 0) return vnni;
-  if (strcmp(isa, "avx512bf16") == 0) return vnni && __builtin_cpu_supports("avx512bf16");
+  bool bf16 = vnni && __builtin_cpu_supports("avx512bf16");
+  if (strcmp(isa, "avx512bf16") == 0) return bf16;
+  if (strcmp(isa, "amx") == 0) return bf16 && tn_amx_here();
   return avx512;
 #else
   return false;

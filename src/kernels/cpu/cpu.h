@@ -14,5 +14,6 @@ extern const tn_ops tn_cpu_rows_avx512;
 extern const tn_ops tn_cpu_rows_plain; /* any CPU */
 extern const tn_ops tn_cpu_rows_avx512vnni;
 extern const tn_ops tn_cpu_rows_avx512bf16;
+extern const tn_ops tn_cpu_rows_amx;
 
 #endif

@@ -3,8 +3,9 @@
 #include "kernels/cpu/linear.h"
 
 #define FEW_ROWS      8
-#define PASS_PANELS   4         /* else so many share a pass over x, expanded together */
-#define BLOCK_ROWS    256       /* of x: their sums stay in the second-level cache */
+#define PASS_PANELS   4   /* else so many share a pass over x, expanded together */
+#define BLOCK_ROWS    256 /* of x, about: their sums stay in the second-level cache */
+#define TILE_ROWS_MAX 32
 #define QUANTIZE_ROWS 4         /* an item */
 #define PASS_BYTES    (8 << 20) /* of quantized x */
 
@@ -17,7 +18,7 @@ typedef struct job {
   int64_t panel_bytes;          /* of w packed */
   int64_t N, K, groups, chunks; /* of K: of 32, of TN_CHUNK */
   int64_t panels, item_panels, column_items;
-  int64_t first, rows; /* of x: this pass */
+  int64_t first, rows, block_rows; /* of x: this pass, and those of an item */
   tn_int_rows x;
   int8_t *q;
   float *scale, *sum;
@@ -30,7 +31,7 @@ typedef struct job {
 typedef struct desk {
   tn_int_panel panels[PASS_PANELS];
   uint8_t packed[TN_CHUNK_GROUPS * TN_GROUP_BYTES + 1024]; /* a chunk of weights in rows */
-  float sums[BLOCK_ROWS][PASS_PANELS * TN_PANEL_ROWS];
+  float sums[BLOCK_ROWS + TILE_ROWS_MAX][PASS_PANELS * TN_PANEL_ROWS];
 } desk;
 
 static int64_t min64(int64_t a, int64_t b) {
@@ -56,6 +57,7 @@ static const float *floats_of_row(const job *j, int64_t row, float *room) {
 }
 
 static int32_t zero_of(const job *j) {
+  if (j->isa->centred) return 0;
   return j->format->zero + (j->format->kind == TN_PANEL_S8 ? j->isa->zero_of_bytes : 0);
 }
 
@@ -109,28 +111,42 @@ static void expand_chunk(const job *j, desk *d, int64_t panel, int64_t group, tn
   j->isa->expand(into, j->args->w.dtype, packed);
 }
 
+static bool takes_few(const job *j) {
+  return j->isa->few && !j->row_bytes && j->rows <= j->isa->few_rows;
+}
+
+/* Expanded panels [p, end) of the desk by rows [row, row + rows) of the pass. */
+static void run_tiles(const job *j, desk *d, int64_t p, int64_t end, int64_t chunk, int64_t row,
+                      int64_t rows) {
+  const int64_t width = PASS_PANELS * TN_PANEL_ROWS, tile_rows = j->isa->tile_rows;
+  int64_t at = chunk * j->x.rows + row, step = j->isa->pair ? 2 : 1;
+  for (int64_t r = 0; r < rows; r += tile_rows)
+    for (int64_t q = p; q < end; q += step) {
+      bool pair = step == 2 && q + 1 < end;
+      (pair ? j->isa->pair : j->isa->tile)(&d->sums[r][q * TN_PANEL_ROWS], width,
+                                           min64(tile_rows, rows - r), &j->x, at + r, &d->panels[q],
+                                           j->format);
+    }
+}
+
 /* Panels [first, first + count) by rows [row, row + rows) of the pass, into d->sums. */
 static void multiply(const job *j, desk *d, int64_t first, int64_t count, int64_t row,
                      int64_t rows) {
-  const int64_t width = PASS_PANELS * TN_PANEL_ROWS;
-  int64_t tile_rows = j->isa->tile_rows;
   memset(d->sums, 0, (size_t)rows * sizeof d->sums[0]);
+  if (takes_few(j)) {
+    j->isa->few(d->sums[0], PASS_PANELS * TN_PANEL_ROWS, rows, &j->x, j->groups,
+                j->w + first * j->panel_bytes, j->panel_bytes, count, j->args->w.dtype);
+    return;
+  }
   for (int64_t chunk = 0; chunk < j->chunks; chunk++) {
-    int64_t group = chunk * TN_CHUNK_GROUPS, at = chunk * j->x.rows + row;
+    int64_t group = chunk * TN_CHUNK_GROUPS;
     for (int64_t p = 0; p < count; p++) {
       /* weights in rows have one room for packed bytes, which q may point into */
       d->panels[p].groups = (int32_t)min64(TN_CHUNK_GROUPS, j->groups - group);
       expand_chunk(j, d, first + p, group, &d->panels[p]);
-      if (j->row_bytes || count == 1)
-        for (int64_t r = 0; r < rows; r += tile_rows)
-          j->isa->tile(&d->sums[r][p * TN_PANEL_ROWS], width, min64(tile_rows, rows - r), &j->x,
-                       at + r, &d->panels[p], j->format);
+      if (j->row_bytes) run_tiles(j, d, p, p + 1, chunk, row, rows);
     }
-    if (j->row_bytes || count == 1) continue;
-    for (int64_t r = 0; r < rows; r += tile_rows)
-      for (int64_t p = 0; p < count; p++)
-        j->isa->tile(&d->sums[r][p * TN_PANEL_ROWS], width, min64(tile_rows, rows - r), &j->x,
-                     at + r, &d->panels[p], j->format);
+    if (!j->row_bytes) run_tiles(j, d, 0, count, chunk, row, rows);
   }
 }
 
@@ -158,10 +174,11 @@ static void run_item(void *context, int64_t item, int32_t worker) {
   const job *j = context;
   desk *d = (desk *)(void *)(j->room + worker * j->room_bytes);
   void *y = tn_tensor_data(&j->args->y);
-  int64_t row = item / j->column_items * BLOCK_ROWS, rows = min64(BLOCK_ROWS, j->rows - row);
+  int64_t row = item / j->column_items * j->block_rows, rows = min64(j->block_rows, j->rows - row);
   int64_t begin = item % j->column_items * j->item_panels;
   int64_t end = min64(j->panels, begin + j->item_panels);
-  int64_t step = j->rows <= FEW_ROWS ? 1 : PASS_PANELS;
+  int64_t step = j->rows <= FEW_ROWS && !takes_few(j) ? 1 : PASS_PANELS;
+  if (j->isa->enter) j->isa->enter(j->format);
   for (int64_t p = begin; p < end; p += step) {
     int64_t count = min64(step, end - p), col = p * TN_PANEL_ROWS;
     multiply(j, d, p, count, row, rows);
@@ -169,6 +186,7 @@ static void run_item(void *context, int64_t item, int32_t worker) {
       store(y, j->args->y.dtype, (j->first + row + r) * j->N + col, d->sums[r],
             min64(count * TN_PANEL_ROWS, j->N - col), j->args->accumulate != 0);
   }
+  if (j->isa->leave) j->isa->leave();
 }
 
 /* ---- the call ---- */
@@ -184,6 +202,8 @@ static void run_pass(const job *base, tn_stream *stream, int64_t first, int64_t 
   j.rows = j.x.rows = rows;
   tn_pool *pool = pool_for(stream, (2 * rows + 6) * j.N * j.K);
   int64_t items = ceil_div(rows, BLOCK_ROWS), threads = tn_pool_threads(pool);
+  int64_t tile_rows = j.isa->tile_rows; /* whole tiles an item, as equal as may be */
+  j.block_rows = ceil_div(ceil_div(rows, items), tile_rows) * tile_rows;
   /* several items a thread, so that none waits long for the last */
   j.item_panels = max64(1, min64(PASS_PANELS, j.panels * items / (4 * threads)));
   j.column_items = ceil_div(j.panels, j.item_panels);
@@ -203,7 +223,7 @@ static int64_t lay_out(job *j, uint8_t *room, int64_t rows, int64_t threads) {
   int64_t groups = rows * j->chunks * TN_CHUNK_GROUPS;
   j->room_bytes = ceil_div((int64_t)sizeof(desk) + j->K * (int64_t)sizeof(float), 64) * 64;
   j->room = take(&at, threads * j->room_bytes);
-  j->q = take(&at, groups * TN_GROUP);
+  j->q = take(&at, groups * TN_GROUP + TILE_ROWS_MAX * TN_CHUNK); /* tiles are read whole */
   j->scale = take(&at, groups * 4);
   j->sum = take(&at, groups * 4);
   j->start = take(&at, groups * 4 * j->x.starts);

@@ -22,6 +22,7 @@
 #define TN_CHUNK_GROUPS 8 /* 256 elements of K: whole blocks of every type */
 #define TN_CHUNK        (TN_CHUNK_GROUPS * TN_GROUP)
 #define TN_AHEAD_BYTES  2048      /* of weights that are asked for while others are used */
+#define TN_FEW_PANELS   4         /* that few rows read side by side */
 #define TN_TINY         0x1p-119f /* a group of x that stays below counts as zeros */
 
 /* x, quantized, a chunk of K after the other: rows of a chunk lie side by side, so that a tile's
@@ -47,6 +48,7 @@ typedef struct tn_int_panel {
 typedef struct tn_linear_isa {
   int32_t tile_rows;
   int32_t zero_of_bytes; /* 128: expand adds it to signed bytes; 0: tile takes them signed */
+  bool centred;          /* expand takes the zeros off: sums start from nothing */
   /* K elements of x (some groups): q, scale a group, and sums of 16 */
   void (*quantize)(int8_t *q, float *scale, int32_t *sums, const float *x, int64_t K);
   /* p->groups groups from the start of a block */
@@ -54,9 +56,21 @@ typedef struct tn_linear_isa {
   /* c[m][16] += m rows of a chunk of x by p;  at = chunk x->rows + first row,  m <= tile_rows */
   void (*tile)(float *c, int64_t ldc, int64_t m, const tn_int_rows *x, int64_t at,
                const tn_int_panel *p, const tn_panel_format *f);
+  /* What follows may be missing. */
+  /* The same for two panels: c[m][32] */
+  void (*pair)(float *c, int64_t ldc, int64_t m, const tn_int_rows *x, int64_t at,
+               const tn_int_panel *p, const tn_panel_format *f);
+  /* All of K, without a table: c[m][16 panels] += rows [0, m) of x by packed panels, which are read
+   * in one stream each;  m <= few_rows, panels <= TN_FEW_PANELS */
+  int32_t few_rows;
+  void (*few)(float *c, int64_t ldc, int64_t m, const tn_int_rows *x, int64_t groups,
+              const uint8_t *panel, int64_t panel_bytes, int64_t panels, tn_dtype dtype);
+  /* around the tiles of a thread */
+  void (*enter)(const tn_panel_format *f);
+  void (*leave)(void);
 } tn_linear_isa;
 
-extern const tn_linear_isa tn_linear_plain, tn_linear_avx2, tn_linear_avx512vnni;
+extern const tn_linear_isa tn_linear_plain, tn_linear_avx2, tn_linear_avx512vnni, tn_linear_amx;
 
 /* The row linear for weights that tn_panel_format_of knows, packed or in rows. */
 TN_NODISCARD tn_status tn_linear_int(const tn_linear_isa *isa, tn_stream *stream,

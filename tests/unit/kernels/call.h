@@ -388,7 +388,8 @@ static inline void describe_call(call *c) {
 }
 
 /* The fast tables of this machine. */
-static const char *const isa_names[] = {"avx2", "avx512", "avx512vnni", "avx512bf16", "plain"};
+static const char *const isa_names[] = {"avx2",       "avx512", "avx512vnni",
+                                        "avx512bf16", "amx",    "plain"};
 #define ISA_NAMES ((int32_t)(sizeof isa_names / sizeof isa_names[0]))
 
 #endif

@@ -227,7 +227,7 @@ static any_row row_of(const tn_ops *ops, int32_t op) {
 
 /* The CPU runs for each row the best table that has it, and says which. */
 static void sources_are_told(void **state) {
-  const char *const best_first[] = {"avx512bf16", "avx512vnni", "avx512", "avx2", "plain"};
+  const char *const best_first[] = {"amx", "avx512bf16", "avx512vnni", "avx512", "avx2", "plain"};
   for (int32_t op = 0; op < TN_OP_COUNT; op++) {
     const char *best = "ref";
     for (size_t i = 0; i < sizeof best_first / sizeof *best_first; i++) {

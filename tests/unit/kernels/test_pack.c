@@ -11,7 +11,8 @@ static const tn_dtype int_types[] = {TN_Q4_0,    TN_Q4_1,   TN_Q5_0,   TN_Q5_1, 
 static const tn_dtype float_types[] = {TN_F32, TN_F16, TN_BF16, TN_F8_G32, TN_F8_G128};
 #define FLOAT_TYPES ((int32_t)(sizeof float_types / sizeof float_types[0]))
 #define INT_TYPES   ((int32_t)(sizeof int_types / sizeof int_types[0]))
-static const char *const int_isas[] = {"plain", "avx2", "avx512", "avx512vnni", "avx512bf16"};
+static const char *const int_isas[] = {"plain",      "avx2",       "avx512",
+                                       "avx512vnni", "avx512bf16", "amx"};
 #define INT_ISAS ((int32_t)(sizeof int_isas / sizeof int_isas[0]))
 #define THREADS  3
 
@@ -257,7 +258,8 @@ static void floats_too(void **state) {
         void *rows = run_product(int_isas[isa], &c, &w.rows, 1);
         void *packed = run_product(int_isas[isa], &c, &w.packed, 1 + (int32_t)draw_below(2) * 2);
         /* AVX-512 BF16 rounds x where both are bfloat16: 2^-9 of each product at most */
-        bool rounds = float_types[i] == TN_BF16 && strcmp(int_isas[isa], "avx512bf16") == 0;
+        bool rounds = float_types[i] == TN_BF16 && (strcmp(int_isas[isa], "avx512bf16") == 0 ||
+                                                    strcmp(int_isas[isa], "amx") == 0);
         double slack = (rounds ? 0x1p-9 : 0x1p-20) * sqrt((double)x64.shape[1]) * 8;
         if (isa > 0 && !rounds)
           assert_bits(&c, rows, packed, bytes, int_isas[isa], "packed", float_types[i]);
