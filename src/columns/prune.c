@@ -458,8 +458,8 @@ static tn_status load_pages(pruner *p, place *at) {
   tn_status status = tn_parquet_column_index_read(&at->index, p->file, p->group, at->column,
                                                   &p->group_arena, &err);
   if (status == TN_OK)
-    status = tn_parquet_offset_index_read(&at->offsets, p->file, p->group, at->column,
-                                          &p->group_arena, &err);
+    status = tn_parquet_offset_index_get(&at->offsets, p->file, p->group, at->column,
+                                         &p->group_arena, &err);
   at->has_pages = status == TN_OK && at->index.page_count == at->offsets.page_count &&
                   at->offsets.page_count > 0;
   if (index_status(status) != TN_OK && p->err) *p->err = err;
@@ -519,7 +519,7 @@ static tn_status count_pages(pruner *p, int64_t group_row, size_t first_range) {
     tn_parquet_offset_index offsets;
     if (!p->wanted[c]) continue;
     tn_status status =
-        tn_parquet_offset_index_read(&offsets, p->file, p->group, c, &p->group_arena, NULL);
+        tn_parquet_offset_index_get(&offsets, p->file, p->group, c, &p->group_arena, NULL);
     if (status == TN_ERR_MEMORY) return tn_fail_memory(p->err, "an offset index", 0);
     for (uint32_t k = 0; status == TN_OK && k < offsets.page_count; k++) {
       int64_t from = offsets.pages[k].first_row;

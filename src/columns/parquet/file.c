@@ -151,6 +151,7 @@ void tn_parquet_close(tn_parquet_file *file) {
   tn_parquet_crypt_free(file->crypt);
   tn_schema_clear(&file->schema);
   tn_buffer_drop(file->footer_bytes);
+  tn_parquet_offset_indexes_drop(file);
   tn_arena_clear(&file->arena);
   tn_source_close(file->source);
   tn_free(file);

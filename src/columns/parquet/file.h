@@ -3,6 +3,7 @@
 #ifndef TN_COLUMNS_PARQUET_FILE_H
 #define TN_COLUMNS_PARQUET_FILE_H
 #include "columns/parquet/crypt.h"
+#include "columns/parquet/index.h"
 #include "columns/parquet/parquet.h"
 #include "columns/parquet/schema.h"
 
@@ -17,6 +18,9 @@ struct tn_parquet_file {
   tn_parquet_leaf *leaves; /* the tree's: one a column chunk of a row group */
   int64_t leaf_count;
   int64_t data_end; /* where the footer starts */
+  /* Offset indexes that were read: group after group, leaf_count each; NULL: none yet. */
+  tn_parquet_offset_index *kept;
+  size_t kept_bytes;
 };
 
 #endif

@@ -289,6 +289,63 @@ tn_status tn_parquet_offset_index_read(tn_parquet_offset_index *out, tn_parquet_
   return in_context(file, group, column, "offset index", status, err);
 }
 
+/* ---- those that stay with the file ----------------------------------------------------------- */
+
+static size_t slot_count(const tn_parquet_file *file) {
+  size_t count;
+  bool counts = tn_mul_size((size_t)file->footer.group_count, (size_t)file->leaf_count, &count);
+  return counts && count <= TN_PARQUET_KEPT_BYTES / 2 / sizeof *file->kept ? count : 0;
+}
+
+/* NULL: the file has too many for a place of each. */
+static tn_status find_slot(tn_parquet_file *file, int64_t group, int64_t column,
+                           tn_parquet_offset_index **out, tn_error *err) {
+  size_t count = slot_count(file), bytes = count * sizeof *file->kept;
+  *out = NULL;
+  if (count == 0) return TN_OK;
+  if (!file->kept) {
+    file->kept = tn_alloc(count, sizeof *file->kept);
+    if (!file->kept) return tn_fail_memory(err, "offset indexes", bytes);
+    file->kept_bytes = bytes;
+  }
+  *out = &file->kept[group * file->leaf_count + column];
+  return TN_OK;
+}
+
+static tn_status keep(tn_parquet_file *file, tn_parquet_offset_index *slot,
+                      const tn_parquet_offset_index *index, tn_error *err) {
+  size_t bytes = (size_t)index->page_count * sizeof *index->pages;
+  if (bytes == 0 || bytes > TN_PARQUET_KEPT_BYTES - file->kept_bytes) return TN_OK;
+  slot->pages = tn_alloc(1, bytes);
+  if (!slot->pages) return tn_fail_memory(err, "an offset index", bytes);
+  memcpy(slot->pages, index->pages, bytes);
+  slot->page_count = index->page_count;
+  file->kept_bytes += bytes;
+  return TN_OK;
+}
+
+tn_status tn_parquet_offset_index_get(tn_parquet_offset_index *out, tn_parquet_file *file,
+                                      int64_t group, int64_t column, tn_arena *arena,
+                                      tn_error *err) {
+  tn_parquet_offset_index *slot;
+  TN_TRY(find_slot(file, group, column, &slot, err));
+  if (slot && slot->pages) {
+    *out = *slot;
+    return TN_OK;
+  }
+  TN_TRY(tn_parquet_offset_index_read(out, file, group, column, arena, err));
+  out->byte_array_bytes = NULL;
+  return slot ? keep(file, slot, out, err) : TN_OK;
+}
+
+void tn_parquet_offset_indexes_drop(tn_parquet_file *file) {
+  size_t count = file->kept ? slot_count(file) : 0;
+  for (size_t i = 0; i < count; i++) tn_free(file->kept[i].pages);
+  tn_free(file->kept);
+  file->kept = NULL;
+  file->kept_bytes = 0;
+}
+
 static tn_status read_values(tn_parquet_column_index *out, tn_parquet_file *file, int64_t group,
                              int64_t column, tn_arena *arena, tn_error *err) {
   const tn_parquet_chunk_meta *chunk = &file->footer.groups[group].chunks[column];

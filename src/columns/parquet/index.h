@@ -12,7 +12,7 @@
 #include "columns/parquet/metadata.h"
 #include "columns/parquet/parquet.h"
 
-enum { TN_PARQUET_INDEX_BYTES_MAX = 256 << 20 };
+enum { TN_PARQUET_INDEX_BYTES_MAX = 256 << 20, TN_PARQUET_KEPT_BYTES = 16 << 20 };
 
 typedef struct tn_parquet_page_location {
   int64_t offset; /* of the page's header in the file */
@@ -55,6 +55,12 @@ void tn_parquet_column_index_write(const tn_parquet_column_index *index, tn_strb
 TN_NODISCARD tn_status tn_parquet_offset_index_read(tn_parquet_offset_index *out,
                                                     tn_parquet_file *file, int64_t group,
                                                     int64_t column, tn_arena *arena, tn_error *err);
+/* The same, read once: indexes stay with the file up to TN_PARQUET_KEPT_BYTES, for readers of
+ * single rows; beyond that it is in the arena.  Without byte_array_bytes. */
+TN_NODISCARD tn_status tn_parquet_offset_index_get(tn_parquet_offset_index *out,
+                                                   tn_parquet_file *file, int64_t group,
+                                                   int64_t column, tn_arena *arena, tn_error *err);
+void tn_parquet_offset_indexes_drop(tn_parquet_file *file); /* all that were kept */
 TN_NODISCARD tn_status tn_parquet_column_index_read(tn_parquet_column_index *out,
                                                     tn_parquet_file *file, int64_t group,
                                                     int64_t column, tn_arena *arena, tn_error *err);

@@ -298,11 +298,10 @@ static void close_up(tn_parquet_pages *p) {
 }
 
 static tn_status add_ahead(tn_parquet_pages *p, const tn_parquet_page *page) {
-  size_t had = p->ahead_capacity, count = (size_t)p->ahead_count + 1, got;
+  size_t count = (size_t)p->ahead_count + 1, got;
   const uint8_t *body;
   TN_TRY(look(p, page->header.compressed_bytes, &body, &got, NULL));
   TN_TRY(tn_grow((void **)&p->ahead, &p->ahead_capacity, count, sizeof *p->ahead, NULL));
-  memset(p->ahead + had, 0, (p->ahead_capacity - had) * sizeof *p->ahead);
   tn_parquet_page_ahead *ahead = &p->ahead[p->ahead_count++];
   ahead->page = *page;
   ahead->body = body;

@@ -249,8 +249,8 @@ static tn_status load_indexes(parquet_scan *s, scan_lane *lane, tn_error *err) {
   tn_arena_reset(&lane->arena);
   for (int64_t c = 0; c < s->columns; c++) {
     lane->indexes[c] = (tn_parquet_offset_index){0};
-    tn_status status = tn_parquet_offset_index_read(&lane->indexes[c], s->file, lane->group,
-                                                    s->projection.leaves[c], &lane->arena, err);
+    tn_status status = tn_parquet_offset_index_get(&lane->indexes[c], s->file, lane->group,
+                                                   s->projection.leaves[c], &lane->arena, err);
     if (status == TN_END) lane->indexes[c] = (tn_parquet_offset_index){0};
     if (status != TN_OK && status != TN_END) return status;
   }

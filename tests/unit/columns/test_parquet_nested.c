@@ -230,6 +230,42 @@ static void a_row_costs_its_page(void **state) {
   close_file(&f);
 }
 
+/* Bytes that reading one row takes; the row must be `want`'s. */
+static int64_t bytes_of_row(tn_parquet_file *file, int64_t row, const ArrowArray *want) {
+  tn_row_range range = {row, 1};
+  tn_parquet_read_options read = {.ranges = &range, .range_count = 1};
+  int64_t before = tn_parquet_bytes_read(file);
+  ArrowArrayStream stream;
+  ArrowArray batch;
+  OK(tn_parquet_scan(file, &read, &stream, &problem));
+  OK(tn_stream_next(&stream, &batch, &problem));
+  assert_int_equal(batch.length, 1);
+  const ArrowArray *got = batch.children[0];
+  assert_int_equal(((const int64_t *)got->buffers[1])[got->offset],
+                   ((const int64_t *)want->children[0]->buffers[1])[row]);
+  tn_array_clear(&batch);
+  tn_stream_clear(&stream);
+  return tn_parquet_bytes_read(file) - before;
+}
+
+static void an_index_is_read_once(void **state) {
+  nested_file f;
+  any_random r = {.seed = 5, .null_percent = 0, .list_max = 3};
+  tn_parquet_write_options o = {.page_rows = 10, .row_group_rows = 1000, .no_dictionary = true};
+  tn_source *source;
+  tn_parquet_file *file;
+  open_file(&f, "+s{a=l;b=l}", &r, 3000, &o);
+  OK(tn_source_open_memory(&source, "memory", f.bytes.data, f.bytes.length, &problem));
+  OK(tn_parquet_open(&file, source, &problem));
+  int64_t first = bytes_of_row(file, 1234, &f.batch), second = bytes_of_row(file, 1234, &f.batch);
+  assert_true(second < first / 4);
+  assert_true(bytes_of_row(file, 1777, &f.batch) < first / 4); /* the same row group */
+  assert_true(bytes_of_row(file, 5, &f.batch) > second * 2);   /* another one */
+  assert_int_equal(bytes_of_row(file, 1234, &f.batch), second);
+  tn_parquet_close(file);
+  close_file(&f);
+}
+
 static void bad_ranges(void **state) {
   nested_file f;
   any_random r = {.seed = 5, .null_percent = 0, .list_max = 3};
@@ -298,9 +334,13 @@ static void every_allocation_may_fail(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(every_shape_comes_back),         cmocka_unit_test(every_row_alone),
-      cmocka_unit_test(a_row_costs_its_page),           cmocka_unit_test(bad_ranges),
-      cmocka_unit_test(every_flipped_byte_is_survived), cmocka_unit_test(every_allocation_may_fail),
+      cmocka_unit_test(every_shape_comes_back),
+      cmocka_unit_test(every_row_alone),
+      cmocka_unit_test(a_row_costs_its_page),
+      cmocka_unit_test(an_index_is_read_once),
+      cmocka_unit_test(bad_ranges),
+      cmocka_unit_test(every_flipped_byte_is_survived),
+      cmocka_unit_test(every_allocation_may_fail),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
