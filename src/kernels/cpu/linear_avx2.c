@@ -45,7 +45,7 @@ INLINE void add32(__m256i *sum, __m256i a) {
 
 /* sum[r] = products of `words` words, x[r] and w; depth of them fit 16 bits. */
 INLINE void dot_unsigned(const int32_t m, const int32_t words, const int32_t depth,
-                         __m256i sum[TILE_ROWS][2], const int8_t *x, const uint8_t *w) {
+                         __m256i (*sum)[2], const int8_t *x, const uint8_t *w) {
 #pragma GCC unroll 4
   for (int32_t d = 0; d < words; d += depth) {
     __m256i pairs[TILE_ROWS][2];
@@ -74,8 +74,7 @@ INLINE void dot_unsigned(const int32_t m, const int32_t words, const int32_t dep
   }
 }
 
-INLINE void dot_signed(const int32_t m, __m256i sum[TILE_ROWS][2], const int8_t *x,
-                       const uint8_t *w) {
+INLINE void dot_signed(const int32_t m, __m256i (*sum)[2], const int8_t *x, const uint8_t *w) {
 #pragma GCC unroll 8
   for (int32_t j = 0; j < 8; j++, w += TN_WORD_BYTES) {
     __m256i w0 = load(w), w1 = load(w + 32);
@@ -104,7 +103,7 @@ typedef struct beside {
 } beside;
 
 INLINE void add_scaled(const int32_t m, const int32_t starts, float *c, int64_t ldc,
-                       __m256i sum[TILE_ROWS][2], const float *scale, const float *minimum,
+                       __m256i (*sum)[2], const float *scale, const float *minimum,
                        const beside *x) {
   __m256 s0 = _mm256_load_ps(scale), s1 = _mm256_load_ps(scale + 8);
 #pragma GCC unroll 4
@@ -183,11 +182,116 @@ static void tile(float *c, int64_t ldc, int64_t m, const tn_int_rows *x, int64_t
   }
 }
 
+/* ---- a row alone: weights go from the packed panel to registers ---- */
+
+/* sum[h] = products of x and a packed group: of all words, or of a half each. */
+INLINE void dot_nibbles(const tn_panel_kind kind, __m256i sum[2][1][2], const int8_t *x,
+                        const uint8_t *planes, const uint8_t *words) {
+  const int32_t above = kind == TN_PANEL_U4 ? 0 : kind == TN_PANEL_U5 ? 1 : 2;
+#pragma GCC unroll 2
+  for (int32_t v = 0; v < 2; v++) {
+    __m256i pairs[2], wide[2];
+#pragma GCC unroll 4
+    for (int32_t j = 0; j < 4; j++) {
+      bytes_v low, high;
+      if (v == 0) __builtin_prefetch(words + j * TN_WORD_BYTES + TN_AHEAD_BYTES, 0, 3);
+      unpack_words(&low, &high, planes, words, j, 32 * v, above);
+      __m256i p0 = _mm256_maddubs_epi16((__m256i)low, four_of(x + 4 * j));
+      __m256i p1 = _mm256_maddubs_epi16((__m256i)high, four_of(x + 4 * j + 16));
+      if (j == 0 || (kind == TN_PANEL_U6 && j == 2)) {
+        pairs[0] = p0;
+        pairs[1] = p1;
+      } else {
+        add16(&pairs[0], p0);
+        add16(&pairs[1], p1);
+      }
+      if (kind == TN_PANEL_U6 && j == 1) {
+        wide[0] = widen(pairs[0]);
+        wide[1] = widen(pairs[1]);
+      }
+    }
+    if (kind == TN_PANEL_U6) {
+      sum[0][0][v] = _mm256_add_epi32(wide[0], widen(pairs[0]));
+      sum[1][0][v] = _mm256_add_epi32(wide[1], widen(pairs[1]));
+    } else if (kind == TN_PANEL_U5) {
+      sum[0][0][v] = _mm256_add_epi32(widen(pairs[0]), widen(pairs[1]));
+    } else {
+      sum[0][0][v] = widen(_mm256_add_epi16(pairs[0], pairs[1]));
+    }
+  }
+}
+
+/* Everything about the type is a constant where this is called. */
+INLINE void row_body(float *c, const tn_int_rows *x, int64_t at, tn_int_panel *p,
+                     const uint8_t *blocks, const tn_dtype dtype, const tn_panel_kind kind,
+                     const int32_t elements, const int32_t header_bytes, const int32_t planes,
+                     const int32_t words, const bool minima) {
+  const int32_t halves = kind == TN_PANEL_U6 ? 2 : 1, starts = TN_CHUNK_GROUPS * halves;
+  const bool zero = kind != TN_PANEL_S8 && !minima;
+  const int8_t *q = x->q + at * TN_CHUNK;
+  beside here = {.scale = x->scale + at * TN_CHUNK_GROUPS,
+                 .sum = minima ? x->sum + at * TN_CHUNK_GROUPS : NULL,
+                 .start = zero ? x->start + at * starts : NULL};
+  for (int32_t g = 0; g < p->groups; g++) {
+    if (g % (elements / TN_GROUP) == 0) {
+      expand_scales(p, dtype, g, blocks);
+      blocks += header_bytes;
+    }
+    __m256i sum[2][1][2];
+    if (kind == TN_PANEL_S8)
+      dot_signed(1, sum[0], q, blocks);
+    else
+      dot_nibbles(kind, sum, q, blocks, blocks + planes * TN_WORD_BYTES);
+#pragma GCC unroll 2
+    for (int32_t h = 0; h < halves; h++) {
+      add_scaled(1, starts, c, 0, sum[h], p->scale[g * halves + h], minima ? p->minimum[g] : NULL,
+                 &here);
+      if (zero) here.start++;
+    }
+    here.scale++;
+    if (minima) here.sum++;
+    q += TN_GROUP;
+    blocks += (planes + words) * TN_WORD_BYTES;
+  }
+}
+
+/* c[16] += the row of x at a chunk by `groups` groups of packed blocks; of p scales are used. */
+static void row(float *c, const tn_int_rows *x, int64_t at, tn_int_panel *p, tn_dtype dtype,
+                const uint8_t *blocks) {
+  switch (dtype) {
+#define X(type, kind, elements, header, planes, words, zero, group, minimum)             \
+  case type:                                                                             \
+    row_body(c, x, at, p, blocks, type, kind, elements, header, planes, words, minimum); \
+    break;
+    TN_PANEL_LIST(X)
+#undef X
+    default:
+      break;
+  }
+}
+
+/* Panels take turns chunk by chunk: one stream each. */
+static void few(float *c, int64_t ldc, int64_t m, const tn_int_rows *x, int64_t groups,
+                const uint8_t *panel, int64_t panel_bytes, int64_t panels, tn_dtype dtype) {
+  const tn_panel_format *f = tn_panel_format_of(dtype);
+  int64_t chunk_bytes = TN_CHUNK / f->elements * tn_panel_block_bytes(f);
+  tn_int_panel scales;
+  (void)ldc, (void)m; /* one row */
+  for (int64_t g = 0; g < groups; g += TN_CHUNK_GROUPS, panel += chunk_bytes) {
+    scales.groups = (int32_t)(groups - g < TN_CHUNK_GROUPS ? groups - g : TN_CHUNK_GROUPS);
+    for (int64_t p = 0; p < panels; p++)
+      row(c + p * TN_PANEL_ROWS, x, g / TN_CHUNK_GROUPS * x->rows, &scales, dtype,
+          panel + p * panel_bytes);
+  }
+}
+
 const tn_linear_isa tn_linear_avx2 = {.tile_rows = TILE_ROWS,
                                       .zero_of_bytes = ZERO_OF_BYTES,
                                       .quantize = quantize,
                                       .expand = expand,
-                                      .tile = tile};
+                                      .tile = tile,
+                                      .few_rows = 1,
+                                      .few = few};
 #else
 const tn_linear_isa tn_linear_avx2 = {0};
 #endif
