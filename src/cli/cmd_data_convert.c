@@ -1,5 +1,6 @@
 /* cmd_data_convert.c - `tenon data convert`: tables of any format into any other. */
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <stdlib.h>
 #include <sys/stat.h>
 
 #include "base/clock.h"
@@ -22,6 +23,7 @@ typedef struct convert {
   tn_table_write_options write;
   tn_progress progress;
   tn_table_format out_format;
+  char same_name[64]; /* of two columns; "": all differ */
   int64_t columns, rows, files, bytes_in, bytes_out, skipped, nulled, not_finite;
   double seconds;
 } convert;
@@ -128,6 +130,23 @@ static tn_status out_format(const convert *c, tn_table_format *out, tn_error *er
   return tn_table_format_chosen(partitioned(c) ? "part" : c->out, c->write.format, out, err);
 }
 
+static int compare_names(const void *a, const void *b) {
+  return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+static tn_status find_same_name(convert *c, const ArrowSchema *schema, tn_error *err) {
+  size_t count = (size_t)schema->n_children;
+  const char **names = tn_alloc(count + 1, sizeof *names);
+  if (!names) return tn_fail_memory(err, "column names", count * sizeof *names);
+  for (size_t i = 0; i < count; i++) names[i] = schema->children[i]->name;
+  qsort(names, count, sizeof *names, compare_names);
+  for (size_t i = 1; i < count; i++)
+    if (strcmp(names[i - 1], names[i]) == 0)
+      snprintf(c->same_name, sizeof c->same_name, "%s", names[i]);
+  tn_free(names);
+  return TN_OK;
+}
+
 static tn_status run_once(convert *c, tn_error *err) {
   tn_table_set *in = NULL;
   ArrowSchema schema = {0};
@@ -138,6 +157,7 @@ static tn_status run_once(convert *c, tn_error *err) {
       tn_table_set_open(&in, (const char *const *)c->inputs.items, c->inputs.count, &c->read, err);
   if (status == TN_OK) status = tn_table_set_schema(in, &schema, err);
   c->columns = schema.n_children;
+  if (status == TN_OK) status = find_same_name(c, &schema, err);
   if (status == TN_OK) status = open_destination(c, &out, &schema, err);
   if (status == TN_OK) status = copy_batches(c, in, &out, err);
   if (status == TN_OK) {
@@ -175,6 +195,11 @@ static void say_lost(const convert *c) {
             "note: %s: no rows, and JSON lines know columns only by them: %lld columns are lost "
             "(.parquet, .arrow and .csv keep them)\n",
             c->out, (long long)c->columns);
+  if (*c->same_name && c->out_format == TN_TABLE_JSONL)
+    fprintf(stderr,
+            "note: %s: several columns are named \"%s\", and most readers of JSON keep one of "
+            "them\n",
+            c->out, c->same_name);
 }
 
 /* Types of CSV are inferred from a sample.  Where a value behind it fits none of them, all values
@@ -243,7 +268,7 @@ static void report(const convert *c) {
   tn_strbuf_clear(&line);
 }
 
-static const char *hint(const tn_error *err) {
+static const char *hint(const convert *c, const tn_error *err) {
   switch (err->status) {
     case TN_ERR_INTERRUPTED:
       return "nothing was left under the output's name";
@@ -252,7 +277,7 @@ static const char *hint(const tn_error *err) {
     case TN_ERR_NOT_FOUND:
       return "`tenon data convert --help` shows examples";
     case TN_ERR_EXISTS:
-      return "--force replaces the folder as a whole";
+      return c->force || tn_file_exists(c->out) ? NULL : "--force replaces the folder as a whole";
     default:
       return NULL;
   }
@@ -271,6 +296,17 @@ static tn_status gather_inputs(convert *c, char **words, int32_t count, tn_error
     return tn_fail(err, TN_ERR_ARGUMENT, "%s is an input: the output wants a name of its own",
                    c->out);
   return TN_OK;
+}
+
+static int check_counts(convert *c) {
+  int64_t *counts[] = {&c->partition_rows, &c->open_max};
+  for (size_t i = 0; i < 2; i++) {
+    if (*counts[i] == INT64_MIN)
+      *counts[i] = 0;
+    else if (*counts[i] < 1)
+      return tn_cli_usage_error("--partition-rows and --open-max want a positive number");
+  }
+  return -1;
 }
 
 int tn_cmd_data_convert(int argc, char **argv) {
@@ -303,9 +339,9 @@ int tn_cmd_data_convert(int argc, char **argv) {
       .words_min = 2,
       .words_max = -1};
   int32_t words;
+  c->partition_rows = c->open_max = INT64_MIN; /* not given */
   int code = tn_args(&usage, argc, argv, &words);
-  if (code < 0 && (c->partition_rows < 0 || c->open_max < 0))
-    code = tn_cli_usage_error("--partition-rows and --open-max want a positive number");
+  if (code < 0) code = check_counts(c);
   if (code < 0) {
     int64_t start_us = tn_time_us();
     c->out = argv[words];
@@ -316,7 +352,7 @@ int tn_cmd_data_convert(int argc, char **argv) {
     if (status == TN_OK) status = run(c, &err);
     c->seconds = (double)(tn_time_us() - start_us) / 1e6;
     if (status != TN_OK)
-      code = tn_cli_fail(&err, hint(&err));
+      code = tn_cli_fail(&err, hint(c, &err));
     else if (c->json)
       report_json(c);
     else

@@ -34,7 +34,7 @@ static tn_status head(const data_paths *paths, const tn_table_read_options *read
   if (status == TN_OK) {
     status = data_rows_begin(&r, &schema, json, err);
     if (status == TN_OK) status = show(in, &r, rows, err);
-    data_rows_end(&r);
+    data_rows_end(&r, status == TN_OK);
   }
   tn_schema_clear(&schema);
   tn_table_set_close(in);
@@ -60,6 +60,7 @@ int tn_cmd_data_head(int argc, char **argv) {
                           .words_max = -1};
   int32_t words;
   int code = tn_args(&usage, argc, argv, &words);
+  if (code < 0 && rows < 0) code = tn_cli_usage_error("--rows wants a number from 0 on");
   if (code < 0) {
     tn_table_read_options read = {.batch_rows = rows > 0 && rows < 4096 ? rows : 4096};
     data_paths paths = {0};

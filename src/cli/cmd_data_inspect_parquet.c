@@ -226,7 +226,7 @@ static tn_status print_parquet(const char *path, tn_parquet_file *file, const tn
   tn_strbuf_addf(&text, " rows, %lld columns, %lld row groups, ", (long long)root->child_count,
                  (long long)tn_parquet_row_groups(file));
   add_bytes(&text, size_bytes);
-  tn_parquet_chunk_info first = {.codec = ""};
+  tn_parquet_chunk_info first = {.codec = "none"}; /* no row group, no codec */
   if (tn_parquet_row_groups(file) > 0 && tn_parquet_columns(file) > 0)
     tn_parquet_chunk(file, 0, 0, &first);
   if (!text.failed) printf("%s\n", text.data);

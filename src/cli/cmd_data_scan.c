@@ -25,7 +25,6 @@ typedef struct scan {
   tn_table_read_options read;
   tn_table_write_options write;
   const char *names[SELECT_MAX];
-  char *select_text;
   int32_t name_count;
   /* where rows go: exactly one, or none with --count */
   tn_table_writer *writer;
@@ -62,7 +61,7 @@ static tn_status end_output(scan *s, tn_error *err) {
     TN_TRY(tn_table_writer_finish(s->writer, err));
     data_note_not_finite(tn_table_writer_not_finite(s->writer));
   }
-  if (s->shows) data_rows_end(&s->rows);
+  if (s->shows) data_rows_end(&s->rows, true);
   s->shows = false;
   return TN_OK;
 }
@@ -243,18 +242,15 @@ static const char *scan_hint(const tn_error *err) {
 }
 
 /* ---- the command ---- */
-static tn_status split_select(scan *s, tn_error *err) {
-  if (!s->select) return TN_OK;
-  s->select_text = tn_strndup(s->select, strlen(s->select));
-  if (!s->select_text) return tn_fail_memory(err, "column names", strlen(s->select));
-  for (char *at = s->select_text; at;) {
-    char *comma = strchr(at, ',');
-    if (comma) *comma++ = '\0';
-    if (s->name_count == SELECT_MAX)
-      return tn_fail(err, TN_ERR_LIMIT, "--select takes %d columns at most", SELECT_MAX);
-    s->names[s->name_count++] = at;
-    at = comma;
-  }
+/* --select is --columns by another name; it takes ["a,b"] too. */
+static tn_status take_names(scan *s, tn_error *err) {
+  if (s->select)
+    TN_TRY(tn_table_read_option(&s->read, &s->options.arena, "columns", s->select, err));
+  if (s->read.column_count > SELECT_MAX)
+    return tn_fail(err, TN_ERR_LIMIT, "--select takes %d columns at most", SELECT_MAX);
+  for (int32_t i = 0; i < s->read.column_count; i++) s->names[s->name_count++] = s->read.columns[i];
+  s->read.columns = NULL;
+  s->read.column_count = 0;
   return TN_OK;
 }
 
@@ -275,11 +271,7 @@ static tn_status prepare(scan *s, char **words, int32_t count, tn_error *err) {
   s->types = tn_cli_progress(s->quiet || s->json);
   s->read.progress = &s->types;
   s->read.pool = s->write.pool = tn_cli_pool(s->read.threads);
-  TN_TRY(split_select(s, err));
-  for (int32_t i = 0; i < s->read.column_count && !s->select && i < SELECT_MAX; i++)
-    s->names[s->name_count++] = s->read.columns[i]; /* --columns says the same */
-  s->read.columns = NULL;
-  s->read.column_count = 0;
+  TN_TRY(take_names(s, err));
   for (int32_t i = 0; i < count; i++)
     TN_TRY(data_paths_add(&s->inputs, words[i], s->read.format != NULL, err));
   if (s->out && strcmp(s->out, "-") != 0 && data_paths_hold(&s->inputs, s->out))
@@ -315,13 +307,12 @@ static int run(scan *s, char **words, int32_t count) {
 }
 
 static void clear(scan *s) {
-  if (s->shows) data_rows_end(&s->rows);
+  if (s->shows) data_rows_end(&s->rows, false);
   tn_table_writer_free(s->writer);
   tn_schema_clear(&s->schema);
   tn_hive_clear(&s->hive);
   data_paths_clear(&s->inputs);
   data_options_clear(&s->options);
-  tn_free(s->select_text);
   tn_free(s);
 }
 
@@ -334,7 +325,8 @@ int tn_cmd_data_scan(int argc, char **argv) {
   const tn_option own[] = {
       {"--where", 'w', TN_OPTION_TEXT, &s->where, "TEXT",
        "rows for which this is true: price > 10 and country = \"DE\""},
-      {"--select", 's', TN_OPTION_TEXT, &s->select, "A,B", "these columns, in this order"},
+      {"--select", 's', TN_OPTION_TEXT, &s->select, "A,B",
+       "these columns, in this order; names with commas: '[\"a,b\"]'"},
       {"--limit", 'n', TN_OPTION_INT, &s->limit, "N", "rows at most"},
       {"--count", 0, TN_OPTION_FLAG, &s->count, NULL, "only how many rows there are"},
       {"--as", 0, TN_OPTION_TEXT, &s->as, "NAME", "print rows as table (default), csv or jsonl"},

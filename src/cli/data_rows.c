@@ -132,8 +132,8 @@ void data_note_not_finite(int64_t count) {
             (long long)count);
 }
 
-void data_rows_end(data_rows *r) {
-  if (r->root && r->widths && !r->json && !r->has_widths)
+void data_rows_end(data_rows *r, bool good) {
+  if (good && r->root && r->widths && !r->json && !r->has_widths)
     print_rows(r, &(ArrowArray){0}, 0); /* the names of a table without rows */
   if (r->root && r->widths && r->json) tn_json_end_array(r->json);
   tn_strbuf_clear(&r->text);

@@ -60,6 +60,35 @@ static bool is_empty(const char *folder) {
   return entries <= 2; /* "." and ".." */
 }
 
+/* Whether replacing `folder` would remove anything but parts of a table: files named part-... or
+ * _... (others' notes), in folders named A=value.  A folder named by mistake stays. */
+static tn_status check_parts(const char *folder, int depth, tn_error *err) {
+  DIR *dir = opendir(folder);
+  if (!dir) return errno == ENOENT ? TN_OK : tn_fail_errno(err, errno, "%s: cannot open", folder);
+  tn_strbuf path = {0};
+  tn_status status = TN_OK;
+  for (struct dirent *at; status == TN_OK && (at = readdir(dir));) {
+    tn_str name = tn_str_of(at->d_name);
+    if (tn_str_is(name, ".") || tn_str_is(name, "..")) continue;
+    tn_strbuf_reset(&path);
+    tn_strbuf_addf(&path, "%s/%s", folder, at->d_name);
+    status = tn_strbuf_check(&path, err);
+    if (status != TN_OK) break;
+    struct stat info;
+    bool is_folder = lstat(path.data, &info) == 0 && S_ISDIR(info.st_mode);
+    bool part = tn_str_starts(name, tn_str_of("part-")) || *name.data == '_';
+    if (is_folder && depth > 0 && memchr(name.data, '=', name.length))
+      status = check_parts(path.data, depth - 1, err);
+    else if (is_folder || !part)
+      status = tn_fail(err, TN_ERR_EXISTS,
+                       "%s is no part of a table, so its folder is not replaced; remove it first",
+                       path.data);
+  }
+  closedir(dir);
+  tn_strbuf_clear(&path);
+  return status;
+}
+
 static tn_status choose_folder(tn_partition *p, const char *folder, tn_error *err) {
   size_t length = strlen(folder);
   while (length > 1 && folder[length - 1] == '/') length--;
@@ -69,6 +98,7 @@ static tn_status choose_folder(tn_partition *p, const char *folder, tn_error *er
     return tn_fail(err, TN_ERR_EXISTS, "%s is a file; a folder of parts was asked for", p->folder);
   if (!p->replace && !is_empty(p->folder))
     return tn_fail(err, TN_ERR_EXISTS, "%s: the folder is there and not empty", p->folder);
+  if (p->replace) TN_TRY(check_parts(p->folder, TN_PARTITION_BY_MAX, err));
   const char *slash = strrchr(p->folder, '/');
   int above = slash ? (int)(slash - p->folder) : 0;
   if (above > 0) {

@@ -24,7 +24,7 @@ typedef struct tn_partition_options { /* zero: the default */
   const char *const *by;              /* column names; copied */
   int32_t by_count;
   int32_t open_max; /* default 64 */
-  bool replace;     /* a folder that is there; default: TN_ERR_EXISTS unless it is empty */
+  bool replace;     /* a folder that holds nothing but parts; default: TN_ERR_EXISTS unless empty */
   const tn_table_write_options *write; /* format NULL: parquet */
   tn_progress *progress;               /* the caller's, asked at every file whether to go on */
 } tn_partition_options;

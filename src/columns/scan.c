@@ -265,16 +265,28 @@ static tn_status open_path(tn_scan *scan, const tn_scan_options *o, tn_error *er
   return tn_hive_add_batch(scan->hive, scan->hive_file, &scan->path_row, err);
 }
 
+static tn_status open_file(tn_scan *scan, const tn_scan_options *o, tn_error *err) {
+  tn_parquet_open_options open = {o->read.parquet.keys, o->read.parquet.int96};
+  tn_parquet_keys keys;
+  tn_arena arena = {0}; /* of the keys, which opening takes what it needs of */
+  TN_TRY(tn_table_parquet_int96(&open.int96, o->read.int96, err));
+  tn_status status = TN_OK;
+  if (o->read.key_file) {
+    status = tn_table_parquet_keys(&keys, &arena, o->read.key_file, err);
+    open.keys = &keys;
+  }
+  if (status == TN_OK) status = tn_source_open_file(&scan->source, scan->paths[0], err);
+  if (status == TN_OK) status = tn_parquet_open_with(&scan->file, scan->source, &open, err);
+  tn_arena_clear(&arena);
+  return status;
+}
+
 static tn_status open_parquet(tn_scan *scan, const tn_scan_options *o, tn_error *err) {
   needed need = {0};
-  const tn_parquet_keys *keys = o->read.parquet.keys;
   if (scan->path_count != 1)
     return tn_fail(err, TN_ERR_ARGUMENT, "Parquet files are scanned one by one, not %lld at once",
                    (long long)scan->path_count);
-  TN_TRY(tn_source_open_file(&scan->source, scan->paths[0], err));
-  tn_parquet_open_options open = {keys, o->read.parquet.int96};
-  TN_TRY(tn_table_parquet_int96(&open.int96, o->read.int96, err));
-  TN_TRY(tn_parquet_open_with(&scan->file, scan->source, &open, err));
+  TN_TRY(open_file(scan, o, err));
   TN_TRY(tn_parquet_schema(scan->file, &scan->input, err));
   TN_TRY(tn_schema_copy(&scan->all, &scan->input, err));
   TN_TRY(open_path(scan, o, err));

@@ -55,10 +55,11 @@ tn_status tn_table_format_of(const char *path, tn_table_format *out, tn_error *e
   tn_strbuf known = {0};
   for (size_t i = 0; i < sizeof extensions / sizeof extensions[0]; i++)
     tn_strbuf_addf(&known, " %s", extensions[i].extension);
-  tn_status status = tn_fail(err, TN_ERR_UNSUPPORTED,
-                             "%s: the extension tells the format; known are%s, of text also with "
-                             ".gz or .zst behind it",
-                             path, known.data ? known.data : "");
+  tn_status status =
+      tn_fail(err, TN_ERR_UNSUPPORTED,
+              "%s: the extension tells the format, or else the option `format`; known "
+              "are%s, of text also with .gz or .zst behind it",
+              path, known.data ? known.data : "");
   tn_strbuf_clear(&known);
   return status;
 }

@@ -225,24 +225,25 @@ static tn_status read_columns(const tn_parquet_column_key **out, int32_t *out_co
   return TN_OK;
 }
 
-/* The file's text stays in the arena: the tree points into it. */
-static tn_status parse_keys(const tn_json **root, tn_arena *arena, const char *key_file,
-                            tn_error *err) {
+/* It stays in the arena: the tree of its keys points into it. */
+static tn_status read_key_file(tn_str *out, tn_arena *arena, const char *key_file, tn_error *err) {
   tn_strbuf text = {0};
-  tn_json *tree = NULL;
   TN_TRY(tn_file_read(key_file, KEY_FILE_BYTES_MAX, &text, err));
   char *kept = tn_arena_strndup(arena, text.data ? text.data : "", text.length);
-  tn_str view = {kept, text.length};
-  tn_status status = kept ? TN_OK : tn_fail_memory(err, key_file, view.length);
-  if (status == TN_OK)
-    status = tn_json_parse(&tree, arena, view, &(tn_json_options){.unique_keys = true}, err);
-  if (status == TN_OK && tree->kind != TN_JSON_OBJECT)
-    status = tn_fail(err, TN_ERR_DATA, "a key file is a JSON object, not %s",
-                     tn_json_kind_name(tree->kind));
+  *out = (tn_str){kept, text.length};
   if (text.data) explicit_bzero(text.data, text.length);
   tn_strbuf_clear(&text);
+  return kept ? TN_OK : tn_fail_memory(err, key_file, out->length);
+}
+
+static tn_status parse_keys(const tn_json **root, tn_arena *arena, tn_str text, tn_error *err) {
+  tn_json *tree = NULL;
+  TN_TRY(tn_json_parse(&tree, arena, text, &(tn_json_options){.unique_keys = true}, err));
+  if (tree->kind != TN_JSON_OBJECT)
+    return tn_fail(err, TN_ERR_DATA, "a key file is a JSON object, not %s",
+                   tn_json_kind_name(tree->kind));
   *root = tree;
-  return status;
+  return TN_OK;
 }
 
 static tn_status read_keys(tn_parquet_keys *out, tn_arena *arena, const tn_json *root,
@@ -263,8 +264,10 @@ static tn_status read_keys(tn_parquet_keys *out, tn_arena *arena, const tn_json 
 tn_status tn_table_parquet_keys(tn_parquet_keys *out, tn_arena *arena, const char *key_file,
                                 tn_error *err) {
   *out = (tn_parquet_keys){0};
-  const tn_json *root;
-  tn_status status = parse_keys(&root, arena, key_file, err);
+  const tn_json *root = NULL;
+  tn_str text;
+  TN_TRY(read_key_file(&text, arena, key_file, err));
+  tn_status status = parse_keys(&root, arena, text, err);
   if (status == TN_OK) status = read_keys(out, arena, root, err);
   return status == TN_OK ? TN_OK : tn_error_context(err, status, "%s", key_file);
 }
@@ -307,8 +310,10 @@ static tn_status read_encryption(tn_parquet_encryption *out, tn_arena *arena, co
 tn_status tn_table_parquet_encryption(tn_parquet_encryption *out, tn_arena *arena,
                                       const char *key_file, tn_error *err) {
   *out = (tn_parquet_encryption){0};
-  const tn_json *root;
-  tn_status status = parse_keys(&root, arena, key_file, err);
+  const tn_json *root = NULL;
+  tn_str text;
+  TN_TRY(read_key_file(&text, arena, key_file, err));
+  tn_status status = parse_keys(&root, arena, text, err);
   if (status == TN_OK) status = read_encryption(out, arena, root, err);
   return status == TN_OK ? TN_OK : tn_error_context(err, status, "%s", key_file);
 }

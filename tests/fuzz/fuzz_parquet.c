@@ -45,6 +45,13 @@ static void read_batches(ArrowArrayStream *stream) {
   tn_arena_clear(&arena);
 }
 
+static tn_pool *two_threads(void) {
+  static tn_pool *pool;
+  if (!pool && tn_pool_new(&pool, 2, NULL) != TN_OK) pool = NULL;
+  return pool;
+}
+
+/* All of it, alone; some rows; all of it on two threads, which look for pages ahead. */
 static void read_column(tn_parquet_file *file, const char *name, bool skip_crc) {
   ArrowArrayStream stream;
   tn_row_range range = {tn_parquet_rows(file) / 3, tn_parquet_rows(file) / 4};
@@ -54,8 +61,10 @@ static void read_column(tn_parquet_file *file, const char *name, bool skip_crc) 
                                      .page_bytes_max = 1 << 22,
                                      .variant_json = skip_crc,
                                      .skip_crc = skip_crc};
-  for (int ranges = 0; ranges < 2; ranges++) {
-    if (ranges) options.ranges = &range, options.range_count = 1;
+  for (int how = 0; how < 3; how++) {
+    options.ranges = how == 1 ? &range : NULL;
+    options.range_count = how == 1;
+    options.pool = how == 2 ? two_threads() : NULL;
     if (tn_parquet_scan(file, &options, &stream, NULL) != TN_OK) continue;
     read_batches(&stream);
     tn_stream_clear(&stream);

@@ -148,7 +148,14 @@ def test_a_folder_is_replaced_only_when_told(tenon, tmp_path):
     (tmp_path / "out/mine.txt").write_text("precious")
     words = ["data", "convert", tmp_path / "in.parquet", tmp_path / "out", "--partition-rows", 100]
     assert "not empty" in tenon.fails(*words)
-    assert (tmp_path / "out/mine.txt").exists()
+    assert "out/mine.txt is no part of a table" in tenon.fails(*words, "--force")
+    assert (tmp_path / "out/mine.txt").read_text() == "precious"
+    (tmp_path / "out/mine.txt").unlink()
+    (tmp_path / "out/sub").mkdir()
+    assert "out/sub is no part of a table" in tenon.fails(*words, "--force")
+    (tmp_path / "out/sub").rmdir()
+    (tmp_path / "out/land=DE").mkdir()
+    (tmp_path / "out/land=DE/part-0.parquet").write_text("old")
     tenon(*words, "--force")
     assert sorted(p.name for p in (tmp_path / "out").iterdir()) == [f"part-0000{i}.parquet" for i in range(5)]
     assert sorted(p.name for p in tmp_path.iterdir()) == ["in.parquet", "out"]

@@ -112,7 +112,37 @@ def test_writing_options_without_a_place_to_write(tenon, table, tmp_path):
     tenon("data", "scan", table, "--out", tmp_path / "o.parquet", "--codec", "snappy")
 
 
+def test_numbers_of_partitions(tenon, table, tmp_path):
+    for words in (["--partition-rows", 0], ["--partition-rows", -1], ["--open-max", 0]):
+        assert "want a positive number" in tenon.fails("data", "convert", table, tmp_path / "o", *words, code=2)
+    (tmp_path / "file").write_text("x")
+    done = tenon("data", "convert", table, tmp_path / "file", "--partition-rows", 2, "-f", check=False)
+    assert "is a file; a folder of parts was asked for" in done.stderr and "--force" not in done.stderr
+    assert (tmp_path / "file").read_text() == "x"
+
+
+def test_columns_of_one_name_in_json_lines(tenon, tmp_path):
+    source = write_csv(tmp_path / "t.csv", "a,b,a\n1,2,3\n")
+    assert 'several columns are named "a"' in tenon("data", "convert", source, tmp_path / "o.jsonl").stderr
+    assert "named" not in tenon("data", "convert", source, tmp_path / "o.parquet").stderr
+
+
+def test_names_with_commas_are_selected(tenon, tmp_path):
+    source = write_csv(tmp_path / "t.csv", 'id,"price, USD"\n1,2\n')
+    for words in (["scan", "-q", "-s"], ["scan", "-q", "--columns"], ["head", "--columns"]):
+        got = tenon("data", words[0], *words[1:], '["price, USD"]', source).stdout.split()
+        assert got == ["price,", "USD", "int64", "2"]
+
+
+def test_a_failure_shows_no_table(tenon, tmp_path):
+    source = write_csv(tmp_path / "t.csv", "a\nx\n")
+    for command in ("head", "scan"):
+        done = tenon("data", command, source, "--schema", "a: int64", check=False)
+        assert done.returncode == 1 and done.stdout == "" and '"x" is no int64' in done.stderr
+
+
 def test_words_of_head(tenon, table):
+    assert "--rows wants a number from 0 on" in tenon.fails("data", "head", "-n", -1, table, code=2)
     assert len(tenon("data", "head", "-n1", table).stdout.splitlines()) == 3
     assert "no option '-z1'" in tenon.fails("data", "head", "-z1", table, code=2)
     assert 'no column "ids" among 3: id, s, l' in tenon.fails("data", "head", table, "--columns", "ids")

@@ -177,6 +177,17 @@ def test_our_column_keys(table, tmp_path):
     assert pq.read_table(path, decryption_properties=properties) == table
 
 
+@pytest.mark.parametrize("plain_footer", [False, True])
+def test_scan_takes_the_keys(tenon, tmp_path, plain_footer):
+    path = tmp_path / "t.parquet"
+    keys = key_file(tmp_path / "keys.json", footer=KEYS[16], columns={"s": KEYS[32]}, plain_footer=plain_footer)
+    tn.write(path, pa.table({"i": range(1000), "s": [f"n{i}" for i in range(1000)]}), key_file=keys)
+    words = ["data", "scan", "-q", "--as", "csv", "--where", "s = 'n7' or i = 999", path]
+    assert tenon(*words, "--key-file", keys).stdout == "i,s\n7,n7\n999,n999\n"
+    assert "no key" in tenon.fails(*words)
+    assert tenon("data", "scan", "-q", "--count", "--key-file", keys, path).stdout == "1000\n"
+
+
 def suite_files():
     from conftest import TESTDATA
     return sorted(pathlib.Path(TESTDATA).rglob("*.parquet.encrypted"))

@@ -93,6 +93,13 @@ static void test_by_rows(void **state) {
   OK(run(&j, &problem));
   assert_int_equal(entries(place("rows")), 1);
   assert_int_equal(entries(folder), before + 1);
+  write_text("rows/_SUCCESS", "");
+  OK(run(&j, &problem));
+  write_text("rows/mine.txt", "precious");
+  assert_int_equal(run(&j, &problem), TN_ERR_EXISTS);
+  CONTAINS(problem.text, "rows/mine.txt is no part of a table");
+  expect_text("rows/mine.txt", "precious");
+  assert_int_equal(entries(folder), before + 1);
   write_text("none.csv", "id,name\n");
   OK(run(&(job){"none.csv", "empty", {.rows = 2, .write = &as_csv}, 0}, &problem));
   expect_text("empty/part-00000.csv", "id,name\n");
