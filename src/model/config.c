@@ -89,12 +89,6 @@ static tn_status check_longrope(const tn_model_config *c, tn_error *err) {
                    "the %lld dimensions that turn)",
                    (long long)r->factor_count, (long long)c->rotary_dim / 2,
                    (long long)c->rotary_dim);
-  for (int64_t i = 0; i < r->factor_count; i++)
-    if (!(r->short_factors[i] > 0 && r->long_factors[i] > 0))
-      return tn_fail(err, TN_ERR_DATA,
-                     "rope: entry %lld of short_factor or long_factor is not "
-                     "above 0",
-                     (long long)i);
   return TN_OK;
 }
 

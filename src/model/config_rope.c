@@ -50,7 +50,11 @@ static tn_status read_factors(const tn_json *rope, const char *key, float *out, 
     if (item->kind != TN_JSON_NUMBER)
       return tn_fail(err, TN_ERR_DATA, "rope: %s: entry %lld is not a number", key,
                      (long long)*count);
-    out[(*count)++] = (float)(item->is_integer ? (double)item->integer : item->number);
+    double value = item->is_integer ? (double)item->integer : item->number;
+    if (!((float)value > 0 && isfinite((float)value)))
+      return tn_fail(err, TN_ERR_DATA, "rope: %s: entry %lld is %g, must be above 0 and a float32",
+                     key, (long long)*count, value);
+    out[(*count)++] = (float)value;
   }
   return TN_OK;
 }

@@ -142,6 +142,9 @@ static void test_rope_scalings(void **state) {
   expect(ROPE("\"rope_type\":\"longrope\",\"factor\":8,\"short_factor\":[1,1],\"long_factor\":"
               "[1,1]"),
          TN_ERR_DATA, "must have 4");
+  expect(ROPE("\"rope_type\":\"longrope\",\"factor\":8,\"short_factor\":[1,1e90],\"long_factor\":"
+              "[1,1]"),
+         TN_ERR_DATA, "short_factor: entry 1 is 1e+90");
   expect(ROPE("\"partial_rotary_factor\":0.01"), TN_ERR_DATA, "partial_rotary_factor 0.01");
   expect(ROPE("\"partial_rotary_factor\":2"), TN_ERR_DATA, "partial_rotary_factor is 2");
 }
