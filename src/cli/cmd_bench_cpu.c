@@ -69,6 +69,9 @@ static const struct bench_case {
              {TN_OP_attention_paged, "R=1 Hkv=32 G=1 D=128 P=16 S=1 L=512 N=512", TN_BF16},
              {TN_OP_attention_paged, "R=1 Hkv=32 G=1 D=128 P=16 S=1 L=512 N=512", TN_I8},
              {TN_OP_kv_write, "R=256 Hkv=6 P=16 D=64 N=64", TN_F32},
+             {TN_OP_kv_write, "R=256 Hkv=6 P=16 D=64 N=64", TN_F16},
+             {TN_OP_rope_kv_write, "R=256 Hkv=6 G=1 P=16 D=64 N=64 E=128 Dr=64", TN_F32},
+             {TN_OP_rope_kv_write, "R=256 Hkv=6 G=1 P=16 D=64 N=64 E=128 Dr=64", TN_F16},
              {TN_OP_embed, "T=1536 C=384 V=4096", TN_F32},
              {TN_OP_embed_backward, "T=1536 C=384 V=4096", TN_F32},
              {TN_OP_rmsnorm, "T=1536 C=384", TN_F32},
@@ -272,7 +275,7 @@ static void fill_index(bench_call *b, const char *name, tn_tensor *t) {
 
 static bool is_weights(tn_op_id op, const char *name) {
   return strcmp(name, "w") == 0 || (strcmp(name, "y") == 0 && op == TN_OP_cast) ||
-         strcmp(name, "table") == 0 || strstr(name, "_cache") != NULL;
+         (strcmp(name, "table") == 0 && op == TN_OP_embed) || strstr(name, "_cache") != NULL;
 }
 
 static int64_t pack(bench_call *b, int32_t i) {
@@ -340,7 +343,14 @@ static void open_call(bench_call *b) {
   if (b->c->op == TN_OP_kv_write) {
     const tn_kv_write_args *a = (const void *)b->args;
     b->read_bytes = (double)(tn_tensor_bytes(&a->k) + tn_tensor_bytes(&a->v));
-    b->written_bytes = b->read_bytes;
+    b->written_bytes = b->read_bytes / 4 * tn_dtype_bytes(a->k_cache.dtype);
+    b->updated_bytes = 0;
+  }
+  if (b->c->op == TN_OP_rope_kv_write) {
+    const tn_rope_kv_write_args *a = (const void *)b->args;
+    double kv = (double)(tn_tensor_bytes(&a->k) + tn_tensor_bytes(&a->v));
+    b->read_bytes = kv + (double)tn_tensor_bytes(&a->q);
+    b->written_bytes = (double)tn_tensor_bytes(&a->y) + kv / 4 * tn_dtype_bytes(a->k_cache.dtype);
     b->updated_bytes = 0;
   }
 }

@@ -206,7 +206,10 @@ static const char *role_word(tn_op_role role) {
   return words[role];
 }
 static const char *kind_word(tn_op_kind kind) {
-  static const char *const words[] = {"real", "statistic", "int32"};
+  static const char *const words[] = {
+      [TN_KIND_REAL] = "real",   [TN_KIND_WEIGHT] = "weight", [TN_KIND_STAT] = "statistic",
+      [TN_KIND_INDEX] = "int32", [TN_KIND_CACHE] = "cache",   [TN_KIND_SCALE] = "scale",
+      [TN_KIND_GAIN] = "gain"};
   return words[kind];
 }
 
@@ -216,7 +219,11 @@ static void print_manual(void) {
       "Made by `make docs` from `src/kernels/ops.def`; change that file, not this one.\n\n"
       "*real*: float32, float64, float16 or bfloat16. *statistic*: float32 (float64 where the "
       "reals "
-      "are).\nAll tensors are contiguous, outermost dimension first; one name is one size "
+      "are).\n*weight*: a real, float8 or quantized blocks. *cache*: a real, int8 or "
+      "float8_e4m3fn; "
+      "*scale*: float32,\nof the cache beside it, left out where that is a real. *gain*: a real, "
+      "or "
+      "left out.\nAll tensors are contiguous, outermost dimension first; one name is one size "
       "throughout "
       "an operation.\n");
   for (int32_t op = 0; op < TN_OP_COUNT; op++) {

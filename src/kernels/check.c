@@ -28,9 +28,10 @@ static const tn_tensor *tensor_of(const check *c, int32_t i) {
   return (const tn_tensor *)((const char *)c->args + c->info->tensors[i].offset);
 }
 
-/* A SCALE that the call leaves out. */
+/* A SCALE or a GAIN that the call leaves out. */
 static bool is_absent(const check *c, int32_t i) {
-  return c->info->tensors[i].kind == TN_KIND_SCALE && !tensor_of(c, i)->buffer;
+  tn_op_kind kind = c->info->tensors[i].kind;
+  return (kind == TN_KIND_SCALE || kind == TN_KIND_GAIN) && !tensor_of(c, i)->buffer;
 }
 
 static size_name *find_name(check *c, tn_str name) {
@@ -116,8 +117,8 @@ static tn_status check_tensor(check *c, int32_t i) {
 static tn_status check_dtype(check *c, int32_t i, tn_dtype stat) {
   const tn_op_tensor_info *want = &c->info->tensors[i];
   tn_dtype dtype = tensor_of(c, i)->dtype;
-  if (want->kind == TN_KIND_REAL) {
-    if (tn_dtype_is_real(dtype)) return TN_OK;
+  if (want->kind == TN_KIND_REAL || want->kind == TN_KIND_GAIN) {
+    if (tn_dtype_is_real(dtype) || is_absent(c, i)) return TN_OK;
     return tn_fail(c->err, TN_ERR_ARGUMENT, "%s: %s is %s, wants a floating type", c->info->name,
                    want->name, tn_dtype_name(dtype));
   }
@@ -318,6 +319,7 @@ tn_status tn_op_check_indices(tn_op_id op, const void *args, tn_error *err) {
     const tn_rope_args *rope;
     const tn_rope_backward_args *rope_backward;
     const tn_kv_write_args *kv_write;
+    const tn_rope_kv_write_args *heads;
     const tn_attention_paged_args *paged;
     const tn_activate_args *activate;
     const tn_activate_backward_args *activate_backward;
@@ -347,6 +349,10 @@ tn_status tn_op_check_indices(tn_op_id op, const void *args, tn_error *err) {
     case TN_OP_kv_write:
       return check_range(name, "slots", &a.kv_write->slots, ANY_BELOW_ZERO,
                          a.kv_write->v_cache.shape[0] * a.kv_write->v_cache.shape[2], err);
+    case TN_OP_rope_kv_write:
+      TN_TRY(check_rope(name, &a.heads->positions, &a.heads->table, a.heads->q.shape[2], err));
+      return check_range(name, "slots", &a.heads->slots, ANY_BELOW_ZERO,
+                         a.heads->v_cache.shape[0] * a.heads->v_cache.shape[2], err);
     case TN_OP_attention_paged:
       return check_paged(a.paged, err);
     case TN_OP_activate:

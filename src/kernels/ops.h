@@ -61,7 +61,8 @@ typedef enum tn_op_kind {
   TN_KIND_STAT,
   TN_KIND_INDEX,
   TN_KIND_CACHE,
-  TN_KIND_SCALE
+  TN_KIND_SCALE,
+  TN_KIND_GAIN
 } tn_op_kind;
 
 /* The rows of ops.def as data: for checks, tests, benches and the manual page. */

@@ -437,10 +437,15 @@ static double attention_scale(const tn_model_config *c, int64_t layer) {
   return c->scale_by_layer ? scale / (double)(layer + 1) : scale;
 }
 
-static tn_status attend(tn_forward *f, const rows_view *r, const tn_kv_cache *kv, int64_t layer,
-                        tn_error *err) {
+static tn_tensor rope_of(const tn_forward *f, int64_t layer) {
   const tn_model_config *c = &f->model->config;
-  int64_t D = c->head_dim;
+  bool local = c->rope_theta_local != 0 && tn_layer_set_has(&c->sliding, layer);
+  return local ? f->rope_local : f->rope;
+}
+
+static tn_status write_kv(const tn_forward *f, const rows_view *r, const tn_kv_cache *kv,
+                          int64_t layer, tn_error *err) {
+  int64_t D = f->model->config.head_dim;
   const tn_kv_write_args write = {.k_cache = kv->k[layer],
                                   .v_cache = kv->v[layer],
                                   .k_scale = kv->k_scale[layer],
@@ -448,6 +453,13 @@ static tn_status attend(tn_forward *f, const rows_view *r, const tn_kv_cache *kv
                                   .k = tn_view_heads(r->k, D),
                                   .v = tn_view_heads(r->v, D),
                                   .slots = r->slots};
+  return f->call.ops->kv_write(f->call.stream, &write, err);
+}
+
+static tn_status attend(tn_forward *f, const rows_view *r, const tn_kv_cache *kv, int64_t layer,
+                        tn_error *err) {
+  const tn_model_config *c = &f->model->config;
+  int64_t D = c->head_dim;
   const tn_attention_paged_args attention = {.out = tn_view_heads(r->attended, D),
                                              .q = tn_view_heads(r->q, D),
                                              .k_cache = kv->k[layer],
@@ -460,7 +472,6 @@ static tn_status attend(tn_forward *f, const rows_view *r, const tn_kv_cache *kv
                                              .scale = (float)attention_scale(c, layer),
                                              .window = (int32_t)tn_model_config_window(c, layer),
                                              .softcap = (float)c->attention_softcap};
-  TN_TRY(f->call.ops->kv_write(f->call.stream, &write, err));
   return f->call.ops->attention_paged(f->call.stream, &attention, err);
 }
 
@@ -490,10 +501,51 @@ static tn_status norm_queries_and_keys(const tn_forward *f, rows_view *r, int64_
 static tn_status rotate(const tn_forward *f, const rows_view *r, int64_t layer, tn_error *err) {
   const tn_model_config *c = &f->model->config;
   if (c->learned_positions) return TN_OK;
-  bool local = c->rope_theta_local != 0 && tn_layer_set_has(&c->sliding, layer);
-  tn_tensor table = local ? f->rope_local : f->rope;
+  tn_tensor table = rope_of(f, layer);
   TN_TRY(tn_call_rope(&f->call, f->model, r->q, table, r->positions, err));
   return tn_call_rope(&f->call, f->model, r->k, table, r->positions, err);
+}
+
+/* Norms of single heads, rotation and KV write at once, where a model has nothing else there. */
+static bool is_fused(const tn_model_config *c) {
+  bool norms_heads = c->qk_norm == TN_QK_NORM_HEAD && c->norm == TN_NORM_RMS;
+  return !c->learned_positions && (c->qk_norm == TN_QK_NORM_NONE || norms_heads);
+}
+
+static tn_tensor head_norm(const tn_forward *f, int64_t layer, tn_layer_weight_id id) {
+  if (f->model->config.qk_norm == TN_QK_NORM_NONE) return (tn_tensor){0};
+  return tn_layer_tensor(f->model, layer, id);
+}
+
+static tn_status prepare_fused(const tn_forward *f, const rows_view *r, const tn_kv_cache *kv,
+                               int64_t layer, tn_error *err) {
+  const tn_model_config *c = &f->model->config;
+  tn_tensor q = tn_view_heads(r->q, c->head_dim);
+  const tn_rope_kv_write_args args = {.y = q,
+                                      .k_cache = kv->k[layer],
+                                      .v_cache = kv->v[layer],
+                                      .k_scale = kv->k_scale[layer],
+                                      .v_scale = kv->v_scale[layer],
+                                      .q = q,
+                                      .k = tn_view_heads(r->k, c->head_dim),
+                                      .v = tn_view_heads(r->v, c->head_dim),
+                                      .q_norm = head_norm(f, layer, TN_W_Q_NORM),
+                                      .k_norm = head_norm(f, layer, TN_W_K_NORM),
+                                      .table = rope_of(f, layer),
+                                      .positions = r->positions,
+                                      .slots = r->slots,
+                                      .eps = (float)c->norm_eps,
+                                      .weight_offset = c->norm_adds_one ? 1.0f : 0.0f};
+  return f->call.ops->rope_kv_write(f->call.stream, &args, err);
+}
+
+/* From the projections to queries that attend, and to the cache. */
+static tn_status prepare_heads(tn_forward *f, rows_view *r, const tn_kv_cache *kv, int64_t layer,
+                               tn_error *err) {
+  if (is_fused(&f->model->config)) return prepare_fused(f, r, kv, layer, err);
+  TN_TRY(norm_queries_and_keys(f, r, layer, err));
+  TN_TRY(rotate(f, r, layer, err));
+  return write_kv(f, r, kv, layer, err);
 }
 
 /* out = attention(h), or out += */
@@ -502,8 +554,7 @@ static tn_status run_attention(tn_forward *f, rows_view *r, const tn_kv_cache *k
   TN_TRY(project(f, r->q, h, layer, TN_W_Q, TN_W_Q_BIAS, false, err));
   TN_TRY(project(f, r->k, h, layer, TN_W_K, TN_W_K_BIAS, false, err));
   TN_TRY(project(f, r->v, h, layer, TN_W_V, TN_W_V_BIAS, false, err));
-  TN_TRY(norm_queries_and_keys(f, r, layer, err));
-  TN_TRY(rotate(f, r, layer, err));
+  TN_TRY(prepare_heads(f, r, kv, layer, err));
   TN_TRY(attend(f, r, kv, layer, err));
   return project(f, out, r->attended, layer, TN_W_O, TN_W_O_BIAS, accumulate, err);
 }

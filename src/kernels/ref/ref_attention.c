@@ -165,6 +165,34 @@ void tn_ref_run_kv_write(const tn_kv_write_args *args, const tn_ref_kv_write *d)
   }
 }
 
+/* y = x / sqrt(mean(x^2) + eps) * (offset + weight) for heads of D; as it is without weight */
+static void norm_heads(double *y, const double *x, const double *weight, int64_t heads, int64_t D,
+                       const tn_rope_kv_write_args *args) {
+  for (int64_t h = 0; h < heads; h++, x += D, y += D) {
+    double rstd = 1.0 / sqrt(dot(x, x, D) / (double)D + (double)args->eps);
+    for (int64_t i = 0; i < D; i++)
+      y[i] = weight ? x[i] * rstd * ((double)args->weight_offset + weight[i]) : x[i];
+  }
+}
+
+void tn_ref_run_rope_kv_write(const tn_rope_kv_write_args *args, const tn_ref_rope_kv_write *d) {
+  const int64_t *q = args->q.shape, *k = args->k.shape;
+  int64_t turned = args->table.shape[1];
+  norm_heads(d->y, d->q, d->q_norm, q[0] * q[1], q[2], args);
+  rotate(d->y, d->y, d->table, d->positions, q, turned, 1.0);
+  norm_heads(d->k, d->k, d->k_norm, k[0] * k[1], k[2], args); /* a copy of what the caller has */
+  rotate(d->k, d->k, d->table, d->positions, k, turned, 1.0);
+  const tn_kv_write_args write = {
+      .k_cache = args->k_cache, .v_cache = args->v_cache, .slots = args->slots};
+  tn_ref_run_kv_write(&write, &(tn_ref_kv_write){.k_cache = d->k_cache,
+                                                 .v_cache = d->v_cache,
+                                                 .k_scale = d->k_scale,
+                                                 .v_scale = d->v_scale,
+                                                 .k = d->k,
+                                                 .v = d->v,
+                                                 .slots = d->slots});
+}
+
 void tn_ref_run_attention_paged(const tn_attention_paged_args *args,
                                 const tn_ref_attention_paged *d) {
   int64_t R = args->q.shape[0], H = args->q.shape[1], D = args->q.shape[2];

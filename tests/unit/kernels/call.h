@@ -65,7 +65,7 @@ static inline double draw_normal(void) {
 typedef enum call_sizes { SIZES_ONE, SIZES_EMPTY, SIZES_SMALL, SIZES_ODD } call_sizes;
 
 static inline bool paged_op(tn_op_id op) {
-  return op == TN_OP_kv_write || op == TN_OP_attention_paged;
+  return op == TN_OP_kv_write || op == TN_OP_attention_paged || op == TN_OP_rope_kv_write;
 }
 
 static inline int64_t size_max(tn_op_id op, tn_str name) {
@@ -74,7 +74,7 @@ static inline int64_t size_max(tn_op_id op, tn_str name) {
     int64_t max;
   } list[] = {{"T", 130}, {"C", 200}, {"V", 300},   {"M", 70},  {"N", 150}, {"K", 600}, {"H", 5},
               {"D", 80},  {"P", 40},  {"B", 3},     {"G", 5},   {"Hkv", 3}, {"S", 4},   {"L", 5},
-              {"R", 20},  {"F", 300}, {"n", 40000}, {"one", 1}, {"X", 20},  {"A", 4}};
+              {"R", 20},  {"F", 300}, {"n", 40000}, {"one", 1}, {"X", 20},  {"A", 4},   {"E", 40}};
   if (paged_op(op) && tn_str_is(name, "N")) return 12;
   for (size_t i = 0; i < sizeof list / sizeof list[0]; i++)
     if (tn_str_is(name, list[i].name)) return list[i].max;
@@ -153,7 +153,7 @@ static inline int32_t call_shape(call *c, int32_t i, call_sizes mode, int64_t *s
   return rank;
 }
 
-/* A scale that the call leaves out. */
+/* A scale or a gain that the call leaves out. */
 static inline bool is_absent(const call *c, int32_t i) {
   return !c->buffers[i];
 }
@@ -267,9 +267,10 @@ static inline tn_dtype pick_cache(tn_dtype real) {
   return i < 2 ? coded[i] : real;
 }
 
-/* k_cache's scale is k_scale. */
+/* k_cache's scale is k_scale.  One norm of three is left out. */
 static inline bool is_left_out(call *c, int32_t i) {
   char cache[] = "k_cache";
+  if (c->info->tensors[i].kind == TN_KIND_GAIN) return draw_below(3) == 0;
   if (c->info->tensors[i].kind != TN_KIND_SCALE) return false;
   cache[0] = c->info->tensors[i].name[0];
   return tn_dtype_is_real(call_named(c, cache)->dtype);

@@ -94,6 +94,7 @@ static void a_row_alone_is_a_row_in_a_batch(void **state) {
               {TN_OP_route, "T"},
               {TN_OP_route_combine, "T"},
               {TN_OP_attention_paged, "R"},
+              {TN_OP_rope_kv_write, "R"},
               {TN_OP_cross_entropy, "T"},
               {TN_OP_linear_cross_entropy, "T"},
               {TN_OP_cross_entropy_backward, "T"}};

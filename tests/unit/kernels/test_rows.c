@@ -26,6 +26,12 @@ static double roundings(call *c) {
   return (linear_loss ? 300 : attention ? 60 : 8) + 4 * sqrt(sum);
 }
 
+/* From code x of a cache to the next: what was computed beforehand may round to either. */
+static double code_step(tn_dtype dtype, double x) {
+  if (dtype == TN_I8) return 1;
+  return dtype == TN_F8_E4M3 ? fmax(fabs(x) / 8, 0x1p-9) : 0;
+}
+
 static double largest(const tn_tensor *t) {
   double max = 0;
   if (!t->buffer) return 1; /* a scale that is left out */
@@ -59,6 +65,7 @@ static void compare(call *got, call *truth, const char *isa) {
       double a = get(x, j), b = get(want, j);
       double rounded = 1.01 * unit_roundoff(x->dtype) * fabs(b); /* of the result itself */
       if (x->dtype == TN_F16) rounded += 0x1p-25;                /* subnormal */
+      if (got->op == TN_OP_rope_kv_write) rounded += code_step(x->dtype, fmax(fabs(a), fabs(b)));
       double limit = is_written(got, i) ? rounded + slack : 0;
       if (fabs(a - b) <= limit) {
         if (limit > 0) worst_share = fmax(worst_share, (fabs(a - b) - rounded) / slack);
@@ -175,6 +182,110 @@ static void a_large_vocabulary_takes_several_chunks(void **state) {
     }
 }
 
+/* A tensor of heads, normed and turned by the rows for that, in `room`. */
+static tn_tensor norm_and_rotate(const tn_ops *ops, tn_stream *stream,
+                                 const tn_rope_kv_write_args *a, const tn_tensor *x,
+                                 const tn_tensor *norm, tn_buffer *room) {
+  tn_error err = {0};
+  tn_tensor out;
+  int64_t heads = x->shape[0] * x->shape[1], D = x->shape[2];
+  const int64_t rows[2] = {heads, D};
+  assert_int_equal(tn_tensor_view(&out, room, 0, TN_F32, 3, x->shape, &err), TN_OK);
+  memcpy(tn_tensor_data(&out), tn_tensor_data(x), (size_t)tn_tensor_bytes(x));
+  if (norm->buffer) {
+    tn_rmsnorm_args n = {.weight = *norm, .eps = a->eps, .weight_offset = a->weight_offset};
+    assert_int_equal(tn_tensor_view(&n.y, room, 0, TN_F32, 2, rows, &err), TN_OK);
+    assert_int_equal(tn_tensor_view(&n.x, x->buffer, x->offset_bytes, TN_F32, 2, rows, &err),
+                     TN_OK);
+    assert_int_equal(tn_tensor_view(&n.rstd, room, heads * D * 4, TN_F32, 1, &heads, &err), TN_OK);
+    assert_int_equal(ops->rmsnorm(stream, &n, &err), TN_OK);
+  }
+  tn_rope_args r = {.y = out, .x = out, .table = a->table, .positions = a->positions};
+  assert_int_equal(ops->rope(stream, &r, &err), TN_OK);
+  return out;
+}
+
+static void check_fused(const tn_ops *ops) {
+  call base = {0}, fused, apart;
+  tn_error err = {0};
+  tn_buffer *room[2];
+  call_open(&base, TN_OP_rope_kv_write, SIZES_ODD, TN_F32, NULL);
+  call_copy(&fused, &base, TN_DTYPE_COUNT);
+  call_copy(&apart, &base, TN_DTYPE_COUNT);
+  tn_stream *stream = open_stream(NULL);
+  call_must_run(ops, stream, &fused);
+  const tn_rope_kv_write_args *a = (const void *)apart.args;
+  int64_t floats = tn_tensor_count(&a->q) + a->q.shape[0] * a->q.shape[1];
+  for (int32_t i = 0; i < 2; i++)
+    assert_int_equal(tn_buffer_new(&room[i], (size_t)floats * 4, &err), TN_OK);
+  tn_tensor q = norm_and_rotate(ops, stream, a, &a->q, &a->q_norm, room[0]);
+  tn_tensor k = norm_and_rotate(ops, stream, a, &a->k, &a->k_norm, room[1]);
+  memcpy(tn_tensor_data(&a->y), tn_tensor_data(&q), (size_t)tn_tensor_bytes(&a->y));
+  tn_kv_write_args w = {.k_cache = a->k_cache,
+                        .v_cache = a->v_cache,
+                        .k_scale = a->k_scale,
+                        .v_scale = a->v_scale,
+                        .k = k,
+                        .v = a->v,
+                        .slots = a->slots};
+  assert_int_equal(ops->kv_write(stream, &w, &err), TN_OK);
+  assert_same_bits(&fused, &apart, "one after the other");
+  for (int32_t i = 0; i < 2; i++) tn_buffer_drop(room[i]);
+  tn_stream_close(stream);
+  call_close(&apart);
+  call_close(&fused);
+  call_close(&base);
+}
+
+static void what_is_fused_has_the_bits_of_its_parts(void **state) {
+  for (int32_t isa = 0; isa < ISA_NAMES; isa++)
+    for (int32_t i = 0; i < 30 && tn_ops_cpu(isa_names[isa]); i++)
+      if (strcmp(isa_names[isa], "plain") != 0) check_fused(tn_ops_cpu(isa_names[isa]));
+}
+
+/* Every code of float8, the two that are no numbers too, read alone and among many queries. */
+static void open_coded(call *run, int64_t rows) {
+  static const char *const names[] = {"Hkv", "G", "D", "P", "L", "S", "R"};
+  const int64_t sizes[] = {1, 1, 16, 16, 1, 1, rows};
+  const tn_attention_paged_args *a = (const void *)run->args;
+  for (;;) {
+    for (int32_t i = 0; i < 7; i++) set_size(run, names[i], sizes[i]);
+    call_open(run, TN_OP_attention_paged, SIZES_ODD, TN_F32, NULL);
+    if (a->v_cache.dtype == TN_F8_E4M3 && a->k_cache.dtype == TN_F32) return;
+    call_close(run);
+  }
+}
+
+static void check_codes(const tn_ops *ops, int64_t rows) {
+  call run = {0};
+  tn_stream *stream = open_stream(NULL);
+  tn_attention_paged_args *a = (void *)run.args;
+  open_coded(&run, rows);
+  uint8_t *codes = tn_tensor_data(&a->v_cache);
+  const float *scale = tn_tensor_data(&a->v_scale);
+  int32_t *position = tn_tensor_data(&a->row_position), *table = tn_tensor_data(&a->block_table);
+  for (int64_t r = 0; r < rows; r++) position[r] = 0; /* the value of one token alone comes out */
+  a->window = 0;
+  for (int32_t first = 0; first < 256; first += 16) {
+    for (int32_t i = 0; i < 16; i++) codes[table[0] * 256 + i] = (uint8_t)(first + i);
+    call_must_run(ops, stream, &run);
+    for (int64_t j = 0; j < rows * 16; j++) {
+      float want = tn_f8_e4m3_to_f32((uint8_t)(first + j % 16)) * scale[table[0] * 16];
+      float got = ((const float *)tn_tensor_data(&a->out))[j];
+      if (isnan(want) ? !isnan(got) : fabsf(got - want) > 1e-6f * fabsf(want))
+        fail_msg("code %d is %g, must be %g", (int)(first + j % 16), (double)got, (double)want);
+    }
+  }
+  tn_stream_close(stream);
+  call_close(&run);
+}
+
+static void each_code_of_float8_is_read(void **state) {
+  for (int32_t isa = 0; isa < ISA_NAMES; isa++)
+    for (int32_t many = 0; many < 2 && tn_ops_cpu(isa_names[isa]); many++)
+      check_codes(tn_ops_cpu(isa_names[isa]), many ? 20 : 1);
+}
+
 static bool same_place(const call *c, int32_t out, int32_t in) {
   const tn_op_tensor_info *a = &c->info->tensors[out], *b = &c->info->tensors[in];
   return a->role == TN_ROLE_OUT && b->role == TN_ROLE_IN && a->kind == b->kind &&
@@ -283,6 +394,8 @@ int main(void) {
       cmocka_unit_test_setup(every_row_without_rows, seed_setup),
       cmocka_unit_test_setup(linear_at_the_edges_of_its_blocks, seed_setup),
       cmocka_unit_test_setup(a_large_vocabulary_takes_several_chunks, seed_setup),
+      cmocka_unit_test_setup(what_is_fused_has_the_bits_of_its_parts, seed_setup),
+      cmocka_unit_test_setup(each_code_of_float8_is_read, seed_setup),
       cmocka_unit_test_setup(rows_work_in_place_where_they_say_so, seed_setup),
       cmocka_unit_test_setup(out_of_memory_is_an_ordinary_error, seed_setup),
   };
