@@ -2,9 +2,9 @@
 #include "kernels/pack.h"
 
 #include <inttypes.h>
-#include <sys/mman.h>
 
 #include "kernels/panel.h"
+#include "tensor/device.h"
 #include "tensor/quant.h"
 
 const char *tn_pack_key(void) {
@@ -155,13 +155,7 @@ tn_status tn_pack(tn_tensor *out, const tn_tensor *w, tn_buffer *into, int64_t o
 }
 
 tn_status tn_pack_buffer_new(tn_buffer **out, size_t bytes, tn_error *err) {
-  enum { HUGE_PAGE = 2 << 20 };
-  TN_TRY(tn_buffer_new(out, bytes, err));
-  uintptr_t first = ((uintptr_t)(*out)->data + HUGE_PAGE - 1) / HUGE_PAGE * HUGE_PAGE;
-  uintptr_t end = ((uintptr_t)(*out)->data + bytes) / HUGE_PAGE * HUGE_PAGE;
-  /* a wish: where it is not granted, the pages are small */
-  if (end > first) madvise((void *)first, end - first, MADV_HUGEPAGE);
-  return TN_OK;
+  return tn_device_buffer_new(tn_device_cpu(), out, bytes, err);
 }
 
 /* ---- one row back ---- */

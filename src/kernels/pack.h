@@ -36,8 +36,7 @@ TN_NODISCARD tn_status tn_pack_view(tn_tensor *out, tn_buffer *buffer, int64_t o
                                     tn_dtype dtype, int64_t rows, int64_t cols, tn_error *err);
 /* Names the layout and what it depends on: "panels16.1-le". */
 const char *tn_pack_key(void);
-/* A zeroed buffer for weights; large ones ask the system for huge pages, which read up to a fifth
- * faster. */
+/* A zeroed buffer of the CPU for packed weights. */
 TN_NODISCARD tn_status tn_pack_buffer_new(tn_buffer **out, size_t bytes, tn_error *err);
 /* Row `row` of a packed weight as floats. */
 void tn_pack_row_to_f32(float *out, const tn_tensor *packed, int64_t row);

@@ -3,6 +3,7 @@
 
 #include <pthread.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include "base/mem.h"
@@ -17,8 +18,18 @@ typedef struct cpu_stream {
   size_t scratch_bytes;
 } cpu_stream;
 
+/* A wish: where it is not granted, the pages are small. */
+static void wish_huge_pages(void *data, size_t bytes) {
+  enum { HUGE_PAGE = 2 << 20 };
+  uintptr_t first = ((uintptr_t)data + HUGE_PAGE - 1) / HUGE_PAGE * HUGE_PAGE;
+  uintptr_t end = ((uintptr_t)data + bytes) / HUGE_PAGE * HUGE_PAGE;
+  if (end > first) madvise((void *)first, end - first, MADV_HUGEPAGE);
+}
+
 static tn_status cpu_buffer_new(tn_device *device, tn_buffer **out, size_t bytes, tn_error *err) {
-  return tn_buffer_new(out, bytes, err);
+  TN_TRY(tn_buffer_new(out, bytes, err));
+  wish_huge_pages((*out)->data, bytes);
+  return TN_OK;
 }
 
 static tn_status cpu_stream_open(tn_device *device, tn_pool *pool, tn_stream **out, tn_error *err) {
@@ -123,6 +134,7 @@ tn_status tn_stream_scratch(tn_stream *stream, size_t bytes, void **out, tn_erro
     void *fresh = tn_alloc_aligned(want);
     if (!fresh) fresh = tn_alloc_aligned(want = bytes);
     if (!fresh) return tn_fail_memory(err, "a kernel's scratch", bytes);
+    wish_huge_pages(fresh, want);
     tn_free(s->scratch);
     s->scratch = fresh;
     s->scratch_bytes = want;
