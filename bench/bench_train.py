@@ -1,12 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """A training step of GPT-2 on the CPU against PyTorch, step by step in turns, from the same weights.
 
-    make bench-train [BENCH_FLAGS="--steps 50 --threads 2"]
+    make bench-train [BENCH_FLAGS="--steps 10 --threads 1 2"]
 
 The peer is transformers' GPT-2 (scaled_dot_product_attention, fused AdamW, gradients clipped at 1), eager
 and torch.compile; each side zeroes gradients, goes forward and backward, clips and steps. Every round runs
 one step of each, so that what else the machine does meets all alike; a side's time is the median of its
-rounds, of wall time and of CPU time (which other programs disturb less). The last line is JSON."""
+rounds, of wall time and of CPU time (which other programs disturb less), and the best round stands beside
+it. A ratio is that of the faster mode of PyTorch to ours. Losses of all steps are compared.
+
+With --foreign N so many foreign processes keep the CPUs busy meanwhile, and one thread is compared with
+two, in wall time: waiting threads must not make two slower than one. The last line is JSON."""
 import argparse
 import json
 import os
@@ -28,11 +32,12 @@ def cpu_seconds():
     return times.user + times.system
 
 
-class Ours:
-    def __init__(self, build, model, batches, args):
-        self.process = subprocess.Popen(
-            [build / "bench/train_steps", model, batches, str(args.batch), str(args.tokens),
-             str(args.threads)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+class Side:
+    """A process that is ready and then answers each learning rate with one step."""
+
+    def __init__(self, command):
+        self.process = subprocess.Popen([str(word) for word in command], stdin=subprocess.PIPE,
+                                        stdout=subprocess.PIPE, text=True)
         assert self.process.stdout.readline() == "ready\n"
 
     def step(self, i):
@@ -40,25 +45,35 @@ class Ours:
         self.process.stdin.flush()
         return json.loads(self.process.stdout.readline())
 
+    def close(self):
+        self.process.stdin.close()
+        self.process.wait()
 
-class Torch:
-    """In a process of its own: `bench_train.py --peer ...` answers like train_steps."""
 
-    def __init__(self, mode, model, batches, args):
-        self.process = subprocess.Popen(
-            [sys.executable, __file__, "--peer", mode, "--model", str(model), "--batches", str(batches),
-             "--batch", str(args.batch), "--tokens", str(args.tokens), "--threads", str(args.threads)],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        assert self.process.stdout.readline() == "ready\n"
+def open_side(name, folder, threads, args):
+    model, batches = folder / "model", folder / "batches"
+    if name == "tenon":
+        return Side([args.build / "bench/train_steps", model, batches, args.batch, args.tokens, threads])
+    return Side([sys.executable, __file__, "--peer", name, "--model", model, "--batches", batches,
+                 "--batch", args.batch, "--tokens", args.tokens, "--threads", threads])
 
-    step = Ours.step
+
+def run_rounds(sides, steps):
+    """{side: its answer of every step}, one step of each side in turn"""
+    rounds = {key: [] for key in sides}
+    for i in range(steps):
+        for key, side in sides.items():
+            rounds[key].append(side.step(i))
+    for side in sides.values():
+        side.close()
+    return rounds
 
 
 def run_peer(args):
     import numpy
     import torch
     from transformers import GPT2LMHeadModel
-    torch.set_num_threads(args.threads)
+    torch.set_num_threads(args.threads[0])
     model = GPT2LMHeadModel.from_pretrained(args.model, attn_implementation="sdpa")
     model.train()
     named = list(model.named_parameters())
@@ -115,18 +130,73 @@ def make_batches(path, size, args):
     data.astype(numpy.int32).tofile(path)
 
 
+def seconds_of(steps):
+    skip = 2 if len(steps) > 4 else 0  # the first steps touch memory for the first time
+    return {key: {"median": statistics.median(r[key] for r in steps[skip:]),
+                  "best": min(r[key] for r in steps[skip:])} for key in ("wall", "cpu")}
+
+
+def compare(folder, threads, parameters, args):
+    """Every side with so many threads: a table, and what goes into the JSON line."""
+    names = ["tenon"] + args.modes.split(",")
+    rounds = run_rounds({name: open_side(name, folder, threads, args) for name in names}, args.steps)
+    seconds = {name: seconds_of(steps) for name, steps in rounds.items()}
+    tokens = args.batch * args.tokens
+    print(f"GPT-2, {parameters / 1e6:.0f} M parameters, {args.batch} x {args.tokens} tokens, float32, "
+          f"{threads} threads, {args.steps} steps")
+    print(f"{'':10} {'wall s':>9} {'best':>9} {'CPU s':>9} {'best':>9} {'tokens/s':>9} {'GFLOP/s':>9} "
+          f"{'last loss':>10}")
+    for name, s in seconds.items():
+        wall = s["wall"]["median"]
+        print(f"{name:10} {wall:9.3f} {s['wall']['best']:9.3f} {s['cpu']['median']:9.3f} "
+              f"{s['cpu']['best']:9.3f} {tokens / wall:9.0f} {6 * parameters * tokens / wall / 1e9:9.1f} "
+              f"{rounds[name][-1]['loss']:10.4f}")
+    gap = max(abs(a["loss"] - b["loss"]) for name in names[1:]
+              for a, b in zip(rounds["tenon"], rounds[name]))
+    ratios = {f"ratio_{key}_{kind}": min(seconds[name][key][kind] for name in names[1:]) /
+              seconds["tenon"][key][kind] for key in ("wall", "cpu") for kind in ("median", "best")}
+    print(f"ratio: wall {ratios['ratio_wall_median']:.2f} (best rounds {ratios['ratio_wall_best']:.2f}), "
+          f"CPU {ratios['ratio_cpu_median']:.2f} (best rounds {ratios['ratio_cpu_best']:.2f}); "
+          f"largest difference of a loss {gap:.2e}", flush=True)
+    return {"threads": threads, "steps": args.steps, "seconds": seconds, **ratios, "loss_difference": gap}
+
+
+def beside_foreign(folder, args):
+    """One thread against two of ours and of PyTorch's first mode, beside busy processes."""
+    busy = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(args.foreign)]
+    try:
+        names = ["tenon"] + args.modes.split(",")[:1]
+        rounds = run_rounds({(name, threads): open_side(name, folder, threads, args)
+                             for name in names for threads in (1, 2)}, args.steps)
+    finally:
+        for process in busy:
+            process.kill()
+            process.wait()
+    seconds = {key: seconds_of(steps) for key, steps in rounds.items()}
+    result = {"foreign": args.foreign, "steps": args.steps}
+    for name in names:
+        one, two = seconds[name, 1], seconds[name, 2]
+        result[name] = {"seconds_1": one, "seconds_2": two,
+                        "ratio": one["wall"]["median"] / two["wall"]["median"]}
+        print(f"{args.foreign} foreign busy processes: {name:8} 1 thread {one['wall']['median']:.2f} s "
+              f"({one['cpu']['median']:.2f} CPU s), 2 threads {two['wall']['median']:.2f} s "
+              f"({two['cpu']['median']:.2f} CPU s): {result[name]['ratio']:.2f}x", flush=True)
+    return result
+
+
 def main():
-    parser = argparse.ArgumentParser()
+    parser = argparse.ArgumentParser(description="A training step of GPT-2 against PyTorch.")
     parser.add_argument("--build", type=pathlib.Path, default=ROOT / "build/release")
     parser.add_argument("--size", choices=SIZES, default="124m")
-    parser.add_argument("--steps", type=int, default=20)
+    parser.add_argument("--steps", type=int, default=50)
     parser.add_argument("--batch", type=int, default=4)
     parser.add_argument("--tokens", type=int, default=64)
-    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--threads", nargs="+", type=int, default=[2])
     parser.add_argument("--modes", default="eager,compile")
-    parser.add_argument("--peer")
-    parser.add_argument("--model")
-    parser.add_argument("--batches")
+    parser.add_argument("--foreign", type=int, default=0)
+    parser.add_argument("--peer", help=argparse.SUPPRESS)
+    parser.add_argument("--model", help=argparse.SUPPRESS)
+    parser.add_argument("--batches", help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.peer:
         return run_peer(args)
@@ -134,40 +204,10 @@ def main():
         folder = pathlib.Path(folder)
         parameters = make_model(folder / "model", args.size)
         make_batches(folder / "batches", args.size, args)
-        sides = {"tenon": Ours(args.build, folder / "model", folder / "batches", args)}
-        for mode in args.modes.split(","):
-            sides[mode] = Torch(mode, folder / "model", folder / "batches", args)
-        rounds = {name: [] for name in sides}
-        for i in range(args.steps):
-            for name, side in sides.items():
-                rounds[name].append(side.step(i))
-        for side in sides.values():
-            side.process.stdin.close()
-            side.process.wait()
-    report(args, parameters, rounds)
-
-
-def report(args, parameters, rounds):
-    skip = 2 if args.steps > 4 else 0  # the first steps touch memory for the first time
-    median = {name: {key: statistics.median(r[key] for r in steps[skip:]) for key in ("wall", "cpu")}
-              for name, steps in rounds.items()}
-    best = {key: min(times[key] for name, times in median.items() if name != "tenon")
-            for key in ("wall", "cpu")}
-    tokens = args.batch * args.tokens
-    print(f"GPT-2, {parameters / 1e6:.0f} M parameters, {args.batch} x {args.tokens} tokens, float32, "
-          f"{args.threads} threads, {args.steps} steps")
-    print(f"{'':10} {'wall s':>9} {'CPU s':>9} {'tokens/s':>9} {'GFLOP/s':>9} {'last loss':>10}")
-    for name, times in median.items():
-        flops = 6 * parameters * tokens / times["wall"] / 1e9
-        print(f"{name:10} {times['wall']:9.3f} {times['cpu']:9.3f} {tokens / times['wall']:9.0f} "
-              f"{flops:9.1f} {rounds[name][-1]['loss']:10.4f}")
-    gap = max(abs(a["loss"] - b["loss"]) for name, steps in rounds.items() if name != "tenon"
-              for a, b in zip(rounds["tenon"], steps))
-    print(f"largest difference of a loss: {gap:.2e}")
+        results = ([beside_foreign(folder, args)] if args.foreign else
+                   [compare(folder, threads, parameters, args) for threads in args.threads])
     print(json.dumps({"bench": "train", "size": args.size, "batch": args.batch, "tokens": args.tokens,
-                      "threads": args.threads, "steps": args.steps, "seconds": median,
-                      "ratio_wall": best["wall"] / median["tenon"]["wall"],
-                      "ratio_cpu": best["cpu"] / median["tenon"]["cpu"], "loss_difference": gap}))
+                      "results": results}))
 
 
 if __name__ == "__main__":
