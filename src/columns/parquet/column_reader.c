@@ -5,7 +5,7 @@
 #include "columns/parquet/level_masks.h"
 
 enum { AHEAD = 4096, ENTRIES_MAX = 1 << 28, HINT_BYTES_MAX = 64 << 20 };
-enum { SPAN_BYTES_MAX = 4 << 20 };
+enum { SPAN_BYTES_MAX = 4 << 20, HINT_BYTES_MORE = 4096 };
 
 bool tn_parquet_leaf_is_flat(const tn_parquet_leaf *leaf) {
   return leaf->max_rep == 0 && leaf->max_def == (leaf->nullable || leaf->is_key ? 1 : 0);
@@ -368,6 +368,7 @@ static tn_status reserve_bytes(tn_parquet_column_reader *r, int64_t rows, tn_par
                                tn_error *err) {
   double want = r->bytes_a_row * (double)rows * 1.125;
   if (want < 1 || want > HINT_BYTES_MAX) return TN_OK;
+  want += HINT_BYTES_MORE; /* decoders reserve ahead */
   tn_parquet_spare_take(s->spare, &s->data, (size_t)want);
   return tn_parquet_bytes_reserve(&s->data, (size_t)want, err);
 }

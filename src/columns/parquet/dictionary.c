@@ -5,7 +5,7 @@
 #include "columns/parquet/plain.h"
 #include "columns/parquet/slots.h"
 
-enum { SHORT_BYTES = 16, AT_ONCE = 2048 };
+enum { SHORT_BYTES = 16, AT_ONCE = 256 };
 
 void tn_parquet_dictionary_reset(tn_parquet_dictionary *d) {
   d->count = 0;
@@ -122,8 +122,8 @@ tn_status tn_parquet_dictionary_fixed(const tn_parquet_dictionary *d, const uint
 }
 
 /* Each entry as one word of 16 bytes: what is too much is overwritten by the next. */
-static size_t copy_short_entries(const tn_parquet_dictionary *d, const uint32_t *indices,
-                                 int64_t count, int32_t *out, uint8_t *to, size_t length) {
+static size_t copy_short(const tn_parquet_dictionary *d, const uint32_t *indices, int64_t count,
+                         int32_t *out, uint8_t *to, size_t length) {
   const int32_t *ends = (const int32_t *)(const void *)d->ends.data;
   const uint8_t *from = d->values.data;
   for (int64_t i = 0; i < count; i++) {
@@ -135,6 +135,17 @@ static size_t copy_short_entries(const tn_parquet_dictionary *d, const uint32_t 
     out[i] = (int32_t)length;
   }
   return length;
+}
+
+static tn_status add_short_entries(const tn_parquet_dictionary *d, const uint32_t *indices,
+                                   int64_t count, int32_t *out, tn_parquet_bytes *data,
+                                   tn_error *err) {
+  for (int64_t i = 0; i < count; i += AT_ONCE) {
+    int64_t n = count - i < AT_ONCE ? count - i : AT_ONCE;
+    TN_TRY(tn_parquet_bytes_reserve(data, (size_t)n * SHORT_BYTES, err));
+    data->length = copy_short(d, indices + i, n, out + i, data->data, data->length);
+  }
+  return TN_OK;
 }
 
 static void copy_entries(const tn_parquet_dictionary *d, const uint32_t *indices, int64_t count,
@@ -154,11 +165,8 @@ tn_status tn_parquet_dictionary_bytes(const tn_parquet_dictionary *d, const uint
   TN_TRY(check_indices(d, indices, count, err));
   const int32_t *ends = (const int32_t *)(const void *)d->ends.data;
   uint64_t length = data->length; /* grows by at most count * 2 GiB: no overflow for a batch */
-  if (d->is_short && count <= AT_ONCE && length + AT_ONCE * SHORT_BYTES < INT32_MAX) {
-    TN_TRY(tn_parquet_bytes_reserve(data, (size_t)count * SHORT_BYTES, err));
-    data->length = copy_short_entries(d, indices, count, out, data->data, data->length);
-    return TN_OK;
-  }
+  bool room = length + (uint64_t)count * SHORT_BYTES <= INT32_MAX;
+  if (d->is_short && room) return add_short_entries(d, indices, count, out, data, err);
   for (int64_t i = 0; i < count; i++) {
     length += (uint64_t)(ends[indices[i] + 1] - ends[indices[i]]);
     out[i] = (int32_t)length;

@@ -14,6 +14,7 @@ enum {
 enum { BATCH_BYTES = 32 << 20, THREAD_BYTES = 2 << 20, ROUND_BATCHES_MAX = 256 };
 enum { SPARE_BYTES = 4 * THREAD_BYTES }; /* kept, a thread */
 enum { AHEAD_BYTES = THREAD_BYTES };     /* of one column's pages, a thread */
+enum { CHUNKS_FOR_THREADS = 256 };       /* fewer are looked at before other threads wake up */
 enum { RANDOM_WINDOW_BYTES = 256 << 10 };
 
 /* A page limit that holds one value of 1 GiB. */
@@ -234,13 +235,14 @@ static void list_pages(parquet_scan *s, tn_parquet_pages *pages) {
 
 static void load_pages(parquet_scan *s) {
   if (s->threads == 1 || s->options.ranges) return;
-  tn_pool_run(s->pool, s->columns * s->lanes_used, find_pages, s);
+  int64_t chunks = s->columns * s->lanes_used;
+  tn_pool_run(chunks < CHUNKS_FOR_THREADS ? NULL : s->pool, chunks, find_pages, s);
   s->page_count = 0;
   for (int64_t i = 0; i < s->columns; i++) {
     for (int32_t l = 0; l < s->lanes_used; l++)
       list_pages(s, &s->lanes[l].columns[s->order[i]].pages);
   }
-  tn_pool_run(s->pool, (int64_t)s->page_count, load_page, s);
+  if (s->page_count > 1) tn_pool_run(s->pool, (int64_t)s->page_count, load_page, s);
 }
 
 /* ---- planning a round ------------------------------------------------------------------------ */

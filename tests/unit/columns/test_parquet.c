@@ -282,7 +282,7 @@ static void damage_is_the_same_on_threads(void **state) {
   CHECK_OK(table_write(&table, &o, &bytes, &err), &err);
   CHECK_OK(tn_pool_new(&pool, 2, &err), &err);
   int64_t live = tn_alloc_live();
-  for (size_t at = 4; at < bytes.length; at += 37) {
+  for (size_t at = 4; at < bytes.length; at += 151) {
     tn_error alone = {0}, together = {0};
     bytes.data[at] ^= 0x24;
     tn_status want = read_all_on(&bytes, NULL, &rows, &alone);
@@ -292,7 +292,7 @@ static void damage_is_the_same_on_threads(void **state) {
     failures += want != TN_OK;
     assert_int_equal(tn_alloc_live(), live);
   }
-  assert_true(failures > 100);
+  assert_true(failures > 30);
   tn_pool_free(pool);
   table_clear(&table);
   tn_strbuf_clear(&bytes);
