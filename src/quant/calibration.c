@@ -16,8 +16,9 @@ struct tn_calibration {
   int32_t block;                  /* the table: one block of `tokens` */
   float *hidden;                  /* [samples, tokens, hidden_size] */
   float *work;                    /* one sample on its way through a layer */
-  tn_site sites[TN_SITES_MAX];
+  tn_site *sites;
   int32_t site_count;
+  size_t site_capacity;
   bool wants_gram;
   int64_t only_weight;
   const void *last_data; /* what the linear before read, where that belongs to the last site */
@@ -31,13 +32,13 @@ static void clear_sites(tn_calibration *c) {
     tn_free(c->sites[i].abs_sum);
     tn_free(c->sites[i].abs_max);
   }
-  memset(c->sites, 0, sizeof c->sites);
   c->site_count = 0;
 }
 
 void tn_calibration_free(tn_calibration *c) {
   if (!c) return;
   clear_sites(c);
+  tn_free(c->sites);
   tn_forward_free(c->forward);
   tn_kv_cache_free(c->kv);
   tn_stream_close(c->stream);
@@ -126,10 +127,11 @@ int64_t tn_calibration_samples(const tn_calibration *c) {
 
 static tn_status new_site(tn_calibration *c, int64_t weight, int64_t columns, tn_site **out,
                           tn_error *err) {
-  if (c->site_count == TN_SITES_MAX)
-    return tn_fail(err, TN_ERR_LIMIT, "a layer with more than %d inputs of linears", TN_SITES_MAX);
+  TN_TRY(tn_grow((void **)&c->sites, &c->site_capacity, (size_t)c->site_count + 1, sizeof *c->sites,
+                 err));
   tn_site *s = &c->sites[c->site_count++];
   size_t squares;
+  *s = (tn_site){0};
   s->weights[0] = weight;
   s->weight_count = 1;
   s->columns = columns;

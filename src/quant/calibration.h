@@ -15,7 +15,7 @@
 #include "base/progress.h"
 #include "model/transformer.h"
 
-enum { TN_SITES_MAX = 16, TN_SITE_WEIGHTS_MAX = 8 };
+enum { TN_SITE_WEIGHTS_MAX = 8 };
 
 typedef struct tn_site {
   int64_t weights[TN_SITE_WEIGHTS_MAX]; /* places in tn_model_parameters */
@@ -36,7 +36,8 @@ int64_t tn_calibration_samples(const tn_calibration *c);
 /* Called after each sample of the calls below: progress. */
 typedef tn_status (*tn_calibration_step)(void *context, tn_error *err);
 /* Runs the layer over all samples and measures its sites; hidden states stay as they are.  gram:
- * X^T X is wanted.  only_weight: the site of this weight alone (sites before it cost nothing), -1:
+ * X^T X is wanted.  Of a mixture of experts only those have a site that a token was sent to.
+ * only_weight: the site of this weight alone (sites before it cost nothing), -1:
  * all. The sites are valid until the next call. */
 TN_NODISCARD tn_status tn_calibration_measure(tn_calibration *c, int64_t layer, bool gram,
                                               int64_t only_weight, tn_calibration_step step,

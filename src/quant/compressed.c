@@ -138,6 +138,53 @@ static tn_status add_linear(writer *w, const char *name, const tn_grid_matrix *m
   return add_scales(w, name, m, err);
 }
 
+/* ---- parts of one tensor ---- */
+
+/* Parameters from `place` on that are parts of the same tensor; 1 for a whole one. */
+static int64_t parts_at(const writer *w, int64_t place) {
+  const tn_parameter *p = tn_model_parameters(w->q->model, NULL);
+  const char *open = strchr(p[place].name, '[');
+  int64_t parts = 1;
+  if (!open) return 1;
+  while (place + parts < w->q->count &&
+         strncmp(p[place].name, p[place + parts].name, (size_t)(open - p[place].name) + 1) == 0)
+    parts++;
+  return parts;
+}
+
+/* The name without "[0]". */
+static const char *whole_name(char out[256], const char *name) {
+  snprintf(out, 256, "%.*s", (int)strcspn(name, "["), name);
+  return out;
+}
+
+/* The rows of all parts, one part behind the other. */
+static tn_status join_parts(const writer *w, int64_t place, int64_t parts, tn_grid_matrix *out,
+                            tn_error *err) {
+  const tn_grid_matrix *first = &w->q->tensors[place].matrix;
+  int64_t rows = 0, row = 0;
+  for (int64_t i = 0; i < parts; i++) rows += w->q->tensors[place + i].matrix.rows;
+  TN_TRY(tn_grid_matrix_init(out, &first->grid, rows, first->columns, err));
+  for (int64_t i = 0; i < parts; i++) {
+    const tn_grid_matrix *m = &w->q->tensors[place + i].matrix;
+    memcpy(out->codes + row * m->columns, m->codes, (size_t)(m->rows * m->columns));
+    memcpy(out->scales + row * m->groups, m->scales,
+           (size_t)(m->rows * m->groups) * sizeof *m->scales);
+    row += m->rows;
+  }
+  return TN_OK;
+}
+
+static tn_status add_joined(writer *w, int64_t place, int64_t parts, tn_error *err) {
+  char name[256];
+  tn_grid_matrix whole = {0};
+  whole_name(name, tn_model_parameters(w->q->model, NULL)[place].name);
+  tn_status status = join_parts(w, place, parts, &whole, err);
+  if (status == TN_OK) status = add_linear(w, name, &whole, err);
+  tn_grid_matrix_clear(&whole);
+  return status;
+}
+
 /* ---- everything else ---- */
 
 static tn_status add_changed(writer *w, const tn_parameter *p, const tn_quantized_tensor *t,
@@ -170,15 +217,26 @@ static tn_status add_kv_scale(writer *w, tn_str module, const char *name, float 
   return TN_OK;
 }
 
+/* What stands before "k_proj.weight", or what that is part of; false: p is no k_proj. */
+static bool find_k_proj(const char *p, tn_str *module) {
+  static const char *const endings[] = {"k_proj.weight", "qkv_proj.weight[1]"};
+  tn_str name = tn_str_of(p);
+  for (size_t i = 0; i < sizeof endings / sizeof *endings; i++) {
+    tn_str ending = tn_str_of(endings[i]);
+    if (!tn_str_ends(name, ending)) continue;
+    *module = (tn_str){name.data, name.length - ending.length};
+    return true;
+  }
+  return false;
+}
+
 /* Beside every k_proj, in the order of the layers. */
 static tn_status add_kv_scales(writer *w, tn_error *err) {
-  static const tn_str ending = {"k_proj.weight", sizeof "k_proj.weight" - 1};
   const tn_parameter *p = tn_model_parameters(w->q->model, NULL);
   int64_t layer = 0;
   for (int64_t i = 0; w->q->k_max && i < w->q->count; i++) {
-    tn_str name = tn_str_of(p[i].name);
-    if (!tn_str_ends(name, ending)) continue;
-    tn_str module = {name.data, name.length - ending.length};
+    tn_str module;
+    if (!find_k_proj(p[i].name, &module)) continue;
     TN_TRY(add_kv_scale(w, module, "k_scale", w->q->k_max[layer], err));
     TN_TRY(add_kv_scale(w, module, "v_scale", w->q->v_max[layer], err));
     layer++;
@@ -186,11 +244,32 @@ static tn_status add_kv_scales(writer *w, tn_error *err) {
   return TN_OK;
 }
 
+/* All parts are on the grid, or all as the file has them. */
+static tn_status add_parts(writer *w, int64_t place, int64_t parts, tn_error *err) {
+  const tn_parameter *p = tn_model_parameters(w->q->model, NULL);
+  int64_t quantized = 0, changed = 0;
+  char name[256];
+  for (int64_t i = 0; i < parts; i++) {
+    quantized += w->q->tensors[place + i].is_quantized;
+    changed += w->q->tensors[place + i].is_changed;
+  }
+  whole_name(name, p[place].name);
+  if (quantized == parts) return add_joined(w, place, parts, err);
+  if (quantized + changed == 0) return add_as_it_is(w, name, err);
+  return tn_fail(err, TN_ERR_UNSUPPORTED,
+                 "\"%s\" is one tensor: its %" PRId64
+                 " parts are quantized together or not at all (--ignore names them all)",
+                 name, parts);
+}
+
 static tn_status add_all(writer *w, tn_error *err) {
   const tn_parameter *p = tn_model_parameters(w->q->model, NULL);
-  for (int64_t i = 0; i < w->q->count; i++) {
+  for (int64_t i = 0, parts; i < w->q->count; i += parts) {
     const tn_quantized_tensor *t = &w->q->tensors[i];
-    if (t->is_quantized)
+    parts = parts_at(w, i);
+    if (parts > 1)
+      TN_TRY(add_parts(w, i, parts, err));
+    else if (t->is_quantized)
       TN_TRY(add_linear(w, p[i].name, &t->matrix, err));
     else if (t->is_changed)
       TN_TRY(add_changed(w, &p[i], t, err));
@@ -245,7 +324,9 @@ static void write_ignore(const writer *w, tn_json_writer *j) {
   tn_json_begin_array(j);
   tn_json_cstr(j, "lm_head");
   for (int64_t i = 0; i < w->q->count; i++) {
-    tn_str name = tn_str_of(p[i].name);
+    char whole[256];
+    tn_str name = tn_str_of(whole_name(whole, p[i].name));
+    if (strchr(p[i].name, '[') && !strstr(p[i].name, "[0]")) continue;
     if (w->q->tensors[i].is_quantized || p[i].tensor.rank != 2 ||
         tn_str_find(name, TN_STR(".layers.")) < 0 || !tn_str_ends(name, TN_STR(".weight")))
       continue;

@@ -37,7 +37,13 @@ static tn_layer_tensor_copy *find(tn_layer_weights *l, const char *module, const
   return NULL;
 }
 
+/* "mlp.experts.3.gate_proj.weight", "block_sparse_moe.experts.3.w1.weight"; not the router */
+static bool is_expert(const tn_layer_tensor_copy *t) {
+  return strstr(t->name, ".experts.") != NULL;
+}
+
 static bool is_linear(const tn_layer_tensor_copy *t) {
+  if (is_expert(t)) return true;
   for (size_t i = 0; i < sizeof LINEARS / sizeof *LINEARS; i++)
     if (is_named(t, LINEARS[i], ".weight")) return true;
   return false;
@@ -53,11 +59,31 @@ static const char *behind_prefix(const char *name, int64_t layer) {
   return at && (at == name || at[-1] == '.') ? at + length : NULL;
 }
 
+/* Parts of tensors that files hold fused, as their roles are named elsewhere; NULL: of none known.
+ */
+static const char *role_of(const char *name) {
+  static const char *const roles[][2] = {
+      {"self_attn.qkv_proj.weight[0]", "self_attn.q_proj.weight"},
+      {"self_attn.qkv_proj.weight[1]", "self_attn.k_proj.weight"},
+      {"self_attn.qkv_proj.weight[2]", "self_attn.v_proj.weight"},
+      {"mlp.gate_up_proj.weight[0]", "mlp.gate_proj.weight"},
+      {"mlp.gate_up_proj.weight[1]", "mlp.up_proj.weight"},
+  };
+  if (!strchr(name, '[')) return name;
+  for (size_t i = 0; i < sizeof roles / sizeof *roles; i++)
+    if (strcmp(name, roles[i][0]) == 0) return roles[i][1];
+  return NULL;
+}
+
+static tn_status check_type(const char *path, const char *name, tn_dtype dtype, tn_error *err) {
+  if (tn_dtype_is_real(dtype)) return TN_OK;
+  return tn_fail(err, TN_ERR_UNSUPPORTED, "%s: \"%s\" is %s: it is quantized already", path, name,
+                 tn_dtype_name(dtype));
+}
+
 static tn_status check_found(const tn_weight *found, const tn_parameter *p, tn_error *err) {
   const tn_tensor *t = &found->tensor;
-  if (!tn_dtype_is_real(t->dtype))
-    return tn_fail(err, TN_ERR_UNSUPPORTED, "%s: \"%s\" is %s: it is quantized already",
-                   found->path, p->name, tn_dtype_name(t->dtype));
+  TN_TRY(check_type(found->path, p->name, t->dtype, err));
   if (tn_tensor_count(t) == tn_tensor_count(&p->tensor)) return TN_OK;
   return tn_fail(err, TN_ERR_DATA, "%s: \"%s\" has %" PRId64 " elements, the model %" PRId64,
                  found->path, p->name, tn_tensor_count(t), tn_tensor_count(&p->tensor));
@@ -76,6 +102,18 @@ static tn_status copy_weight(tn_layer_tensor_copy *t, tn_weight_source *source,
   return status;
 }
 
+/* The model has the rows of a part by themselves, in the file's type. */
+static tn_status copy_part(tn_layer_tensor_copy *t, const tn_parameter *p, tn_error *err) {
+  const void *data = tn_tensor_data(&p->tensor);
+  int64_t count = tn_tensor_count(&p->tensor);
+  TN_TRY(check_type("model", p->name, p->tensor.dtype, err));
+  t->file_dtype = p->tensor.dtype;
+  TN_TRY(tn_buffer_new(&t->buffer, (size_t)count * sizeof(float), err));
+  float *out = t->buffer->data;
+  for (int64_t i = 0; i < count; i++) out[i] = (float)tn_element_get(data, t->file_dtype, i);
+  return TN_OK;
+}
+
 static void put_into_model(const tn_layer_weights *l, const tn_layer_tensor_copy *t) {
   tn_tensor mine = t->before;
   mine.buffer = t->buffer;
@@ -87,20 +125,22 @@ static void put_into_model(const tn_layer_weights *l, const tn_layer_tensor_copy
 
 static tn_status load_tensor(tn_layer_weights *l, tn_weight_source *source, int64_t place,
                              const tn_parameter *p, const char *name, tn_error *err) {
-  if (strchr(name, '['))
-    return tn_fail(err, TN_ERR_UNSUPPORTED,
-                   "\"%s\" is a part of a tensor: only models that keep q, k, v, gate and up "
-                   "apart are quantized (Llama, Mistral, Qwen, Gemma, OLMo 2)",
-                   p->name);
-  if (l->count == TN_LAYER_TENSORS_MAX)
-    return tn_fail(err, TN_ERR_UNSUPPORTED, "layer %" PRId64 " has more than %d tensors", l->layer,
-                   TN_LAYER_TENSORS_MAX);
+  const char *role = role_of(name);
+  if (!role)
+    return tn_fail(
+        err, TN_ERR_UNSUPPORTED,
+        "\"%s\" is a part of a tensor whose rows are mixed: Llama, Mistral, Mixtral, Qwen, "
+        "Gemma, Phi-3 and OLMo 2 are quantized",
+        p->name);
+  TN_TRY(
+      tn_grow((void **)&l->tensors, &l->capacity, (size_t)l->count + 1, sizeof *l->tensors, err));
   tn_layer_tensor_copy *t = &l->tensors[l->count];
-  *t = (tn_layer_tensor_copy){.place = place, .name = name, .before = p->tensor};
+  *t = (tn_layer_tensor_copy){
+      .place = place, .name = role, .file_name = p->name, .before = p->tensor};
   t->rows = p->tensor.rank == 2 ? p->tensor.shape[0] : 1;
   t->columns = p->tensor.shape[p->tensor.rank - 1];
   t->is_linear = p->tensor.rank == 2 && is_linear(t);
-  TN_TRY(copy_weight(t, source, p, err));
+  TN_TRY(role == name ? copy_weight(t, source, p, err) : copy_part(t, p, err));
   l->count++;
   put_into_model(l, t);
   return TN_OK;
@@ -109,7 +149,8 @@ static tn_status load_tensor(tn_layer_weights *l, tn_weight_source *source, int6
 static void skip_ignored(tn_layer_weights *l, const char *const *ignore, int32_t count) {
   for (int32_t i = 0; i < l->count; i++)
     for (int32_t k = 0; k < count; k++)
-      if (strstr(l->tensors[i].name, ignore[k])) l->tensors[i].is_linear = false;
+      if (strstr(l->tensors[i].name, ignore[k]) || strstr(l->tensors[i].file_name, ignore[k]))
+        l->tensors[i].is_linear = false;
 }
 
 tn_status tn_layer_weights_load(tn_layer_weights *l, tn_model *model, tn_weight_source *source,
@@ -132,6 +173,7 @@ void tn_layer_weights_clear(tn_layer_weights *l) {
     if (t->buffer) tn_model_set_parameter(l->model, t->place, &t->before);
     tn_buffer_drop(t->buffer);
   }
+  tn_free(l->tensors);
   *l = (tn_layer_weights){0};
 }
 

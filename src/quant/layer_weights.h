@@ -4,6 +4,9 @@
  *     input_layernorm -> q_proj k_proj v_proj     v_proj -> o_proj
  *     post_attention_layernorm -> gate_proj up_proj     up_proj -> down_proj
  *
+ * Experts of a mixture are linears too, in the names of their own; nothing is folded into them,
+ * since the norm before them belongs to all of them and to the router.
+ *
  * Folding scales s into a site multiplies the columns of its linears by s and divides the outputs
  * of what stands before them: the layer computes the same function.
  *
@@ -15,14 +18,14 @@
 #include "model/weight_source.h"
 #include "quant/calibration.h"
 
-enum { TN_LAYER_TENSORS_MAX = 64 };
-
 typedef struct tn_layer_tensor_copy {
-  int64_t place;       /* in tn_model_parameters */
-  const char *name;    /* behind the layer's prefix: "self_attn.q_proj.weight" */
-  bool is_linear;      /* to be quantized */
-  bool is_changed;     /* no longer what the file holds */
-  tn_dtype file_dtype; /* as the file holds it */
+  int64_t place;    /* in tn_model_parameters */
+  const char *name; /* behind the layer's prefix: "self_attn.q_proj.weight", also where a file holds
+                     * q, k and v in one tensor */
+  const char *file_name; /* as tn_model_parameters has it, with the part: "...qkv_proj.weight[0]" */
+  bool is_linear;        /* to be quantized */
+  bool is_changed;       /* no longer what the file holds */
+  tn_dtype file_dtype;   /* as the file holds it */
   int64_t rows, columns;
   tn_tensor before;  /* what the model had */
   tn_buffer *buffer; /* float32 [rows, columns], in the model's place; whoever takes it sets NULL */
@@ -31,8 +34,9 @@ typedef struct tn_layer_tensor_copy {
 typedef struct tn_layer_weights { /* all zero is valid and empty */
   tn_model *model;
   int64_t layer;
-  tn_layer_tensor_copy tensors[TN_LAYER_TENSORS_MAX];
+  tn_layer_tensor_copy *tensors;
   int32_t count;
+  size_t capacity;
 } tn_layer_weights;
 
 /* Copies the layer's weights out of the files as float32 and puts the copies into the model.

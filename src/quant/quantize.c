@@ -80,9 +80,12 @@ static tn_status round_weight(job *j, int64_t place, const tn_site *site,
 
 /* ---- round to nearest ---- */
 
-static tn_status round_layer(job *j, tn_error *err) {
-  for (int32_t i = 0; i < j->layer.count; i++)
-    TN_TRY(round_weight(j, j->layer.tensors[i].place, NULL, NULL, err));
+/* All linears, or those that calibration did not reach: experts that no token was sent to. */
+static tn_status round_rest(job *j, tn_error *err) {
+  for (int32_t i = 0; i < j->layer.count; i++) {
+    int64_t place = j->layer.tensors[i].place;
+    if (!j->out->tensors[place].is_quantized) TN_TRY(round_weight(j, place, NULL, NULL, err));
+  }
   return TN_OK;
 }
 
@@ -185,14 +188,30 @@ static tn_status gptq_site(job *j, const tn_site *site, tn_error *err) {
   return status;
 }
 
-/* Site after site, each measured with the quantized ones before it. */
-static tn_status gptq_layer(job *j, tn_error *err) {
+static bool is_expert(const job *j, int64_t place) {
+  return strstr(tn_model_parameters(j->model, NULL)[place].name, ".experts.") != NULL;
+}
+
+/* First weights of the sites outside experts, to be freed; *count of them. */
+static tn_status find_sites(job *j, int64_t **first, int32_t *count, tn_error *err) {
   const tn_site *sites;
-  int64_t first[TN_SITES_MAX];
-  int32_t count, one;
-  TN_TRY(tn_calibration_measure(j->calibration, j->layer.layer, false, -1, NULL, NULL, &sites,
-                                &count, err));
-  for (int32_t i = 0; i < count; i++) first[i] = sites[i].weights[0];
+  int32_t all;
+  TN_TRY(tn_calibration_measure(j->calibration, j->layer.layer, false, -1, NULL, NULL, &sites, &all,
+                                err));
+  *first = tn_alloc((size_t)all, sizeof **first);
+  if (!*first) return tn_fail_memory(err, "a list of sites", (size_t)all * sizeof **first);
+  *count = 0;
+  for (int32_t i = 0; i < all; i++) {
+    const tn_layer_tensor_copy *t = tn_layer_weights_at(&j->layer, sites[i].weights[0]);
+    if (t && t->is_linear && !is_expert(j, t->place)) (*first)[(*count)++] = t->place;
+  }
+  return TN_OK;
+}
+
+/* Site after site, each measured with the quantized ones before it. */
+static tn_status gptq_in_turn(job *j, const int64_t *first, int32_t count, tn_error *err) {
+  const tn_site *sites;
+  int32_t one;
   for (int32_t i = 0; i < count; i++) {
     TN_TRY(tn_calibration_measure(j->calibration, j->layer.layer, true, first[i], count_step, j,
                                   &sites, &one, err));
@@ -200,6 +219,31 @@ static tn_status gptq_layer(job *j, tn_error *err) {
     TN_TRY(gptq_site(j, &sites[0], err));
   }
   return TN_OK;
+}
+
+/* All experts of a layer are measured at once: a run over the samples for each would never end. */
+static tn_status gptq_experts(job *j, tn_error *err) {
+  const tn_site *sites;
+  int32_t count;
+  TN_TRY(tn_calibration_measure(j->calibration, j->layer.layer, true, -1, count_step, j, &sites,
+                                &count, err));
+  for (int32_t i = 0; i < count; i++)
+    if (is_expert(j, sites[i].weights[0])) TN_TRY(gptq_site(j, &sites[i], err));
+  return TN_OK;
+}
+
+static bool routes(const job *j, int64_t layer) {
+  return tn_model_config_routes(tn_model_config_of(j->model), layer);
+}
+
+static tn_status gptq_layer(job *j, tn_error *err) {
+  int64_t *first = NULL;
+  int32_t count = 0;
+  tn_status status = find_sites(j, &first, &count, err);
+  if (status == TN_OK) status = gptq_in_turn(j, first, count, err);
+  if (status == TN_OK && routes(j, j->layer.layer)) status = gptq_experts(j, err);
+  tn_free(first);
+  return status;
 }
 
 /* ---- layers ---- */
@@ -219,14 +263,9 @@ static void keep_changed(job *j) {
 
 static tn_status work_on_layer(job *j, tn_error *err) {
   if (j->o->smooth) TN_TRY(smooth_layer(j, err));
-  switch (j->o->method) {
-    case TN_QUANTIZE_RTN:
-      return round_layer(j, err);
-    case TN_QUANTIZE_AWQ:
-      return awq_layer(j, err);
-    default:
-      return gptq_layer(j, err);
-  }
+  if (j->o->method == TN_QUANTIZE_AWQ) TN_TRY(awq_layer(j, err));
+  if (j->o->method == TN_QUANTIZE_GPTQ) TN_TRY(gptq_layer(j, err));
+  return round_rest(j, err);
 }
 
 /* Before any work is done on the layer. */
@@ -260,16 +299,20 @@ static tn_status quantize_layer(job *j, int64_t layer, tn_error *err) {
   return tn_calibration_advance(j->calibration, layer, k_max, v_max, count_step, j, err);
 }
 
-static int64_t steps_a_layer(const tn_quantize_options *o) {
-  int64_t measured = o->method == TN_QUANTIZE_GPTQ ? 4 : o->method == TN_QUANTIZE_AWQ ? 1 : 0;
+/* Runs over the samples. */
+static int64_t runs_of_layer(const job *j, int64_t layer) {
+  const tn_quantize_options *o = j->o;
+  int64_t in_turn = routes(j, layer) ? 3 : 4;
+  int64_t measured = o->method == TN_QUANTIZE_GPTQ ? in_turn : o->method == TN_QUANTIZE_AWQ ? 1 : 0;
   return measured + (o->smooth ? 1 : 0) + 1;
 }
 
 static tn_status quantize_layers(job *j, const tn_calibration_text *text, tn_error *err) {
   int64_t layers = tn_model_config_of(j->model)->layers;
-  int64_t samples = j->calibration ? text->samples : 1;
-  tn_progress_begin(j->progress, "quantize", "samples",
-                    layers * samples * (j->calibration ? steps_a_layer(j->o) : 1));
+  int64_t total = j->calibration ? 0 : layers;
+  for (int64_t i = 0; i < layers && j->calibration; i++)
+    total += text->samples * runs_of_layer(j, i);
+  tn_progress_begin(j->progress, "quantize", j->calibration ? "samples" : "layers", total);
   for (int64_t i = 0; i < layers; i++) {
     if (j->progress)
       snprintf(j->progress->note, sizeof j->progress->note, "layer %" PRId64 " of %" PRId64, i + 1,
@@ -293,12 +336,7 @@ static tn_status check_model(const tn_model *model, tn_error *err) {
   const tn_model_config *c = tn_model_config_of(model);
   if (c->encoder || c->task != TN_TASK_GENERATE)
     return tn_fail(err, TN_ERR_UNSUPPORTED, "only models that generate text are quantized");
-  if (c->experts == 0) return TN_OK;
-  return tn_fail(err, TN_ERR_UNSUPPORTED,
-                 "a mixture of %" PRId64
-                 " experts: only models with one feed-forward a layer are "
-                 "quantized",
-                 c->experts);
+  return TN_OK;
 }
 
 static tn_status allocate(job *j, const tn_calibration_text *text, tn_error *err) {

@@ -22,9 +22,18 @@ def random_model(folder, tenon, kind="llama", dtype="float32", **more):
         "qwen2": (transformers.Qwen2Config, transformers.Qwen2ForCausalLM),
         "gemma2": (transformers.Gemma2Config, transformers.Gemma2ForCausalLM),
         "olmo2": (transformers.Olmo2Config, transformers.Olmo2ForCausalLM),
+        "phi3": (transformers.Phi3Config, transformers.Phi3ForCausalLM),
+        "qwen3_moe": (transformers.Qwen3MoeConfig, transformers.Qwen3MoeForCausalLM),
+        "mixtral": (transformers.MixtralConfig, transformers.MixtralForCausalLM),
     }[kind]
-    if kind in ("qwen2", "olmo2"):
+    if kind in ("qwen2", "olmo2", "phi3"):
         sizes.pop("head_dim")
+    if kind == "phi3":
+        sizes |= {"pad_token_id": 0, "partial_rotary_factor": 0.5}
+    if kind == "qwen3_moe":
+        sizes |= {"num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 64}
+    if kind == "mixtral":
+        sizes |= {"num_local_experts": 4, "num_experts_per_tok": 2}
     torch.manual_seed(5)
     made = model(config(**sizes))
     with torch.no_grad():
@@ -120,6 +129,23 @@ def test_other_architectures(tenon, tmp_path, kind, method, dtype):
     theirs = perplexity(tmp_path / "out")
     # dequantized weights are rounded to the scales' type there
     assert abs(theirs - after) < (2e-2 if dtype == "bfloat16" else 2e-3) * after
+
+
+@pytest.mark.parametrize("kind", ["phi3", "qwen3_moe", "mixtral"])
+@pytest.mark.parametrize("words", [("--method", "rtn"), ("--method", "awq"), ("--method", "gptq"),
+                                   ("--to", "fp8", "--method", "rtn")], ids=" ".join)
+def test_fused_tensors_and_experts(tenon, tmp_path, kind, words):
+    """transformers 5.23 takes float8 experts with a scale a row only."""
+    (tmp_path / "model").mkdir()
+    model = random_model(tmp_path / "model", tenon, kind, "bfloat16" if "rtn" in words else "float32")
+    got = run(tenon, model, tmp_path / "out", *words, "--group", "channel" if "fp8" in words else "32")
+    before, after = got["perplexity_before"], got["perplexity_after"]
+    assert abs(perplexity(model) - before) < 2e-3 * before
+    theirs = perplexity(tmp_path / "out")
+    assert abs(theirs - after) < (2e-2 if "rtn" in words else 2e-3) * after, (before, after, theirs)
+    config = json.loads((tmp_path / "out/config.json").read_text())["quantization_config"]
+    router = {"phi3": None, "qwen3_moe": "mlp.gate", "mixtral": "block_sparse_moe.gate"}[kind]
+    assert config["ignore"] == ["lm_head"] + [f"model.layers.{i}.{router}" for i in range(2) if router]
 
 
 def tensors(folder):

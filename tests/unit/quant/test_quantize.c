@@ -20,7 +20,7 @@
 #include "quant/calibration.h"
 #include "quant/compressed.h"
 
-enum { VOCAB = 61, TOKENS = 24, SAMPLES = 4, IDS = TOKENS * SAMPLES };
+enum { EXPERTS = 5, VOCAB = 61, TOKENS = 24, SAMPLES = 4, IDS = TOKENS * SAMPLES };
 
 static void must_at(int line, tn_status status, const tn_error *err) {
   if (status != TN_OK) fail_msg("line %d: %s: %s", line, tn_status_text(status), err->text);
@@ -28,36 +28,49 @@ static void must_at(int line, tn_status status, const tn_error *err) {
 #define must(expr) must_at(__LINE__, (expr), &err)
 
 typedef struct fixture {
-  char folder[64], out[96];
+  char folder[64], out[96], routed[96];
   int32_t ids[IDS];
 } fixture;
 
-/* Two query heads read one key and value head; weights large enough to matter. */
-static int set_up(void **state) {
-  static fixture f;
-  const tn_model_config c = {.vocab_size = VOCAB,
-                             .hidden_size = 64,
-                             .intermediate_size = 96,
-                             .layers = 2,
-                             .heads = 4,
-                             .kv_heads = 2,
-                             .head_dim = 16,
-                             .positions_max = 32,
-                             .bos_id = -1,
-                             .eos_id = -1};
+/* Weights large enough to matter. */
+static void make_model(const char *folder, const tn_model_config *config) {
   tn_error err;
   tn_model *m;
-  f = (fixture){.folder = "/tmp/tenon-quantize-XXXXXX"};
-  assert_non_null(mkdtemp(f.folder));
-  snprintf(f.out, sizeof f.out, "%s/out", f.folder);
-  must(tn_model_new(&m, &c, tn_device_cpu(), &err));
+  must(tn_model_new(&m, config, tn_device_cpu(), &err));
   tn_model_init(m, 42);
   tn_tensor flat = tn_model_flat(m);
   float *x = tn_tensor_data(&flat);
   for (int64_t i = 0; i < tn_tensor_count(&flat); i++)
     x[i] = x[i] == 1.0f ? (i % 11 == 0 ? 6.0f : 0.7f) : x[i] * 6;
-  must(tn_model_save(m, f.folder, TN_F32, &err));
+  must(tn_model_save(m, folder, TN_F32, &err));
   tn_model_free(m);
+}
+
+/* Two query heads read one key and value head; the second model has experts, of which two run. */
+static int set_up(void **state) {
+  static fixture f;
+  tn_model_config c = {.vocab_size = VOCAB,
+                       .hidden_size = 64,
+                       .intermediate_size = 96,
+                       .layers = 2,
+                       .heads = 4,
+                       .kv_heads = 2,
+                       .head_dim = 16,
+                       .positions_max = 32,
+                       .bos_id = -1,
+                       .eos_id = -1};
+  tn_error err;
+  f = (fixture){.folder = "/tmp/tenon-quantize-XXXXXX"};
+  assert_non_null(mkdtemp(f.folder));
+  snprintf(f.out, sizeof f.out, "%s/out", f.folder);
+  snprintf(f.routed, sizeof f.routed, "%s/routed", f.folder);
+  make_model(f.folder, &c);
+  c.arch = TN_ARCH_MIXTRAL;
+  c.experts = EXPERTS;
+  c.experts_per_token = 2;
+  c.expert_size = 96;
+  must(tn_dir_make(f.routed, &err));
+  make_model(f.routed, &c);
   for (int64_t i = 0; i < IDS; i++) f.ids[i] = (int32_t)tn_random_below(4, 1, (uint64_t)i, VOCAB);
   *state = &f;
   return 0;
@@ -72,10 +85,14 @@ typedef struct opened {
   tn_weight_source *source;
 } opened;
 
-static tn_status open_all(opened *o, const fixture *f, tn_error *err) {
+static tn_status open_folder(opened *o, const char *folder, tn_error *err) {
   *o = (opened){0};
-  TN_TRY(tn_model_open(&o->model, f->folder, tn_device_cpu(), err));
-  return tn_weight_source_open(&o->source, f->folder, NULL, err);
+  TN_TRY(tn_model_open(&o->model, folder, tn_device_cpu(), err));
+  return tn_weight_source_open(&o->source, folder, NULL, err);
+}
+
+static tn_status open_all(opened *o, const fixture *f, tn_error *err) {
+  return open_folder(o, f->folder, err);
 }
 
 static void close_all(opened *o) {
@@ -247,6 +264,49 @@ static void every_way_leaves_a_model_like_the_first(void **state) {
   }
 }
 
+/* Each expert with its own inputs, and as it is where no token came to it. */
+static void experts_are_quantized(void **state) {
+  const fixture *f = *state;
+  tn_error err;
+  for (size_t i = 0; i < WAYS; i++)
+    for (int64_t tokens = 1; tokens <= TOKENS; tokens += TOKENS - 1) {
+      opened o;
+      tn_quantized q;
+      const tn_calibration_text text = {f->ids, tokens == 1 ? 1 : SAMPLES, tokens};
+      must(open_folder(&o, f->routed, &err));
+      double before = nats(o.model, f, NULL);
+      must(tn_quantize(&q, o.model, o.source, &text, &ways[i], NULL, NULL, &err));
+      assert_int_equal(q.quantized, 2 * (4 + 3 * EXPERTS));
+      double after = nats(o.model, f, NULL);
+      assert_true(after != before);
+      if (fabs(after - before) > 0.1 * before) fail_msg("way %zu: %g, before %g", i, after, before);
+      tn_quantized_clear(&q);
+      close_all(&o);
+    }
+}
+
+/* What an expert reads is measured as the whole pass gives it. */
+static void experts_are_sites(void **state) {
+  const fixture *f = *state;
+  tn_error err;
+  opened o;
+  tn_calibration *c;
+  const tn_site *sites;
+  int32_t count;
+  int64_t rows = 0;
+  must(open_folder(&o, f->routed, &err));
+  must(tn_calibration_new(&c, o.model, NULL, f->ids, SAMPLES, TOKENS, &err));
+  must(tn_calibration_measure(c, 0, true, -1, NULL, NULL, &sites, &count, &err));
+  assert_int_equal(count, 3 + 2 * EXPERTS); /* q k v, o, the router; gate and up, down of each */
+  for (int32_t i = 3; i < count; i++) {
+    if (sites[i].weight_count == 2) rows += sites[i].rows;
+    assert_int_equal(sites[i].columns, sites[i].weight_count == 2 ? 64 : 96);
+  }
+  assert_int_equal(rows, 2 * IDS); /* two experts a token */
+  tn_calibration_free(c);
+  close_all(&o);
+}
+
 /* With 8 bits and fine groups the rounding is small: what is left is what folding did. */
 static void folding_changes_no_function(void **state) {
   const fixture *f = *state;
@@ -324,16 +384,16 @@ static void mistakes_are_named(void **state) {
 
 /* ---- memory runs out ---- */
 
-static tn_status quantize_and_write(const fixture *f, const tn_quantize_options *way,
-                                    tn_error *err) {
+static tn_status quantize_and_write(const fixture *f, const char *folder,
+                                    const tn_quantize_options *way, tn_error *err) {
   opened o;
   tn_quantized q = {0};
   const tn_calibration_text text = {f->ids, 1, 8};
   const tn_compressed_options c = {.quantize = way, .kv_is_float = true, .version = "test"};
-  tn_status status = open_all(&o, f, err);
+  tn_status status = open_folder(&o, folder, err);
   if (status == TN_OK) status = tn_quantize(&q, o.model, o.source, &text, way, NULL, NULL, err);
   if (status == TN_OK) status = tn_dir_make(f->out, err);
-  if (status == TN_OK) status = tn_compressed_write(f->out, &q, o.source, f->folder, &c, err);
+  if (status == TN_OK) status = tn_compressed_write(f->out, &q, o.source, folder, &c, err);
   tn_quantized_clear(&q);
   close_all(&o);
   return status;
@@ -343,12 +403,13 @@ static void out_of_memory_is_reported(void **state) {
   const fixture *f = *state;
   tn_error err;
   int64_t live = tn_alloc_live();
-  for (size_t i = 0; i < WAYS; i++) {
+  for (size_t i = 0; i <= WAYS; i++) {
+    bool routed = i == WAYS; /* by GPTQ */
     int64_t n = 0;
     for (tn_status status = TN_ERR_MEMORY; status != TN_OK;) {
-      n += n < 40 ? 1 : 7; /* every one of the first, then some of the many alike */
+      n += routed ? 41 : n < 40 ? 1 : 7; /* every one of the first, then some of the many alike */
       tn_alloc_fail_at(n);
-      status = quantize_and_write(f, &ways[i], &err);
+      status = quantize_and_write(f, routed ? f->routed : f->folder, &ways[routed ? 2 : i], &err);
       tn_alloc_fail_at(0);
       assert_int_equal(tn_alloc_live(), live);
       if (status != TN_OK && status != TN_ERR_MEMORY)
@@ -363,6 +424,8 @@ int main(void) {
       cmocka_unit_test(sites_are_the_inputs_of_the_linears),
       cmocka_unit_test(grams_are_those_of_the_whole_pass),
       cmocka_unit_test(every_way_leaves_a_model_like_the_first),
+      cmocka_unit_test(experts_are_quantized),
+      cmocka_unit_test(experts_are_sites),
       cmocka_unit_test(folding_changes_no_function),
       cmocka_unit_test(threads_change_nothing),
       cmocka_unit_test(mistakes_are_named),
