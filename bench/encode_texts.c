@@ -6,16 +6,9 @@
  * round, tokens, and a sum over all ids that shows that both sides did the same. */
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <inttypes.h>
-#include <stdio.h>
-#include <time.h>
 
+#include "bench.h"
 #include "model/tokenizer.h"
-
-static double cpu_seconds(void) {
-  struct timespec now;
-  clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
-  return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
-}
 
 static tn_status encode_all(const tn_tokenizer *t, tn_str texts, tn_ids *ids, uint64_t *tokens,
                             uint64_t *sum, tn_error *err) {
@@ -31,25 +24,22 @@ static tn_status encode_all(const tn_tokenizer *t, tn_str texts, tn_ids *ids, ui
 }
 
 int main(int argc, char **argv) {
-  if (argc != 4) {
-    fprintf(stderr, "usage: encode_texts TOKENIZER TEXTS ROUNDS\n");
-    return 2;
-  }
+  if (argc != 4) die("usage: encode_texts TOKENIZER TEXTS ROUNDS");
   tn_error err = {0};
   tn_tokenizer *t = NULL;
   tn_strbuf texts = {0};
   tn_ids ids = {0};
-  double best = 1e9, begin = cpu_seconds();
+  double best = 1e9, begin = cpu_s();
   uint64_t tokens = 0, sum = 0;
   tn_status status = tn_tokenizer_open(&t, argv[1], &err);
-  double load = cpu_seconds() - begin;
+  double load = cpu_s() - begin;
   if (status == TN_OK) status = tn_file_read(argv[2], (size_t)1 << 30, &texts, &err);
   int64_t rounds = 1;
   tn_str_to_i64(tn_str_of(argv[3]), &rounds);
   for (int64_t round = 0; status == TN_OK && round < rounds; round++) {
-    begin = cpu_seconds();
+    begin = cpu_s();
     status = encode_all(t, tn_strbuf_view(&texts), &ids, &tokens, &sum, &err);
-    double seconds = cpu_seconds() - begin;
+    double seconds = cpu_s() - begin;
     if (seconds < best) best = seconds;
   }
   if (status == TN_OK)

@@ -11,14 +11,11 @@
  * wall and cpu are seconds of the work alone; logits holds the first few and sum, so that two
  * programs can be seen to have run the same model. */
 /* SPDX-License-Identifier: Apache-2.0 */
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
-#include <time.h>
 
 #include "base/json.h"
 #include "base/mem.h"
+#include "bench.h"
 #include "model/transformer.h"
 
 enum { BLOCK_TOKENS = 16, ROWS_MAX = 512, SEQUENCES_MAX = 64, BLOCKS_EACH = 48, LOGITS_SHOWN = 8 };
@@ -35,35 +32,17 @@ static struct {
   const float *logits;
 } run;
 
-static _Noreturn void die(const tn_error *err) {
-  fprintf(stderr, "forward_cpu: %s\n", err->text);
-  exit(1);
-}
-
-static double wall_s(void) {
-  struct timespec t;
-  clock_gettime(CLOCK_MONOTONIC, &t);
-  return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
-static double cpu_s(void) {
-  struct rusage u;
-  getrusage(RUSAGE_SELF, &u);
-  return (double)(u.ru_utime.tv_sec + u.ru_stime.tv_sec) +
-         1e-6 * (double)(u.ru_utime.tv_usec + u.ru_stime.tv_usec);
-}
-
 static void open_model(const char *path, int32_t threads, bool packed) {
   tn_error err = {0};
-  if (tn_pool_new(&run.pool, threads, &err)) die(&err);
+  if (tn_pool_new(&run.pool, threads, &err)) die(err.text);
   const tn_model_options load = {.pool = run.pool, .packed = packed};
-  if (tn_model_open_with(&run.model, path, tn_device_cpu(), &load, &err)) die(&err);
-  if (tn_stream_open(tn_device_cpu(), run.pool, &run.stream, &err)) die(&err);
+  if (tn_model_open_with(&run.model, path, tn_device_cpu(), &load, &err)) die(err.text);
+  if (tn_stream_open(tn_device_cpu(), run.pool, &run.stream, &err)) die(err.text);
   if (tn_kv_cache_new(&run.kv, run.model, TN_F32, SEQUENCES_MAX * BLOCKS_EACH, BLOCK_TOKENS, &err))
-    die(&err);
+    die(err.text);
   if (tn_forward_new(&run.forward, run.model, run.stream, ROWS_MAX, SEQUENCES_MAX, SEQUENCES_MAX,
                      BLOCKS_EACH, &err))
-    die(&err);
+    die(err.text);
   for (int32_t i = 0; i < SEQUENCES_MAX * BLOCKS_EACH; i++) run.blocks[i] = i;
 }
 
@@ -96,7 +75,7 @@ static void step(int64_t sequences, int64_t first, int64_t count) {
                         .block_table = run.blocks,
                         .logit_rows = sequences,
                         .logit_indices = run.wanted};
-  if (tn_forward_run(run.forward, run.kv, &b, &run.logits, &err)) die(&err);
+  if (tn_forward_run(run.forward, run.kv, &b, &run.logits, &err)) die(err.text);
 }
 
 static void report(const char *what, int64_t tokens, double wall, double cpu) {

@@ -7,13 +7,10 @@
  * (forward, backward, clipping at 1, AdamW with weight decay 0.1 of matrices),
  * answered with one JSON line: the loss before the step, seconds of wall and of CPU time. */
 /* SPDX-License-Identifier: Apache-2.0 */
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
-#include <time.h>
 
 #include "base/mem.h"
+#include "bench.h"
 #include "train/optimizer.h"
 
 static struct {
@@ -27,24 +24,6 @@ static struct {
   tn_tensor grads;
   tn_buffer *grad_buffer;
 } run;
-
-static _Noreturn void die(const char *text) {
-  fprintf(stderr, "train_steps: %s\n", text);
-  exit(1);
-}
-
-static double wall_s(void) {
-  struct timespec t;
-  clock_gettime(CLOCK_MONOTONIC, &t);
-  return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
-static double cpu_s(void) {
-  struct rusage u;
-  getrusage(RUSAGE_SELF, &u);
-  return (double)(u.ru_utime.tv_sec + u.ru_stime.tv_sec) +
-         1e-6 * (double)(u.ru_utime.tv_usec + u.ru_stime.tv_usec);
-}
 
 static void read_batches(const char *path) {
   FILE *f = fopen(path, "rb");
