@@ -121,5 +121,10 @@ typedef struct tn_cli_json {
 } tn_cli_json;
 void tn_cli_json_begin(tn_cli_json *j);
 void tn_cli_json_finish(tn_cli_json *j);
+/* A key and its value. */
+void tn_cli_json_text(tn_json_writer *w, const char *key, const char *value);
+void tn_cli_json_i64(tn_json_writer *w, const char *key, int64_t value);
+void tn_cli_json_f64(tn_json_writer *w, const char *key, double value);
+void tn_cli_json_bool(tn_json_writer *w, const char *key, bool value);
 
 #endif

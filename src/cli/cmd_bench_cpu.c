@@ -406,13 +406,6 @@ static double flops_of(const struct bench_case *c) {
 
 /* ---- report ---- */
 
-static void add_text(tn_json_writer *w, const char *key, const char *value) {
-  tn_json_key(w, key), tn_json_cstr(w, value);
-}
-static void add_number(tn_json_writer *w, const char *key, double value) {
-  tn_json_key(w, key), tn_json_f64(w, value);
-}
-
 static void report(machine *m, bench_call *b, tn_json_writer *w) {
   double seconds = best_s(run_call, b), flops = flops_of(b->c);
   double bytes = b->read_bytes + b->written_bytes;
@@ -432,17 +425,17 @@ static void report(machine *m, bench_call *b, tn_json_writer *w) {
            100 * rate / limit, 1e-9 * limit, of);
   fflush(stdout);
   tn_json_begin_object(w);
-  add_text(w, "op", b->info->name);
-  add_text(w, "sizes", b->c->sizes);
-  add_text(w, "weights", tn_dtype_name(b->c->weights));
-  tn_json_key(w, "packed"), tn_json_bool(w, b->c->packed);
-  add_number(w, "bytes", bytes);
-  add_number(w, "ops", flops);
-  add_number(w, "seconds", seconds);
-  add_text(w, "limit", of);
-  add_number(w, "rate_per_s", rate);
-  add_number(w, "limit_per_s", limit);
-  add_number(w, "share", rate / limit);
+  tn_cli_json_text(w, "op", b->info->name);
+  tn_cli_json_text(w, "sizes", b->c->sizes);
+  tn_cli_json_text(w, "weights", tn_dtype_name(b->c->weights));
+  tn_cli_json_bool(w, "packed", b->c->packed);
+  tn_cli_json_f64(w, "bytes", bytes);
+  tn_cli_json_f64(w, "ops", flops);
+  tn_cli_json_f64(w, "seconds", seconds);
+  tn_cli_json_text(w, "limit", of);
+  tn_cli_json_f64(w, "rate_per_s", rate);
+  tn_cli_json_f64(w, "limit_per_s", limit);
+  tn_cli_json_f64(w, "share", rate / limit);
   tn_json_end_object(w);
 }
 
@@ -472,14 +465,14 @@ static void report_limits(const machine *m, const char *rows, tn_json_writer *w)
         "memory %.1f GB/s read, %.1f GB/s copy\n",
         rows, (int)options.threads, 1e-9 * m->peak[TN_PEAK_F32], 1e-9 * m->peak[TN_PEAK_BF16],
         1e-9 * m->peak[TN_PEAK_INT8], 1e-9 * m->read, 1e-9 * m->copy);
-  add_text(w, "bench", "cpu");
-  add_text(w, "kernels", rows);
-  tn_json_key(w, "threads"), tn_json_i64(w, options.threads);
-  add_number(w, "f32_ops_per_s", m->peak[TN_PEAK_F32]);
-  add_number(w, "bf16_ops_per_s", m->peak[TN_PEAK_BF16]);
-  add_number(w, "int8_ops_per_s", m->peak[TN_PEAK_INT8]);
-  add_number(w, "read_bytes_per_s", m->read);
-  add_number(w, "copy_bytes_per_s", m->copy);
+  tn_cli_json_text(w, "bench", "cpu");
+  tn_cli_json_text(w, "kernels", rows);
+  tn_cli_json_i64(w, "threads", options.threads);
+  tn_cli_json_f64(w, "f32_ops_per_s", m->peak[TN_PEAK_F32]);
+  tn_cli_json_f64(w, "bf16_ops_per_s", m->peak[TN_PEAK_BF16]);
+  tn_cli_json_f64(w, "int8_ops_per_s", m->peak[TN_PEAK_INT8]);
+  tn_cli_json_f64(w, "read_bytes_per_s", m->read);
+  tn_cli_json_f64(w, "copy_bytes_per_s", m->copy);
 }
 
 static const tn_ops *choose_rows(void) {

@@ -207,20 +207,15 @@ static tn_status make_body(bench *b, const bench_words *w, tn_error *err) {
   tn_json_str(&j, tn_strbuf_view(&model));
   tn_json_key(&j, "prompt");
   tn_json_str(&j, tn_strbuf_view(&prompt));
-  tn_json_key(&j, "max_tokens");
-  tn_json_i64(&j, w->tokens_max);
-  tn_json_key(&j, "temperature");
-  tn_json_f64(&j, w->temperature);
+  tn_cli_json_i64(&j, "max_tokens", w->tokens_max);
+  tn_cli_json_f64(&j, "temperature", w->temperature);
   if (w->seed >= 0) {
-    tn_json_key(&j, "seed");
-    tn_json_i64(&j, w->seed);
+    tn_cli_json_i64(&j, "seed", w->seed);
   }
   if (w->ignore_eos) {
-    tn_json_key(&j, "ignore_eos");
-    tn_json_bool(&j, true);
+    tn_cli_json_bool(&j, "ignore_eos", true);
   }
-  tn_json_key(&j, "stream");
-  tn_json_bool(&j, true);
+  tn_cli_json_bool(&j, "stream", true);
   tn_json_key(&j, "stream_options");
   tn_json_raw(&j, TN_STR("{\"include_usage\":true}"));
   tn_json_end_object(&j);
@@ -277,8 +272,7 @@ static void print_json(const bench *b, double seconds) {
     tn_json_f64(&j.w, numbers[i].value);
   }
   if (b->problem[0]) {
-    tn_json_key(&j.w, "first_error");
-    tn_json_cstr(&j.w, b->problem);
+    tn_cli_json_text(&j.w, "first_error", b->problem);
   }
   tn_json_end_object(&j.w);
   tn_cli_json_finish(&j);

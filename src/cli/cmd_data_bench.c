@@ -103,12 +103,12 @@ static void json_part(bench *b, tn_json_writer *w, const char *key, measure *m) 
   for (int32_t f = 0; f < b->files; f++) {
     double seconds = median(&m[f], b->rounds);
     tn_json_begin_object(w);
-    tn_json_key(w, "file"), tn_json_cstr(w, b->paths[f]);
-    tn_json_key(w, "bytes_read"), tn_json_i64(w, m[f].bytes_read);
-    tn_json_key(w, "seconds"), tn_json_f64(w, seconds);
-    tn_json_key(w, "bytes_ratio");
-    tn_json_f64(w, (double)m[0].bytes_read / (double)(m[f].bytes_read ? m[f].bytes_read : 1));
-    tn_json_key(w, "time_ratio"), tn_json_f64(w, seconds > 0 ? base_seconds / seconds : 0);
+    tn_cli_json_text(w, "file", b->paths[f]);
+    tn_cli_json_i64(w, "bytes_read", m[f].bytes_read);
+    tn_cli_json_f64(w, "seconds", seconds);
+    tn_cli_json_f64(w, "bytes_ratio",
+                    (double)m[0].bytes_read / (double)(m[f].bytes_read ? m[f].bytes_read : 1));
+    tn_cli_json_f64(w, "time_ratio", seconds > 0 ? base_seconds / seconds : 0);
     tn_json_end_object(w);
   }
   tn_json_end_array(w);
@@ -141,9 +141,9 @@ static void report(bench *b, bool json) {
   tn_cli_json j;
   tn_cli_json_begin(&j);
   tn_json_begin_object(&j.w);
-  tn_json_key(&j.w, "rows"), tn_json_i64(&j.w, b->all[0].rows);
-  tn_json_key(&j.w, "column"), tn_json_cstr(&j.w, b->column);
-  tn_json_key(&j.w, "rounds"), tn_json_i64(&j.w, b->rounds);
+  tn_cli_json_i64(&j.w, "rows", b->all[0].rows);
+  tn_cli_json_text(&j.w, "column", b->column);
+  tn_cli_json_i64(&j.w, "rounds", b->rounds);
   json_part(b, &j.w, "one_column", b->one);
   json_part(b, &j.w, "all_columns", b->all);
   tn_json_end_object(&j.w);

@@ -233,15 +233,15 @@ static void report_json(const convert *c) {
   tn_cli_json j;
   tn_cli_json_begin(&j);
   tn_json_begin_object(&j.w);
-  tn_json_key(&j.w, "rows"), tn_json_i64(&j.w, c->rows);
-  tn_json_key(&j.w, "files_in"), tn_json_i64(&j.w, c->inputs.count);
-  tn_json_key(&j.w, "files_out"), tn_json_i64(&j.w, c->files);
-  tn_json_key(&j.w, "bytes_in"), tn_json_i64(&j.w, c->bytes_in);
-  tn_json_key(&j.w, "bytes_out"), tn_json_i64(&j.w, c->bytes_out);
-  tn_json_key(&j.w, "rows_skipped"), tn_json_i64(&j.w, c->skipped);
-  tn_json_key(&j.w, "values_nulled"), tn_json_i64(&j.w, c->nulled);
-  tn_json_key(&j.w, "not_finite_nulled"), tn_json_i64(&j.w, c->not_finite);
-  tn_json_key(&j.w, "seconds"), tn_json_f64(&j.w, c->seconds);
+  tn_cli_json_i64(&j.w, "rows", c->rows);
+  tn_cli_json_i64(&j.w, "files_in", c->inputs.count);
+  tn_cli_json_i64(&j.w, "files_out", c->files);
+  tn_cli_json_i64(&j.w, "bytes_in", c->bytes_in);
+  tn_cli_json_i64(&j.w, "bytes_out", c->bytes_out);
+  tn_cli_json_i64(&j.w, "rows_skipped", c->skipped);
+  tn_cli_json_i64(&j.w, "values_nulled", c->nulled);
+  tn_cli_json_i64(&j.w, "not_finite_nulled", c->not_finite);
+  tn_cli_json_f64(&j.w, "seconds", c->seconds);
   tn_json_end_object(&j.w);
   tn_cli_json_finish(&j);
 }

@@ -39,10 +39,10 @@ void tn_cli_json_schema(tn_json_writer *w, const tn_field *f, const int64_t *nul
   tn_strbuf text = {0};
   tn_field_text(f, &text);
   tn_json_begin_object(w);
-  tn_json_key(w, "name"), tn_json_cstr(w, f->name);
+  tn_cli_json_text(w, "name", f->name);
   tn_json_key(w, "type"), tn_json_str(w, tn_strbuf_view(&text));
-  tn_json_key(w, "nullable"), tn_json_bool(w, f->nullable);
-  if (nulls) tn_json_key(w, "nulls"), tn_json_i64(w, *nulls);
+  tn_cli_json_bool(w, "nullable", f->nullable);
+  if (nulls) tn_cli_json_i64(w, "nulls", *nulls);
   if (tn_type_is_nested(f->type.id) && !f->dictionary) {
     tn_json_key(w, "children"), tn_json_begin_array(w);
     for (int64_t i = 0; i < f->child_count; i++) tn_cli_json_schema(w, &f->children[i], NULL);
@@ -87,9 +87,9 @@ static void json_scanned(const tn_table *in, const scanned *s, const ArrowSchema
   tn_cli_json j;
   tn_cli_json_begin(&j);
   tn_json_begin_object(&j.w);
-  tn_json_key(&j.w, "format"), tn_json_cstr(&j.w, tn_table_format_name(in->format));
-  tn_json_key(&j.w, "bytes"), tn_json_i64(&j.w, tn_table_bytes(in));
-  tn_json_key(&j.w, "rows"), tn_json_i64(&j.w, s->rows);
+  tn_cli_json_text(&j.w, "format", tn_table_format_name(in->format));
+  tn_cli_json_i64(&j.w, "bytes", tn_table_bytes(in));
+  tn_cli_json_i64(&j.w, "rows", s->rows);
   if (has_dialect(in)) tn_json_key(&j.w, "dialect"), tn_csv_dialect_json(dialect, &j.w);
   tn_json_key(&j.w, "columns"), tn_json_begin_array(&j.w);
   for (int64_t c = 0; c < s->root->child_count; c++)

@@ -16,28 +16,28 @@ static void json_parquet_chunk(tn_json_writer *w, const tn_parquet_file *file, i
   tn_parquet_chunk(file, group, column, &chunk);
   tn_parquet_column(file, column, &info);
   tn_json_begin_object(w);
-  tn_json_key(w, "column"), tn_json_cstr(w, info.name);
-  tn_json_key(w, "codec"), tn_json_cstr(w, chunk.codec);
-  tn_json_key(w, "encodings"), tn_json_cstr(w, chunk.encodings);
-  tn_json_key(w, "values"), tn_json_i64(w, chunk.values);
+  tn_cli_json_text(w, "column", info.name);
+  tn_cli_json_text(w, "codec", chunk.codec);
+  tn_cli_json_text(w, "encodings", chunk.encodings);
+  tn_cli_json_i64(w, "values", chunk.values);
   tn_json_key(w, "nulls");
   if (chunk.nulls < 0)
     tn_json_null(w);
   else
     tn_json_i64(w, chunk.nulls);
-  tn_json_key(w, "offset"), tn_json_i64(w, chunk.offset);
-  tn_json_key(w, "dictionary_bytes"), tn_json_i64(w, chunk.dictionary_bytes);
-  tn_json_key(w, "column_index_bytes"), tn_json_i64(w, chunk.column_index_bytes);
-  tn_json_key(w, "offset_index_bytes"), tn_json_i64(w, chunk.offset_index_bytes);
-  tn_json_key(w, "bloom_filter"), tn_json_bool(w, chunk.has_bloom);
-  tn_json_key(w, "encrypted"), tn_json_bool(w, chunk.encrypted);
-  tn_json_key(w, "compressed_bytes"), tn_json_i64(w, chunk.compressed_bytes);
-  tn_json_key(w, "uncompressed_bytes"), tn_json_i64(w, chunk.uncompressed_bytes);
+  tn_cli_json_i64(w, "offset", chunk.offset);
+  tn_cli_json_i64(w, "dictionary_bytes", chunk.dictionary_bytes);
+  tn_cli_json_i64(w, "column_index_bytes", chunk.column_index_bytes);
+  tn_cli_json_i64(w, "offset_index_bytes", chunk.offset_index_bytes);
+  tn_cli_json_bool(w, "bloom_filter", chunk.has_bloom);
+  tn_cli_json_bool(w, "encrypted", chunk.encrypted);
+  tn_cli_json_i64(w, "compressed_bytes", chunk.compressed_bytes);
+  tn_cli_json_i64(w, "uncompressed_bytes", chunk.uncompressed_bytes);
   if (chunk.has_min_max) {
-    tn_json_key(w, "min"), tn_json_cstr(w, chunk.min);
-    tn_json_key(w, "max"), tn_json_cstr(w, chunk.max);
+    tn_cli_json_text(w, "min", chunk.min);
+    tn_cli_json_text(w, "max", chunk.max);
   }
-  if (chunk.geo[0]) tn_json_key(w, "geospatial"), tn_json_cstr(w, chunk.geo);
+  if (chunk.geo[0]) tn_cli_json_text(w, "geospatial", chunk.geo);
   tn_json_end_object(w);
 }
 
@@ -66,10 +66,10 @@ static void json_parquet(const tn_parquet_file *file, const tn_field *root, int6
   tn_cli_json_begin(&j);
   tn_json_writer *w = &j.w;
   tn_json_begin_object(w);
-  tn_json_key(w, "format"), tn_json_cstr(w, "parquet");
-  tn_json_key(w, "bytes"), tn_json_i64(w, size_bytes);
-  tn_json_key(w, "rows"), tn_json_i64(w, tn_parquet_rows(file));
-  tn_json_key(w, "created_by"), tn_json_cstr(w, tn_parquet_created_by(file));
+  tn_cli_json_text(w, "format", "parquet");
+  tn_cli_json_i64(w, "bytes", size_bytes);
+  tn_cli_json_i64(w, "rows", tn_parquet_rows(file));
+  tn_cli_json_text(w, "created_by", tn_parquet_created_by(file));
   tn_parquet_encryption_text(file, &text);
   tn_json_key(w, "encryption"), tn_json_str(w, tn_strbuf_view(&text));
   json_metadata(w, file);
@@ -79,18 +79,18 @@ static void json_parquet(const tn_parquet_file *file, const tn_field *root, int6
     tn_parquet_column_info info;
     tn_parquet_column(file, c, &info);
     tn_json_begin_object(w);
-    tn_json_key(w, "name"), tn_json_cstr(w, info.name);
-    tn_json_key(w, "type"), tn_json_cstr(w, info.type);
-    tn_json_key(w, "physical_type"), tn_json_cstr(w, info.physical_type);
-    tn_json_key(w, "logical_type"), tn_json_cstr(w, info.logical_type);
-    tn_json_key(w, "nullable"), tn_json_bool(w, info.nullable);
+    tn_cli_json_text(w, "name", info.name);
+    tn_cli_json_text(w, "type", info.type);
+    tn_cli_json_text(w, "physical_type", info.physical_type);
+    tn_cli_json_text(w, "logical_type", info.logical_type);
+    tn_cli_json_bool(w, "nullable", info.nullable);
     tn_json_end_object(w);
   }
   tn_json_end_array(w);
   tn_json_key(w, "row_groups"), tn_json_begin_array(w);
   for (int64_t g = 0; g < tn_parquet_row_groups(file); g++) {
     tn_json_begin_object(w);
-    tn_json_key(w, "rows"), tn_json_i64(w, tn_parquet_group_rows(file, g));
+    tn_cli_json_i64(w, "rows", tn_parquet_group_rows(file, g));
     tn_strbuf_reset(&text);
     tn_parquet_group_sorting(file, g, &text);
     tn_json_key(w, "sorted"), tn_json_str(w, tn_strbuf_view(&text));

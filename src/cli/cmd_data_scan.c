@@ -185,7 +185,7 @@ static void report_json(scan *s) {
                  {"bytes_by_index", p->bytes_by_index}};
   for (size_t i = 0; i < sizeof members / sizeof *members; i++)
     tn_json_key(&s->j.w, members[i].name), tn_json_i64(&s->j.w, members[i].value);
-  tn_json_key(&s->j.w, "seconds"), tn_json_f64(&s->j.w, s->seconds);
+  tn_cli_json_f64(&s->j.w, "seconds", s->seconds);
 }
 
 static void add_reason(tn_strbuf *out, int64_t count, const char *what, int64_t bytes) {

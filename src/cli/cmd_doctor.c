@@ -295,30 +295,30 @@ static void json_report(const report *r) {
   tn_cli_json_begin(&j);
   tn_json_writer *w = &j.w;
   tn_json_begin_object(w);
-  tn_json_key(w, "version"), tn_json_cstr(w, TENON_VERSION);
-  tn_json_key(w, "kernel"), tn_json_cstr(w, r->kernel);
-  tn_json_key(w, "cpu"), tn_json_cstr(w, r->cpu);
-  tn_json_key(w, "cpus"), tn_json_i64(w, r->cpus);
+  tn_cli_json_text(w, "version", TENON_VERSION);
+  tn_cli_json_text(w, "kernel", r->kernel);
+  tn_cli_json_text(w, "cpu", r->cpu);
+  tn_cli_json_i64(w, "cpus", r->cpus);
   tn_json_key(w, "features"), tn_json_begin_array(w);
   for (int32_t i = 0; i < r->feature_count; i++) tn_json_cstr(w, r->features[i]);
   tn_json_end_array(w);
-  tn_json_key(w, "memory_bytes"), tn_json_i64(w, r->memory_bytes);
-  tn_json_key(w, "memory_free_bytes"), tn_json_i64(w, r->memory_free_bytes);
-  tn_json_key(w, "disk_free_bytes"), tn_json_i64(w, r->disk_free_bytes);
+  tn_cli_json_i64(w, "memory_bytes", r->memory_bytes);
+  tn_cli_json_i64(w, "memory_free_bytes", r->memory_free_bytes);
+  tn_cli_json_i64(w, "disk_free_bytes", r->disk_free_bytes);
   tn_json_key(w, "gpus"), tn_json_begin_array(w);
   for (int32_t i = 0; i < r->gpu_count && i < GPUS_MAX; i++) {
     tn_json_begin_object(w);
-    tn_json_key(w, "name"), tn_json_cstr(w, r->gpus[i].name);
-    tn_json_key(w, "compute_major"), tn_json_i64(w, r->gpus[i].major);
-    tn_json_key(w, "compute_minor"), tn_json_i64(w, r->gpus[i].minor);
-    tn_json_key(w, "memory_bytes"), tn_json_i64(w, r->gpus[i].memory_bytes);
+    tn_cli_json_text(w, "name", r->gpus[i].name);
+    tn_cli_json_i64(w, "compute_major", r->gpus[i].major);
+    tn_cli_json_i64(w, "compute_minor", r->gpus[i].minor);
+    tn_cli_json_i64(w, "memory_bytes", r->gpus[i].memory_bytes);
     tn_json_end_object(w);
   }
   tn_json_end_array(w);
-  tn_json_key(w, "nvcc"), tn_json_bool(w, r->nvcc);
-  tn_json_key(w, "linear_gflops_one_thread"), tn_json_f64(w, r->gflops_one);
-  tn_json_key(w, "linear_gflops_all_threads"), tn_json_f64(w, r->gflops_all);
-  tn_json_key(w, "memory_read_gb_s"), tn_json_f64(w, r->read_gbs);
+  tn_cli_json_bool(w, "nvcc", r->nvcc);
+  tn_cli_json_f64(w, "linear_gflops_one_thread", r->gflops_one);
+  tn_cli_json_f64(w, "linear_gflops_all_threads", r->gflops_all);
+  tn_cli_json_f64(w, "memory_read_gb_s", r->read_gbs);
   tn_json_key(w, "libraries"), tn_json_begin_object(w);
   for (size_t i = 0; i < sizeof r->libraries / sizeof r->libraries[0]; i++)
     tn_json_key(w, r->libraries[i].name), tn_json_cstr(w, r->libraries[i].version);

@@ -15,16 +15,6 @@
   "type of keys and values: f32 (the default, to see the model itself), f16, bf16, int8, fp8, or " \
   "auto (as tenon serve has it)"
 
-static void json_f64(tn_json_writer *w, const char *key, double value) {
-  tn_json_key(w, key);
-  tn_json_f64(w, value);
-}
-
-static void json_i64(tn_json_writer *w, const char *key, int64_t value) {
-  tn_json_key(w, key);
-  tn_json_i64(w, value);
-}
-
 static double seconds_since(int64_t start_us) {
   return (double)(tn_time_us() - start_us) / 1e6;
 }
@@ -102,20 +92,20 @@ static void print_perplexity_json(const char *model, const perplexity_result *r)
   tn_cli_json j;
   tn_cli_json_begin(&j);
   tn_json_begin_object(&j.w);
-  tn_json_key(&j.w, "model"), tn_json_cstr(&j.w, model);
-  json_f64(&j.w, "perplexity", r->p.perplexity);
-  json_f64(&j.w, "nats_per_token", r->p.nats / (double)r->p.scored);
-  json_f64(&j.w, "bits_per_byte", bits_per_byte(r));
-  json_i64(&j.w, "tokens", r->tokens);
-  json_i64(&j.w, "scored", r->p.scored);
-  json_i64(&j.w, "bytes", r->bytes);
-  json_i64(&j.w, "windows", r->p.windows);
-  json_i64(&j.w, "window", r->p.window);
-  json_i64(&j.w, "stride", r->p.stride);
-  tn_json_key(&j.w, "kv_type"), tn_json_cstr(&j.w, tn_kv_dtype_word(r->kv_dtype));
-  json_i64(&j.w, "kv_bytes_per_1000_tokens", r->kv_bytes);
-  json_f64(&j.w, "seconds", r->seconds);
-  json_f64(&j.w, "tokens_per_second", (double)r->p.scored / r->seconds);
+  tn_cli_json_text(&j.w, "model", model);
+  tn_cli_json_f64(&j.w, "perplexity", r->p.perplexity);
+  tn_cli_json_f64(&j.w, "nats_per_token", r->p.nats / (double)r->p.scored);
+  tn_cli_json_f64(&j.w, "bits_per_byte", bits_per_byte(r));
+  tn_cli_json_i64(&j.w, "tokens", r->tokens);
+  tn_cli_json_i64(&j.w, "scored", r->p.scored);
+  tn_cli_json_i64(&j.w, "bytes", r->bytes);
+  tn_cli_json_i64(&j.w, "windows", r->p.windows);
+  tn_cli_json_i64(&j.w, "window", r->p.window);
+  tn_cli_json_i64(&j.w, "stride", r->p.stride);
+  tn_cli_json_text(&j.w, "kv_type", tn_kv_dtype_word(r->kv_dtype));
+  tn_cli_json_i64(&j.w, "kv_bytes_per_1000_tokens", r->kv_bytes);
+  tn_cli_json_f64(&j.w, "seconds", r->seconds);
+  tn_cli_json_f64(&j.w, "tokens_per_second", (double)r->p.scored / r->seconds);
   tn_json_end_object(&j.w);
   tn_cli_json_finish(&j);
 }
@@ -199,11 +189,11 @@ static tn_status write_item(void *context, const tn_choice_item *item, tn_error 
   tn_strbuf text = {0};
   tn_json_writer w = {.out = &text};
   tn_json_begin_object(&w);
-  json_i64(&w, "line", item->line);
-  json_i64(&w, "answer", item->answer);
-  json_i64(&w, "picked", item->picked);
-  json_i64(&w, "picked_norm", item->picked_characters);
-  json_i64(&w, "picked_bytes", item->picked_bytes);
+  tn_cli_json_i64(&w, "line", item->line);
+  tn_cli_json_i64(&w, "answer", item->answer);
+  tn_cli_json_i64(&w, "picked", item->picked);
+  tn_cli_json_i64(&w, "picked_norm", item->picked_characters);
+  tn_cli_json_i64(&w, "picked_bytes", item->picked_bytes);
   tn_json_key(&w, "log_likelihoods");
   tn_json_begin_array(&w);
   for (int32_t i = 0; i < item->count; i++) tn_json_f64(&w, item->scores[i].log_likelihood);
@@ -257,16 +247,16 @@ static void print_choices_json(const char *model, const tn_choices *c, double se
   tn_cli_json j;
   tn_cli_json_begin(&j);
   tn_json_begin_object(&j.w);
-  tn_json_key(&j.w, "model"), tn_json_cstr(&j.w, model);
-  json_i64(&j.w, "items", c->items);
-  json_i64(&j.w, "scored", c->scored);
-  json_f64(&j.w, "acc", c->acc);
-  json_f64(&j.w, "acc_stderr", c->acc_error);
-  json_f64(&j.w, "acc_norm", c->acc_norm);
-  json_f64(&j.w, "acc_norm_stderr", c->acc_norm_error);
-  json_f64(&j.w, "acc_bytes", c->acc_bytes);
-  json_f64(&j.w, "acc_bytes_stderr", c->acc_bytes_error);
-  json_f64(&j.w, "seconds", seconds);
+  tn_cli_json_text(&j.w, "model", model);
+  tn_cli_json_i64(&j.w, "items", c->items);
+  tn_cli_json_i64(&j.w, "scored", c->scored);
+  tn_cli_json_f64(&j.w, "acc", c->acc);
+  tn_cli_json_f64(&j.w, "acc_stderr", c->acc_error);
+  tn_cli_json_f64(&j.w, "acc_norm", c->acc_norm);
+  tn_cli_json_f64(&j.w, "acc_norm_stderr", c->acc_norm_error);
+  tn_cli_json_f64(&j.w, "acc_bytes", c->acc_bytes);
+  tn_cli_json_f64(&j.w, "acc_bytes_stderr", c->acc_bytes_error);
+  tn_cli_json_f64(&j.w, "seconds", seconds);
   tn_json_end_object(&j.w);
   tn_cli_json_finish(&j);
 }

@@ -132,13 +132,13 @@ static void report_pack_json(const pack_options *o, const pack_result *r) {
   tn_cli_json j;
   tn_cli_json_begin(&j);
   tn_json_begin_object(&j.w);
-  tn_json_key(&j.w, "out"), tn_json_cstr(&j.w, o->out);
-  tn_json_key(&j.w, "documents"), tn_json_i64(&j.w, r->documents);
-  tn_json_key(&j.w, "nulls"), tn_json_i64(&j.w, r->nulls);
-  tn_json_key(&j.w, "tokens"), tn_json_i64(&j.w, r->tokens);
-  tn_json_key(&j.w, "shards"), tn_json_i64(&j.w, r->shards);
-  tn_json_key(&j.w, "text_bytes"), tn_json_i64(&j.w, r->text_bytes);
-  tn_json_key(&j.w, "seconds"), tn_json_f64(&j.w, r->seconds);
+  tn_cli_json_text(&j.w, "out", o->out);
+  tn_cli_json_i64(&j.w, "documents", r->documents);
+  tn_cli_json_i64(&j.w, "nulls", r->nulls);
+  tn_cli_json_i64(&j.w, "tokens", r->tokens);
+  tn_cli_json_i64(&j.w, "shards", r->shards);
+  tn_cli_json_i64(&j.w, "text_bytes", r->text_bytes);
+  tn_cli_json_f64(&j.w, "seconds", r->seconds);
   tn_json_end_object(&j.w);
   tn_cli_json_finish(&j);
 }
@@ -217,15 +217,15 @@ static void inspect_json(const tn_token_set *set, bool verified) {
   tn_cli_json j;
   tn_cli_json_begin(&j);
   tn_json_begin_object(&j.w);
-  tn_json_key(&j.w, "tokens"), tn_json_i64(&j.w, tn_token_set_count(set));
-  tn_json_key(&j.w, "documents"), tn_json_i64(&j.w, tn_token_set_documents(set));
-  tn_json_key(&j.w, "vocab_size"), tn_json_i64(&j.w, tn_token_set_vocab_size(set));
-  tn_json_key(&j.w, "eos_id"), tn_json_i64(&j.w, tn_token_set_eos(set));
+  tn_cli_json_i64(&j.w, "tokens", tn_token_set_count(set));
+  tn_cli_json_i64(&j.w, "documents", tn_token_set_documents(set));
+  tn_cli_json_i64(&j.w, "vocab_size", tn_token_set_vocab_size(set));
+  tn_cli_json_i64(&j.w, "eos_id", tn_token_set_eos(set));
   snprintf(hash, sizeof hash, "%016" PRIx64, tn_token_set_tokenizer_hash(set));
-  tn_json_key(&j.w, "tokenizer_hash"), tn_json_cstr(&j.w, hash);
+  tn_cli_json_text(&j.w, "tokenizer_hash", hash);
   snprintf(hash, sizeof hash, "%016" PRIx64, tn_token_set_hash(set));
-  tn_json_key(&j.w, "hash"), tn_json_cstr(&j.w, hash);
-  tn_json_key(&j.w, "verified"), tn_json_bool(&j.w, verified);
+  tn_cli_json_text(&j.w, "hash", hash);
+  tn_cli_json_bool(&j.w, "verified", verified);
   tn_json_key(&j.w, "shards");
   tn_json_begin_array(&j.w);
   for (int64_t i = 0; i < tn_token_set_shards(set); i++) {
@@ -233,8 +233,8 @@ static void inspect_json(const tn_token_set *set, bool verified) {
     const char *file;
     tn_token_set_shard(set, i, &count, &file);
     tn_json_begin_object(&j.w);
-    tn_json_key(&j.w, "file"), tn_json_cstr(&j.w, file);
-    tn_json_key(&j.w, "tokens"), tn_json_i64(&j.w, count);
+    tn_cli_json_text(&j.w, "file", file);
+    tn_cli_json_i64(&j.w, "tokens", count);
     tn_json_end_object(&j.w);
   }
   tn_json_end_array(&j.w);
@@ -393,17 +393,17 @@ static void report_bench_json(const bench_options *o, const bench_result *r) {
   tn_cli_json j;
   tn_cli_json_begin(&j);
   tn_json_begin_object(&j.w);
-  tn_json_key(&j.w, "batch"), tn_json_i64(&j.w, o->batch);
-  tn_json_key(&j.w, "tokens"), tn_json_i64(&j.w, o->tokens);
-  tn_json_key(&j.w, "batches"), tn_json_i64(&j.w, r->batches);
-  tn_json_key(&j.w, "seconds"), tn_json_f64(&j.w, r->seconds);
-  tn_json_key(&j.w, "tokens_per_second"), tn_json_f64(&j.w, r->tokens_per_second);
-  tn_json_key(&j.w, "wait_share"), tn_json_f64(&j.w, r->wait_seconds / r->seconds);
-  tn_json_key(&j.w, "shards"), tn_json_i64(&j.w, r->shards);
-  tn_json_key(&j.w, "shards_mapped"), tn_json_i64(&j.w, r->shards_mapped);
-  tn_json_key(&j.w, "token_bytes"), tn_json_i64(&j.w, r->file_bytes);
-  tn_json_key(&j.w, "rss_anon_kib"), tn_json_i64(&j.w, r->anon_kib);
-  tn_json_key(&j.w, "rss_file_kib"), tn_json_i64(&j.w, r->file_kib);
+  tn_cli_json_i64(&j.w, "batch", o->batch);
+  tn_cli_json_i64(&j.w, "tokens", o->tokens);
+  tn_cli_json_i64(&j.w, "batches", r->batches);
+  tn_cli_json_f64(&j.w, "seconds", r->seconds);
+  tn_cli_json_f64(&j.w, "tokens_per_second", r->tokens_per_second);
+  tn_cli_json_f64(&j.w, "wait_share", r->wait_seconds / r->seconds);
+  tn_cli_json_i64(&j.w, "shards", r->shards);
+  tn_cli_json_i64(&j.w, "shards_mapped", r->shards_mapped);
+  tn_cli_json_i64(&j.w, "token_bytes", r->file_bytes);
+  tn_cli_json_i64(&j.w, "rss_anon_kib", r->anon_kib);
+  tn_cli_json_i64(&j.w, "rss_file_kib", r->file_kib);
   tn_json_end_object(&j.w);
   tn_cli_json_finish(&j);
 }

@@ -8,11 +8,6 @@
 #include "cli/cli.h"
 #include "model/transformer.h"
 
-static void json_i64(tn_json_writer *w, const char *key, int64_t value) {
-  tn_json_key(w, key);
-  tn_json_i64(w, value);
-}
-
 /* ---- init ---------------------------------------------------------------------------------------
  */
 static tn_status read_new_config(tn_model_config *config, const char *path, tn_error *err) {
@@ -61,10 +56,10 @@ static int report_init(const char *folder, int64_t parameters, int64_t seed, tn_
     tn_cli_json j;
     tn_cli_json_begin(&j);
     tn_json_begin_object(&j.w);
-    tn_json_key(&j.w, "folder"), tn_json_cstr(&j.w, folder);
-    json_i64(&j.w, "parameters", parameters);
-    json_i64(&j.w, "seed", seed);
-    tn_json_key(&j.w, "dtype"), tn_json_cstr(&j.w, tn_dtype_name(dtype));
+    tn_cli_json_text(&j.w, "folder", folder);
+    tn_cli_json_i64(&j.w, "parameters", parameters);
+    tn_cli_json_i64(&j.w, "seed", seed);
+    tn_cli_json_text(&j.w, "dtype", tn_dtype_name(dtype));
     tn_json_end_object(&j.w);
     tn_cli_json_finish(&j);
     return 0;

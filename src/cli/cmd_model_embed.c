@@ -87,9 +87,9 @@ static void json_vectors(const tn_encoder *e, const float *x, int64_t rows, int6
   tn_cli_json j;
   tn_cli_json_begin(&j);
   tn_json_begin_object(&j.w);
-  tn_json_key(&j.w, "pooling"), tn_json_cstr(&j.w, tn_pooling_name(tn_encoder_form_of(e)->pooling));
-  tn_json_key(&j.w, "normalised"), tn_json_bool(&j.w, tn_encoder_form_of(e)->normalised);
-  tn_json_key(&j.w, "dimensions"), tn_json_i64(&j.w, columns);
+  tn_cli_json_text(&j.w, "pooling", tn_pooling_name(tn_encoder_form_of(e)->pooling));
+  tn_cli_json_bool(&j.w, "normalised", tn_encoder_form_of(e)->normalised);
+  tn_cli_json_i64(&j.w, "dimensions", columns);
   tn_json_key(&j.w, "embeddings"), tn_json_begin_array(&j.w);
   for (int64_t r = 0; r < rows; r++) {
     tn_json_begin_array(&j.w);
@@ -228,7 +228,7 @@ static void json_ranks(const opened *o, const ranked *list) {
   for (size_t i = 0; i < o->inputs.count; i++) {
     tn_json_begin_object(&j.w);
     tn_json_key(&j.w, "index"), tn_json_u64(&j.w, list[i].index);
-    tn_json_key(&j.w, "score"), tn_json_f64(&j.w, list[i].score);
+    tn_cli_json_f64(&j.w, "score", list[i].score);
     if (list[i].index < o->texts.count)
       tn_json_key(&j.w, "text"), tn_json_str(&j.w, o->texts.items[list[i].index]);
     tn_json_end_object(&j.w);

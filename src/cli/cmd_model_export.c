@@ -111,11 +111,11 @@ static void report(const exported *done, const char *out, tn_dtype dtype, bool j
   tn_cli_json j;
   tn_cli_json_begin(&j);
   tn_json_begin_object(&j.w);
-  tn_json_key(&j.w, "folder"), tn_json_cstr(&j.w, out);
-  tn_json_key(&j.w, "architecture"), tn_json_cstr(&j.w, done->architecture);
-  tn_json_key(&j.w, "parameters"), tn_json_i64(&j.w, done->parameters);
-  tn_json_key(&j.w, "dtype"), tn_json_cstr(&j.w, tn_dtype_name(dtype));
-  tn_json_key(&j.w, "other_files"), tn_json_i64(&j.w, done->companions);
+  tn_cli_json_text(&j.w, "folder", out);
+  tn_cli_json_text(&j.w, "architecture", done->architecture);
+  tn_cli_json_i64(&j.w, "parameters", done->parameters);
+  tn_cli_json_text(&j.w, "dtype", tn_dtype_name(dtype));
+  tn_cli_json_i64(&j.w, "other_files", done->companions);
   tn_json_end_object(&j.w);
   tn_cli_json_finish(&j);
 }

@@ -176,11 +176,6 @@ static tn_status collect(facts *f, const char *word, bool quiet, tn_error *err) 
 
 /* ---- showing ---- */
 
-static void json_i64(tn_json_writer *w, const char *key, int64_t value) {
-  tn_json_key(w, key);
-  tn_json_i64(w, value);
-}
-
 /* Empty: null. */
 static void json_text(tn_json_writer *w, const char *key, const tn_strbuf *text) {
   tn_json_key(w, key);
@@ -191,19 +186,19 @@ static void json_text(tn_json_writer *w, const char *key, const tn_strbuf *text)
 }
 
 static void json_shape(tn_json_writer *w, const tn_model_config *c) {
-  json_i64(w, "vocab_size", c->vocab_size);
-  json_i64(w, "hidden_size", c->hidden_size);
-  json_i64(w, "intermediate_size", c->intermediate_size);
-  json_i64(w, "layers", c->layers);
-  json_i64(w, "heads", c->heads);
-  json_i64(w, "kv_heads", c->kv_heads);
-  json_i64(w, "head_dim", c->head_dim);
-  json_i64(w, "experts", c->experts);
-  json_i64(w, "experts_per_token", c->experts_per_token);
-  json_i64(w, "positions_max", c->positions_max);
-  tn_json_key(w, "rope_theta"), tn_json_f64(w, c->rope_theta);
-  tn_json_key(w, "norm_eps"), tn_json_f64(w, c->norm_eps);
-  tn_json_key(w, "tied"), tn_json_bool(w, c->tied);
+  tn_cli_json_i64(w, "vocab_size", c->vocab_size);
+  tn_cli_json_i64(w, "hidden_size", c->hidden_size);
+  tn_cli_json_i64(w, "intermediate_size", c->intermediate_size);
+  tn_cli_json_i64(w, "layers", c->layers);
+  tn_cli_json_i64(w, "heads", c->heads);
+  tn_cli_json_i64(w, "kv_heads", c->kv_heads);
+  tn_cli_json_i64(w, "head_dim", c->head_dim);
+  tn_cli_json_i64(w, "experts", c->experts);
+  tn_cli_json_i64(w, "experts_per_token", c->experts_per_token);
+  tn_cli_json_i64(w, "positions_max", c->positions_max);
+  tn_cli_json_f64(w, "rope_theta", c->rope_theta);
+  tn_cli_json_f64(w, "norm_eps", c->norm_eps);
+  tn_cli_json_bool(w, "tied", c->tied);
   tn_json_key(w, "eos_ids"), tn_json_begin_array(w);
   if (c->eos_id >= 0) tn_json_i64(w, c->eos_id);
   for (int64_t i = 0; i < c->eos_more_count; i++) tn_json_i64(w, c->eos_more[i]);
@@ -217,11 +212,12 @@ static tn_dtype kv_dtype_of(const facts *f) {
 static void json_kv(tn_json_writer *w, const facts *f) {
   const tn_model_config *c = tn_model_config_of(f->model);
   tn_dtype own = kv_dtype_of(f);
-  tn_json_key(w, "kv_type"), tn_json_cstr(w, tn_kv_dtype_word(own));
-  json_i64(w, "kv_bytes_per_1000_tokens", tn_kv_cache_block_bytes(c, own, 1000));
+  tn_cli_json_text(w, "kv_type", tn_kv_dtype_word(own));
+  tn_cli_json_i64(w, "kv_bytes_per_1000_tokens", tn_kv_cache_block_bytes(c, own, 1000));
   tn_json_key(w, "kv_bytes_per_1000_tokens_of"), tn_json_begin_object(w);
   for (size_t i = 0; i < sizeof kv_dtypes / sizeof *kv_dtypes; i++)
-    json_i64(w, tn_kv_dtype_word(kv_dtypes[i]), tn_kv_cache_block_bytes(c, kv_dtypes[i], 1000));
+    tn_cli_json_i64(w, tn_kv_dtype_word(kv_dtypes[i]),
+                    tn_kv_cache_block_bytes(c, kv_dtypes[i], 1000));
   tn_json_end_object(w);
 }
 
@@ -230,16 +226,16 @@ static void show_json(const facts *f) {
   tn_cli_json j;
   tn_cli_json_begin(&j);
   tn_json_begin_object(&j.w);
-  tn_json_key(&j.w, "architecture"), tn_json_cstr(&j.w, tn_model_config_class(c));
+  tn_cli_json_text(&j.w, "architecture", tn_model_config_class(c));
   json_text(&j.w, "files", &f->files);
-  json_i64(&j.w, "parameters", tn_model_config_parameters(c));
+  tn_cli_json_i64(&j.w, "parameters", tn_model_config_parameters(c));
   json_text(&j.w, "dtype", &f->types);
   json_text(&j.w, "quantization", &f->quantization);
-  json_i64(&j.w, "weight_bytes", tn_model_weight_bytes(f->model));
+  tn_cli_json_i64(&j.w, "weight_bytes", tn_model_weight_bytes(f->model));
   json_kv(&j.w, f);
   json_shape(&j.w, c);
   json_text(&j.w, "tokenizer", &f->tokenizer);
-  tn_json_key(&j.w, "chat_template"), tn_json_bool(&j.w, f->has_template);
+  tn_cli_json_bool(&j.w, "chat_template", f->has_template);
   json_text(&j.w, "licence", &f->licence);
   tn_json_end_object(&j.w);
   tn_cli_json_finish(&j);

@@ -274,8 +274,8 @@ int tn_cmd_model_grads(int argc, char **argv) {
     tn_cli_json j;
     tn_cli_json_begin(&j);
     tn_json_begin_object(&j.w);
-    tn_json_key(&j.w, "loss"), tn_json_f64(&j.w, loss);
-    tn_json_key(&j.w, "counted"), tn_json_i64(&j.w, counted);
+    tn_cli_json_f64(&j.w, "loss", loss);
+    tn_cli_json_i64(&j.w, "counted", counted);
     tn_json_end_object(&j.w);
     tn_cli_json_finish(&j);
   } else {

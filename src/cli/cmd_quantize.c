@@ -285,36 +285,27 @@ static tn_status run_all(const command *c, result *r, tn_error *err) {
 
 /* ---- what comes out ---- */
 
-static void json_f64(tn_json_writer *w, const char *key, double value) {
-  tn_json_key(w, key);
-  tn_json_f64(w, value);
-}
-static void json_i64(tn_json_writer *w, const char *key, int64_t value) {
-  tn_json_key(w, key);
-  tn_json_i64(w, value);
-}
-
 static void print_json(const command *c, const result *r) {
   tn_cli_json j;
   tn_cli_json_begin(&j);
   tn_json_begin_object(&j.w);
-  tn_json_key(&j.w, "out"), tn_json_cstr(&j.w, c->out);
-  tn_json_key(&j.w, "to"), tn_json_cstr(&j.w, c->to);
-  tn_json_key(&j.w, "group"), tn_json_cstr(&j.w, c->group);
-  tn_json_key(&j.w, "method"), tn_json_cstr(&j.w, c->method);
-  tn_json_key(&j.w, "symmetric"), tn_json_bool(&j.w, c->options.grid.symmetric);
-  tn_json_key(&j.w, "kv_type"), tn_json_cstr(&j.w, tn_kv_dtype_word(kv_dtype(c)));
-  tn_json_key(&j.w, "activations"), tn_json_bool(&j.w, c->activations);
-  json_i64(&j.w, "calibration_samples", r->samples);
-  json_i64(&j.w, "calibration_tokens", r->samples * r->tokens);
-  json_i64(&j.w, "bytes_before", r->bytes_before);
-  json_i64(&j.w, "bytes_after", r->bytes_after);
+  tn_cli_json_text(&j.w, "out", c->out);
+  tn_cli_json_text(&j.w, "to", c->to);
+  tn_cli_json_text(&j.w, "group", c->group);
+  tn_cli_json_text(&j.w, "method", c->method);
+  tn_cli_json_bool(&j.w, "symmetric", c->options.grid.symmetric);
+  tn_cli_json_text(&j.w, "kv_type", tn_kv_dtype_word(kv_dtype(c)));
+  tn_cli_json_bool(&j.w, "activations", c->activations);
+  tn_cli_json_i64(&j.w, "calibration_samples", r->samples);
+  tn_cli_json_i64(&j.w, "calibration_tokens", r->samples * r->tokens);
+  tn_cli_json_i64(&j.w, "bytes_before", r->bytes_before);
+  tn_cli_json_i64(&j.w, "bytes_after", r->bytes_after);
   if (r->before.windows > 0) {
-    json_f64(&j.w, "perplexity_before", r->before.perplexity);
-    json_f64(&j.w, "perplexity_after", r->after.perplexity);
-    json_i64(&j.w, "perplexity_tokens", r->before.scored);
+    tn_cli_json_f64(&j.w, "perplexity_before", r->before.perplexity);
+    tn_cli_json_f64(&j.w, "perplexity_after", r->after.perplexity);
+    tn_cli_json_i64(&j.w, "perplexity_tokens", r->before.scored);
   }
-  json_f64(&j.w, "seconds", r->seconds);
+  tn_cli_json_f64(&j.w, "seconds", r->seconds);
   tn_json_end_object(&j.w);
   tn_cli_json_finish(&j);
 }

@@ -66,19 +66,6 @@ static void noted(void *context, const char *text) {
 
 /* ---- results ---- */
 
-static void json_number(tn_json_writer *w, const char *key, double value) {
-  tn_json_key(w, key);
-  tn_json_f64(w, value);
-}
-static void json_count(tn_json_writer *w, const char *key, int64_t value) {
-  tn_json_key(w, key);
-  tn_json_i64(w, value);
-}
-static void json_text(tn_json_writer *w, const char *key, const char *value) {
-  tn_json_key(w, key);
-  tn_json_cstr(w, value);
-}
-
 static double rate(const tn_train_result *r) {
   return r->step_seconds > 0 ? (double)r->tokens / r->step_seconds : 0;
 }
@@ -90,21 +77,20 @@ static void print_json(const command *c, const tn_train_result *r, bool stopped)
   tn_cli_json j;
   tn_cli_json_begin(&j);
   tn_json_begin_object(&j.w);
-  json_text(&j.w, "run", c->config.run);
-  json_count(&j.w, "start_step", r->start_step);
-  json_count(&j.w, "step", r->step);
-  json_count(&j.w, "steps", c->config.steps);
-  tn_json_key(&j.w, "stopped");
-  tn_json_bool(&j.w, stopped);
-  json_count(&j.w, "parameters", r->parameters);
-  json_count(&j.w, "tokens", r->tokens);
-  json_number(&j.w, "loss", r->loss);
-  json_number(&j.w, "loss_average", r->loss_average);
-  json_number(&j.w, "validation_loss", r->validation_loss);
-  json_number(&j.w, "step_seconds", r->step_seconds);
-  json_number(&j.w, "tokens_per_second", rate(r));
-  json_number(&j.w, "wait_share", wait_share(r));
-  json_count(&j.w, "saved_step", r->saved_step);
+  tn_cli_json_text(&j.w, "run", c->config.run);
+  tn_cli_json_i64(&j.w, "start_step", r->start_step);
+  tn_cli_json_i64(&j.w, "step", r->step);
+  tn_cli_json_i64(&j.w, "steps", c->config.steps);
+  tn_cli_json_bool(&j.w, "stopped", stopped);
+  tn_cli_json_i64(&j.w, "parameters", r->parameters);
+  tn_cli_json_i64(&j.w, "tokens", r->tokens);
+  tn_cli_json_f64(&j.w, "loss", r->loss);
+  tn_cli_json_f64(&j.w, "loss_average", r->loss_average);
+  tn_cli_json_f64(&j.w, "validation_loss", r->validation_loss);
+  tn_cli_json_f64(&j.w, "step_seconds", r->step_seconds);
+  tn_cli_json_f64(&j.w, "tokens_per_second", rate(r));
+  tn_cli_json_f64(&j.w, "wait_share", wait_share(r));
+  tn_cli_json_i64(&j.w, "saved_step", r->saved_step);
   tn_json_end_object(&j.w);
   tn_cli_json_finish(&j);
 }
@@ -172,16 +158,17 @@ static void print_plan_json(const command *c, const tn_trainer *t) {
   tn_cli_json j;
   tn_cli_json_begin(&j);
   tn_json_begin_object(&j.w);
-  json_text(&j.w, "run", config->run);
-  json_count(&j.w, "parameters",
-             tn_model_config_parameters(tn_model_config_of(tn_trainer_model(t))));
-  json_count(&j.w, "vocab_size", corpus->vocab_size);
-  json_count(&j.w, "train_tokens", corpus->train_tokens);
-  json_count(&j.w, "validation_tokens", corpus->validation_tokens);
-  json_count(&j.w, "tokens_per_step", step_tokens);
-  json_count(&j.w, "steps", config->steps);
-  json_number(&j.w, "epochs", (double)(step_tokens * config->steps) / (double)corpus->train_tokens);
-  json_count(&j.w, "memory_bytes", m.weights + m.gradients + m.moments + m.activations);
+  tn_cli_json_text(&j.w, "run", config->run);
+  tn_cli_json_i64(&j.w, "parameters",
+                  tn_model_config_parameters(tn_model_config_of(tn_trainer_model(t))));
+  tn_cli_json_i64(&j.w, "vocab_size", corpus->vocab_size);
+  tn_cli_json_i64(&j.w, "train_tokens", corpus->train_tokens);
+  tn_cli_json_i64(&j.w, "validation_tokens", corpus->validation_tokens);
+  tn_cli_json_i64(&j.w, "tokens_per_step", step_tokens);
+  tn_cli_json_i64(&j.w, "steps", config->steps);
+  tn_cli_json_f64(&j.w, "epochs",
+                  (double)(step_tokens * config->steps) / (double)corpus->train_tokens);
+  tn_cli_json_i64(&j.w, "memory_bytes", m.weights + m.gradients + m.moments + m.activations);
   tn_json_end_object(&j.w);
   tn_cli_json_finish(&j);
 }

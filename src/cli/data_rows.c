@@ -17,7 +17,7 @@ tn_status data_rows_begin(data_rows *r, const ArrowSchema *schema, tn_json_write
     tn_strbuf_reset(&r->text);
     tn_field_text(&r->root->children[c], &r->text);
     tn_json_begin_object(json);
-    tn_json_key(json, "name"), tn_json_cstr(json, r->root->children[c].name);
+    tn_cli_json_text(json, "name", r->root->children[c].name);
     tn_json_key(json, "type"), tn_json_str(json, tn_strbuf_view(&r->text));
     tn_json_end_object(json);
   }

@@ -147,3 +147,20 @@ void tn_cli_json_finish(tn_cli_json *j) {
   if (j->text.failed || !j->text.data || puts(j->text.data) < 0) json_lost = true;
   tn_strbuf_clear(&j->text);
 }
+
+void tn_cli_json_text(tn_json_writer *w, const char *key, const char *value) {
+  tn_json_key(w, key);
+  tn_json_cstr(w, value);
+}
+void tn_cli_json_i64(tn_json_writer *w, const char *key, int64_t value) {
+  tn_json_key(w, key);
+  tn_json_i64(w, value);
+}
+void tn_cli_json_f64(tn_json_writer *w, const char *key, double value) {
+  tn_json_key(w, key);
+  tn_json_f64(w, value);
+}
+void tn_cli_json_bool(tn_json_writer *w, const char *key, bool value) {
+  tn_json_key(w, key);
+  tn_json_bool(w, value);
+}
