@@ -115,18 +115,44 @@ static bool takes_few(const job *j) {
   return j->isa->few && !j->row_bytes && j->rows <= j->isa->few_rows;
 }
 
-/* Expanded panels [p, end) of the desk by rows [row, row + rows) of the pass. */
-static void run_tiles(const job *j, desk *d, int64_t p, int64_t end, int64_t chunk, int64_t row,
-                      int64_t rows) {
+/* The next lines of what this thread reads and writes are asked for while it multiplies. */
+
+static void ask_for_y(const job *j, int64_t first, int64_t count, int64_t row, int64_t rows) {
+  const tn_tensor *y = &j->args->y;
+  int64_t width = tn_dtype_bytes(y->dtype), at = first * TN_PANEL_ROWS;
+  int64_t bytes = min64(count * TN_PANEL_ROWS, j->N - at) * width;
+  const char *to = (const char *)tn_tensor_data(y) + ((j->first + row) * j->N + at) * width;
+  for (int64_t r = 0; r < rows; r++, to += j->N * width)
+    for (int64_t i = 0; i < bytes; i += 64) __builtin_prefetch(to + i, 1, 2);
+}
+
+/* A share of the first chunk of the panels that come behind these. */
+static void ask_for_panels(const job *j, int64_t first, int64_t count, int64_t chunk) {
+  int64_t groups = min64(TN_CHUNK_GROUPS, j->groups) * TN_GROUP;
+  int64_t bytes = groups / j->format->elements * tn_panel_block_bytes(j->format);
+  int64_t from = bytes * chunk / j->chunks / 64 * 64, end = bytes * (chunk + 1) / j->chunks;
+  const uint8_t *next = j->w + (first + count) * j->panel_bytes;
+  int64_t behind = min64(count, j->panels - first - count);
+  for (int64_t p = 0; p < behind; p++, next += j->panel_bytes)
+    for (int64_t i = from; i < end; i += 64) __builtin_prefetch(next + i, 0, 2);
+}
+
+/* Expanded panels [p, end) of the desk, which holds those from `first` on, by rows [row, row +
+ * rows) of the pass. */
+static void run_tiles(const job *j, desk *d, int64_t first, int64_t p, int64_t end, int64_t chunk,
+                      int64_t row, int64_t rows) {
   const int64_t width = PASS_PANELS * TN_PANEL_ROWS, tile_rows = j->isa->tile_rows;
   int64_t at = chunk * j->x.rows + row, step = j->isa->pair ? 2 : 1;
-  for (int64_t r = 0; r < rows; r += tile_rows)
+  for (int64_t r = 0; r < rows; r += tile_rows) {
+    if (chunk == j->chunks - 1 && p == 0)
+      ask_for_y(j, first, end, row + r, min64(tile_rows, rows - r));
     for (int64_t q = p; q < end; q += step) {
       bool pair = step == 2 && q + 1 < end;
       (pair ? j->isa->pair : j->isa->tile)(&d->sums[r][q * TN_PANEL_ROWS], width,
                                            min64(tile_rows, rows - r), &j->x, at + r, &d->panels[q],
                                            j->format);
     }
+  }
 }
 
 /* Panels [first, first + count) by rows [row, row + rows) of the pass, into d->sums. */
@@ -144,9 +170,11 @@ static void multiply(const job *j, desk *d, int64_t first, int64_t count, int64_
       /* weights in rows have one room for packed bytes, which q may point into */
       d->panels[p].groups = (int32_t)min64(TN_CHUNK_GROUPS, j->groups - group);
       expand_chunk(j, d, first + p, group, &d->panels[p]);
-      if (j->row_bytes) run_tiles(j, d, p, p + 1, chunk, row, rows);
+      if (j->row_bytes) run_tiles(j, d, first, p, p + 1, chunk, row, rows);
     }
-    if (!j->row_bytes) run_tiles(j, d, 0, count, chunk, row, rows);
+    if (j->row_bytes) continue;
+    ask_for_panels(j, first, count, chunk);
+    run_tiles(j, d, first, 0, count, chunk, row, rows);
   }
 }
 

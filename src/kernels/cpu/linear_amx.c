@@ -11,6 +11,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "kernels/cpu/cpu.h"
 #include "kernels/cpu/linear.h"
+#include "kernels/cpu/linear_pairs.h"
 
 #if defined(__AVX512BF16__) && defined(__AVX512VNNI__)
 #include <immintrin.h>
@@ -189,6 +190,8 @@ const tn_linear_isa tn_linear_amx = {.tile_rows = 2 * ROWS,
                                      .leave = leave};
 
 static tn_status linear(tn_stream *stream, const tn_linear_args *args, tn_error *err) {
+  if (tn_linear_takes_pairs(args) && args->x.shape[1] % 32 == 0)
+    return tn_linear_pairs(&tn_pairs_amx, stream, args, err);
   if (!tn_linear_takes_int(args)) return tn_cpu_rows_avx512bf16.linear(stream, args, err);
   const tn_linear_isa *isa = args->x.shape[0] <= FEW_ROWS ? &tn_linear_avx512vnni : &tn_linear_amx;
   return tn_linear_int(isa, stream, args, err);
