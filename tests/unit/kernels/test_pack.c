@@ -279,32 +279,40 @@ static void floats_too(void **state) {
     }
 }
 
-/* Sizes beyond one block of rows and one pass of columns, each row again alone. */
+/* Rows of x, times a power of two, again alone. */
+static void check_rows_alone(tn_dtype dtype, const char *isa, const tn_ops *ops, double times) {
+  call c;
+  weights w;
+  open_product(&c, &w, 512, draw(60, 90), 768, dtype, NULL);
+  ((tn_linear_args *)(void *)c.args)->accumulate = 0;
+  const tn_tensor *x = call_named(&c, "x"), *y = call_named(&c, "y");
+  for (int64_t i = 0; i < tn_tensor_count(x); i++) set(x, i, get(x, i) * times);
+  float *all = run_product(isa, &c, &w.packed, THREADS);
+  tn_stream *stream = open_stream(NULL);
+  for (int32_t j = 0; j < 20; j++) {
+    int64_t rows = draw(1, 9), r = draw(0, 512 - rows), N = y->shape[1];
+    tn_error err = {0};
+    tn_linear_args alone = {
+        .y = tn_tensor_rows(y, r, rows), .x = tn_tensor_rows(x, r, rows), .w = w.packed};
+    if (ops->linear(stream, &alone, &err)) fail_msg("%s", err.text);
+    assert_bits(&c, all + r * N, tn_tensor_data(&alone.y), (size_t)(rows * N) * sizeof *all, isa,
+                "a row alone", dtype);
+  }
+  tn_stream_close(stream);
+  tn_free(all);
+  close_product(&c, &w);
+}
+
+/* Sizes beyond one block of rows and one pass of columns, each row again alone; and products that
+ * are subnormal. */
 static void a_row_alone_is_a_row_of_512(void **state) {
   for (int32_t i = 0; i < INT_TYPES + FLOAT_TYPES; i++)
     for (int32_t isa = 1; isa < INT_ISAS; isa++) {
       tn_dtype dtype = i < INT_TYPES ? int_types[i] : float_types[i - INT_TYPES];
       const tn_ops *ops = tn_ops_cpu(int_isas[isa]);
       if (!ops) continue;
-      call c;
-      weights w;
-      open_product(&c, &w, 512, draw(60, 90), 768, dtype, NULL);
-      ((tn_linear_args *)(void *)c.args)->accumulate = 0;
-      float *all = run_product(int_isas[isa], &c, &w.packed, THREADS);
-      const tn_tensor *x = call_named(&c, "x"), *y = call_named(&c, "y");
-      tn_stream *stream = open_stream(NULL);
-      for (int32_t j = 0; j < 20; j++) {
-        int64_t rows = draw(1, 9), r = draw(0, 512 - rows), N = y->shape[1];
-        tn_error err = {0};
-        tn_linear_args alone = {
-            .y = tn_tensor_rows(y, r, rows), .x = tn_tensor_rows(x, r, rows), .w = w.packed};
-        if (ops->linear(stream, &alone, &err)) fail_msg("%s", err.text);
-        assert_bits(&c, all + r * N, tn_tensor_data(&alone.y), (size_t)(rows * N) * sizeof *all,
-                    int_isas[isa], "a row alone", dtype);
-      }
-      tn_stream_close(stream);
-      tn_free(all);
-      close_product(&c, &w);
+      check_rows_alone(dtype, int_isas[isa], ops, 1);
+      if (dtype == TN_BF16) check_rows_alone(dtype, int_isas[isa], ops, 0x1p-124);
     }
 }
 
