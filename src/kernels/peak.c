@@ -21,11 +21,14 @@ double tn_peak_run(tn_peak_kind kind, int64_t rounds) {
              : tn_ops_cpu("avx2") ? tn_peak_f32_avx2(rounds)
                                   : f32_plain(rounds);
     case TN_PEAK_BF16:
-      return tn_ops_cpu("avx512bf16") ? tn_peak_bf16_avx512bf16(rounds) : 0;
+      return tn_ops_cpu("amx")          ? tn_peak_bf16_amx(rounds)
+             : tn_ops_cpu("avx512bf16") ? tn_peak_bf16_avx512bf16(rounds)
+                                        : 0;
     case TN_PEAK_INT8:
-      return tn_ops_cpu("avx512vnni") ? tn_peak_int8_avx512vnni(rounds)
-             : tn_ops_cpu("avx2")     ? tn_peak_int8_avx2(rounds)
-                                      : 0;
+      return tn_ops_cpu("amx")          ? tn_peak_int8_amx(rounds)
+             : tn_ops_cpu("avx512vnni") ? tn_peak_int8_avx512vnni(rounds)
+             : tn_ops_cpu("avx2")       ? tn_peak_int8_avx2(rounds)
+                                        : 0;
     case TN_PEAK_KINDS:
       break;
   }

@@ -2,8 +2,9 @@
  * instruction, no memory.  What benches measure kernels against.
  *
  *     float32   fused multiply-adds of the widest vectors
- *     bfloat16  pair products (AVX-512 BF16)
- *     int8      products of unsigned and signed bytes added to 32 bits (VNNI), or to 16 (AVX2)
+ *     bfloat16  tiles (AMX), or pair products (AVX-512 BF16)
+ *     int8      tiles of 64 bytes of K (AMX; a scale for every 32 halves that), or products of
+ *               unsigned and signed bytes added to 32 bits (VNNI), or to 16 (AVX2)
  *
  * Thread: any; each call is one thread's work. */
 /* SPDX-License-Identifier: Apache-2.0 */

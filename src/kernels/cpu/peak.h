@@ -10,6 +10,8 @@ double tn_peak_int8_avx2(int64_t rounds);
 double tn_peak_f32_avx512(int64_t rounds);
 double tn_peak_int8_avx512vnni(int64_t rounds);
 double tn_peak_bf16_avx512bf16(int64_t rounds);
+double tn_peak_int8_amx(int64_t rounds);
+double tn_peak_bf16_amx(int64_t rounds);
 
 /* CHAINS registers, each changed by `step` (of s[i] and a) once a round. */
 #define TN_PEAK_CHAINS 12
