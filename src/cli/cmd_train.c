@@ -8,6 +8,8 @@
 #include "train/loop.h"
 #include "train/trainer.h"
 
+#define STEPS_OF_FILE INT64_MIN /* --steps is not given */
+
 typedef struct command {
   bool fresh, dry_run, json, quiet;
   const char *from;
@@ -44,7 +46,7 @@ static void begun(void *context, int64_t step, int64_t parameters) {
   if (step == 0)
     say(c, "%s: a new run, %s parameters, %lld steps", c->config.run, count.data ? count.data : "?",
         (long long)c->config.steps);
-  else
+  else if (step < c->config.steps)
     say(c, "%s: going on from step %lld of %lld", c->config.run, (long long)step,
         (long long)c->config.steps);
   tn_strbuf_clear(&count);
@@ -263,7 +265,7 @@ static tn_status read_config(command *c, tn_error *err) {
   char steps[48];
   int32_t count = c->sets.count;
   for (int32_t i = 0; i < count; i++) sets[i] = c->sets.items[i];
-  if (c->steps >= 0) {
+  if (c->steps != STEPS_OF_FILE) {
     snprintf(steps, sizeof steps, "steps=%lld", (long long)c->steps);
     sets[count++] = steps;
   }
@@ -284,7 +286,7 @@ static int run_command(command *c) {
 }
 
 static int run(int argc, char **argv) {
-  command c = {.steps = -1};
+  command c = {.steps = STEPS_OF_FILE};
   const tn_option options[] = {
       {"--steps", 'n', TN_OPTION_INT, &c.steps, "N", "train up to step N instead of the file's"},
       {"--set", 's', TN_OPTION_LIST, &c.sets, "KEY=VALUE", "override a key, as optimizer.lr=0.001"},

@@ -155,6 +155,8 @@ def test_config_mistakes_name_the_place(tenon, job):
     says(text.replace("text.txt", "nowhere.txt"), "nowhere.txt")
     job.config.write_text(text)
     assert "optimizer.lrr" in tenon.fails("train", job.config, "--set", "optimizer.lrr=1")
+    for steps in ("0", "-1", "-3"):
+        assert f"steps: {steps} is outside" in tenon.fails("train", job.config, "--steps", steps)
     assert "nothing.yaml" in tenon.fails("train", job.folder / "nothing.yaml")
     assert not job.run.exists() or not (job.run / "checkpoints").exists()
 
