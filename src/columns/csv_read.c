@@ -219,12 +219,10 @@ static tn_status find_types(csv_stream *s, tn_error *err) {
 /* ---- the stream ---- */
 static tn_status next(csv_stream *s, ArrowArray *out, tn_error *err) {
   for (; s->at < s->count; s->at++) {
-    tn_csv_reader **reader = &s->readers[s->at];
-    tn_status status = tn_csv_reader_next(*reader, out, err);
+    tn_csv_reader *reader = s->readers[s->at];
+    tn_status status = tn_csv_reader_next(reader, out, err);
     if (status != TN_END) return status;
-    if (s->at + 1 == s->count) break; /* its source stays open for whoever reports progress */
-    tn_csv_reader_free(*reader);
-    *reader = NULL;
+    tn_csv_reader_rest(reader);
   }
   return TN_END;
 }

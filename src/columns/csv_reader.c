@@ -662,12 +662,22 @@ tn_status tn_csv_reader_next(tn_csv_reader *r, ArrowArray *out, tn_error *err) {
   return next_batch(r, out, err);
 }
 
+void tn_csv_reader_rest(tn_csv_reader *r) {
+  for (int32_t i = 0; i < r->block_count; i++) tn_csv_block_clear(&r->blocks[i], &r->plan);
+  r->block_count = r->round_count = r->block_at = 0;
+  tn_shared_array_drop(r->batch);
+  r->batch = NULL;
+  tn_free(r->blocks);
+  r->blocks = NULL;
+  tn_free(r->text);
+  r->text = NULL;
+  r->filled = r->capacity = 0;
+  r->ended = true;
+}
+
 void tn_csv_reader_free(tn_csv_reader *r) {
   if (!r) return;
-  for (int32_t i = 0; i < r->block_count; i++) tn_csv_block_clear(&r->blocks[i], &r->plan);
-  tn_shared_array_drop(r->batch);
-  tn_free(r->blocks);
-  tn_free(r->text);
+  tn_csv_reader_rest(r);
   tn_free(r->plan.columns);
   tn_csv_input_close(&r->input);
   tn_arena_clear(&r->arena);

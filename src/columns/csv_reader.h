@@ -60,6 +60,9 @@ TN_NODISCARD tn_status tn_csv_reader_infer(tn_csv_reader *r, tn_csv_kinds_seen *
 /* TN_END behind the last batch. */
 TN_NODISCARD tn_status tn_csv_reader_next(tn_csv_reader *r, ArrowArray *out, tn_error *err);
 int32_t tn_csv_reader_find(const tn_csv_reader *r, const char *name); /* column, -1: none */
+/* Behind the last batch: frees all but the source, which stays open for whoever reports progress.
+ */
+void tn_csv_reader_rest(tn_csv_reader *r);
 void tn_csv_reader_free(tn_csv_reader *r);
 
 /* csv_report.c: a flaw of a block in words, as an error or into the bad rows. */

@@ -193,6 +193,29 @@ static void test_json_lines_join(void **state) {
   tn_strbuf_clear(&text);
 }
 
+/* Also of files that are read to their end while others are still to come. */
+static void test_bytes_read_of_many_files(void **state) {
+  static const char text[] = "a,b\n1,2\n3,4\n";
+  const int64_t bytes = sizeof text - 1;
+  const char *paths[] = {place("m1.csv"), place("m2.csv"), place("m3.csv")};
+  for (int i = 0; i < 3; i++) OK(tn_file_write_atomic(paths[i], tn_str_of(text), &problem));
+  tn_table_read_options read = {.threads = 1};
+  tn_table_set *set;
+  ArrowArray batch;
+  OK(tn_table_set_open(&set, paths, 3, &read, &problem));
+  int64_t before = tn_table_set_bytes_read(set);
+  for (int i = 0; i < 3; i++) {
+    OK(tn_table_set_next(set, &batch, &problem));
+    assert_int_equal(batch.length, 2);
+    tn_array_clear(&batch);
+    int64_t read_bytes = tn_table_set_bytes_read(set);
+    assert_true(read_bytes >= before && read_bytes >= (i + 1) * bytes && read_bytes < 100 * bytes);
+    before = read_bytes;
+  }
+  assert_int_equal(tn_table_set_next(set, &batch, &problem), TN_END);
+  tn_table_set_close(set);
+}
+
 static tn_status read_by_value(void *context, tn_error *err) {
   const char *paths[] = {place("by/land=DE/kind=a%2Fb/part-00000.csv"),
                          place("by/land=FR/kind=x/part-00000.csv"),
@@ -267,6 +290,7 @@ int main(void) {
       cmocka_unit_test(test_what_cannot_be),
       cmocka_unit_test(test_out_of_memory),
       cmocka_unit_test(test_json_lines_join),
+      cmocka_unit_test(test_bytes_read_of_many_files),
       cmocka_unit_test(test_columns_of_the_path),
       cmocka_unit_test(test_files_that_do_not_fit),
   };
