@@ -78,7 +78,7 @@ INLINE void dot_signed(const int32_t m, __m256i (*sum)[2], const int8_t *x, cons
 #pragma GCC unroll 8
   for (int32_t j = 0; j < 8; j++, w += TN_WORD_BYTES) {
     __m256i w0 = load(w), w1 = load(w + 32);
-    if (m <= 2) __builtin_prefetch(w + TN_AHEAD_BYTES, 0, 3);
+    if (m == 2) __builtin_prefetch(w + TN_AHEAD_BYTES, 0, 3);
     __m256i u0 = _mm256_abs_epi8(w0), u1 = _mm256_abs_epi8(w1);
 #pragma GCC unroll 4
     for (int32_t r = 0; r < m; r++) {
@@ -194,7 +194,6 @@ INLINE void dot_nibbles(const tn_panel_kind kind, __m256i sum[2][1][2], const in
 #pragma GCC unroll 4
     for (int32_t j = 0; j < 4; j++) {
       bytes_v low, high;
-      if (v == 0) __builtin_prefetch(words + j * TN_WORD_BYTES + TN_AHEAD_BYTES, 0, 3);
       unpack_words(&low, &high, planes, words, j, 32 * v, above);
       __m256i p0 = _mm256_maddubs_epi16((__m256i)low, four_of(x + 4 * j));
       __m256i p1 = _mm256_maddubs_epi16((__m256i)high, four_of(x + 4 * j + 16));
@@ -221,6 +220,12 @@ INLINE void dot_nibbles(const tn_panel_kind kind, __m256i sum[2][1][2], const in
   }
 }
 
+/* Every line once, planes and scales too: one that is missing stalls the row. */
+INLINE void ask_ahead(const uint8_t *from, const int32_t bytes) {
+#pragma GCC unroll 8
+  for (int32_t i = 0; i < bytes; i += 64) __builtin_prefetch(from + TN_AHEAD_BYTES + i, 0, 3);
+}
+
 /* Everything about the type is a constant where this is called. */
 INLINE void row_body(float *c, const tn_int_rows *x, int64_t at, tn_int_panel *p,
                      const uint8_t *blocks, const tn_dtype dtype, const tn_panel_kind kind,
@@ -234,9 +239,11 @@ INLINE void row_body(float *c, const tn_int_rows *x, int64_t at, tn_int_panel *p
                  .start = zero ? x->start + at * starts : NULL};
   for (int32_t g = 0; g < p->groups; g++) {
     if (g % (elements / TN_GROUP) == 0) {
+      ask_ahead(blocks, header_bytes);
       expand_scales(p, dtype, g, blocks);
       blocks += header_bytes;
     }
+    ask_ahead(blocks, (planes + words) * TN_WORD_BYTES);
     __m256i sum[2][1][2];
     if (kind == TN_PANEL_S8)
       dot_signed(1, sum[0], q, blocks);
