@@ -100,7 +100,9 @@ int tn_cli_usage_error(const char *format, ...) __attribute__((format(printf, 1,
 /* A progress bar on stderr when it is a terminal, a line every few seconds otherwise; nothing when
  * --quiet or --json.  Its `show` says stop after Ctrl-C. */
 tn_progress tn_cli_progress(bool quiet);
-bool tn_cli_stop_requested(void); /* SIGINT, SIGTERM or SIGHUP has come */
+/* SIGINT, SIGTERM or SIGHUP has come.  They end a command that never asked (and had no progress)
+ * at once. */
+bool tn_cli_stop_requested(void);
 void tn_cli_stop_forget(void);    /* a SIGINT has stopped what it was meant for; others stay */
 /* Called once by main.  The third signal kills: a terminal and `make` may both pass on the first.
  */

@@ -11,11 +11,12 @@
 
 /* ---- signals ---- */
 static volatile sig_atomic_t stop_signals, ending; /* ending: one that was no SIGINT */
+static volatile sig_atomic_t heeded; /* this command asks now and then whether to stop */
 
 static void on_stop_signal(int signal_number) {
   stop_signals++;
   if (signal_number != SIGINT) ending = 1;
-  if (stop_signals >= 3) { /* the user insists: die the ordinary way */
+  if (stop_signals >= 3 || !heeded) { /* the user insists, or nobody asks: die the ordinary way */
     signal(signal_number, SIG_DFL);
     raise(signal_number);
   }
@@ -30,6 +31,7 @@ void tn_cli_catch_signals(void) {
   signal(SIGPIPE, SIG_IGN);
 }
 bool tn_cli_stop_requested(void) {
+  heeded = 1;
   return stop_signals > 0;
 }
 
@@ -107,6 +109,7 @@ static bool show_nothing(void *context, const tn_progress *p, bool last) {
 }
 
 tn_progress tn_cli_progress(bool quiet) {
+  heeded = 1;
   bool terminal = isatty(STDERR_FILENO);
   tn_progress p = {.show = quiet      ? show_nothing
                            : terminal ? show_bar

@@ -545,6 +545,6 @@ int32_t tn_jinja_filter_find(tn_str name) {
 }
 
 value tn_jinja_filter(run_t *run, int32_t filter, value v, const args_t *args) {
-  if (!tn_jinja_step(run, 1)) return tn_jinja_undefined("");
+  if (!tn_jinja_step_over(run, v)) return tn_jinja_undefined("");
   return filters[filter].apply(run, v, args);
 }

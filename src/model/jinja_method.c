@@ -621,6 +621,6 @@ int32_t tn_jinja_method_find(value self, tn_str name) {
 }
 
 value tn_jinja_method(run_t *run, int32_t method, value self, const args_t *args) {
-  if (!tn_jinja_step(run, 1)) return tn_jinja_undefined("");
+  if (!tn_jinja_step_over(run, self)) return tn_jinja_undefined("");
   return methods[method].call(run, self, args);
 }

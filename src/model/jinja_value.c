@@ -28,6 +28,10 @@ bool tn_jinja_step(tn_jinja_run *run, int64_t units) {
   return true;
 }
 
+bool tn_jinja_step_over(tn_jinja_run *run, tn_jinja_value v) {
+  return tn_jinja_step(run, 1 + (v.kind == TN_JINJA_STR ? (int64_t)v.text.length / 64 : 0));
+}
+
 void *tn_jinja_alloc(tn_jinja_run *run, size_t count, size_t size) {
   void *memory = tn_arena_alloc(run->arena, count, size);
   if (!memory)
@@ -89,7 +93,7 @@ tn_jinja_value *tn_jinja_find(tn_jinja_run *run, const tn_jinja_dict *dict, tn_j
 }
 
 tn_jinja_value *tn_jinja_find_str(tn_jinja_run *run, const tn_jinja_dict *dict, tn_str key) {
-  if (!tn_jinja_step(run, (int64_t)dict->count / 8)) return NULL;
+  if (!tn_jinja_step(run, (int64_t)(dict->count / 8 + key.length / 64))) return NULL;
   for (size_t i = 0; i < dict->count; i++)
     if (dict->keys[i].kind == TN_JINJA_STR && tn_str_equal(dict->keys[i].text, key))
       return &dict->values[i];
@@ -206,7 +210,8 @@ bool tn_jinja_equal(tn_jinja_run *run, tn_jinja_value a, tn_jinja_value b) {
   if (++run->depth > TN_JINJA_DEPTH_MAX) {
     tn_jinja_fail(run, TN_ERR_LIMIT, "values nested deeper than %d", TN_JINJA_DEPTH_MAX);
   } else if (a.kind == TN_JINJA_STR) {
-    same = tn_str_equal(a.text, b.text);
+    same = a.text.length == b.text.length && tn_jinja_step_over(run, a) &&
+           tn_str_equal(a.text, b.text);
   } else if (tn_jinja_is_sequence(a)) {
     same = equal_lists(run, a.list, b.list);
   } else if (a.kind == TN_JINJA_DICT) {
@@ -227,7 +232,7 @@ static int order_text(tn_str a, tn_str b) { /* UTF-8 orders as its characters do
 }
 
 int tn_jinja_order(tn_jinja_run *run, tn_jinja_value a, tn_jinja_value b) {
-  if (!tn_jinja_step(run, 1)) return 0;
+  if (!tn_jinja_step_over(run, a)) return 0;
   if (tn_jinja_is_number(a) && tn_jinja_is_number(b)) {
     if (a.kind == TN_JINJA_REAL || b.kind == TN_JINJA_REAL) {
       double x = tn_jinja_number(a), y = tn_jinja_number(b);

@@ -93,6 +93,8 @@ tn_jinja_value tn_jinja_fail(tn_jinja_run *run, tn_status status, const char *fo
     __attribute__((format(printf, 3, 4)));
 /* One unit of work; false when the budget is spent or the run has failed. */
 bool tn_jinja_step(tn_jinja_run *run, int64_t units);
+/* One step, and more for a long text that is about to be read from end to end. */
+bool tn_jinja_step_over(tn_jinja_run *run, tn_jinja_value v);
 void *tn_jinja_alloc(tn_jinja_run *run, size_t count, size_t size); /* NULL: reported */
 
 /* ---- making ---- */

@@ -2,6 +2,8 @@
 """Our tokenizer against Hugging Face's: their files read by us, ours by them, equal ids for every text."""
 import json
 import random
+import signal
+import subprocess
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -232,3 +234,17 @@ def test_truncated_file(tenon, trained, tmp_path):
     for share in (0, 0.1, 0.5, 0.999):
         bad.write_bytes(text[:int(len(text) * share)])
         assert "cut.json" in tenon.fails("tokenizer", "inspect", bad)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_one_signal_ends_what_never_asks(tenon, trained, tmp_path, number):
+    path = tmp_path / "long.txt"
+    path.write_text("to and fro " * 100000)
+    command = [str(tenon.path), "tokenizer", "encode", str(trained), str(path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+        process.stdout.read(1)  # it writes into a pipe that nobody empties from here on
+        process.send_signal(number)
+        try:
+            assert process.wait(20) == -number
+        finally:
+            process.kill()

@@ -73,6 +73,20 @@ static void test_limits(void **state) {
   assert_int_equal(render(large, &memory, &out, &err), TN_ERR_LIMIT);
   assert_int_equal(render(large, NULL, &out, &err), TN_OK);
   tn_strbuf_clear(&out);
+  /* work over long texts counts by their length, not by the calls */
+  const char *long_texts[] = {
+      "{% set s = ' ' * 1000000 %}{% for i in range(100) %}{% if s.strip() %}{% endif %}{% endfor %}",
+      "{% set s = ' ' * 1000000 %}{% for i in range(100) %}{% if s|trim %}{% endif %}{% endfor %}",
+      "{% set s = ' ' * 1000000 %}{% set t = ' ' * 1000000 %}{% for i in range(100) %}"
+      "{% if s == t %}{% endif %}{% endfor %}",
+      "{% set s = ' ' * 1000000 %}{% set t = ' ' * 1000000 %}{% for i in range(100) %}"
+      "{% if s < t %}{% endif %}{% endfor %}",
+      "{% set s = ' ' * 1000000 %}{% set d = {' ' * 1000000: 1} %}{% for i in range(100) %}"
+      "{% if d[s] %}{% endif %}{% endfor %}",
+  };
+  tn_jinja_options million = {.steps_max = 1000000};
+  for (size_t i = 0; i < sizeof long_texts / sizeof long_texts[0]; i++)
+    assert_int_equal(render(long_texts[i], &million, &out, &err), TN_ERR_LIMIT);
 }
 
 static void test_every_allocation_may_fail(void **state) {
