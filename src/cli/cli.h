@@ -103,7 +103,7 @@ tn_progress tn_cli_progress(bool quiet);
 /* SIGINT, SIGTERM or SIGHUP has come.  They end a command that never asked (and had no progress)
  * at once. */
 bool tn_cli_stop_requested(void);
-void tn_cli_stop_forget(void);    /* a SIGINT has stopped what it was meant for; others stay */
+void tn_cli_stop_forget(void); /* a SIGINT has stopped what it was meant for; others stay */
 /* Called once by main.  The third signal kills: a terminal and `make` may both pass on the first.
  */
 void tn_cli_catch_signals(void);

@@ -1,8 +1,12 @@
 /* cmd_quantize.c - `tenon quantize MODEL OUT`: a model with smaller weights, and what that costs.
  */
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <math.h>
+#include <sys/stat.h>
 
 #include "base/clock.h"
 #include "base/io.h"
@@ -125,10 +129,11 @@ static int read_options(command *c) {
   if (c->smooth) c->activations = true;
   if (code == 0) code = check_activations(c);
   if (code != 0) return code;
-  if (c->damping < 0 || c->damping > 1 || c->strength < 0 || c->strength > 1)
+  if (!(c->damping >= 0 && c->damping <= 1 && c->strength >= 0 && c->strength <= 1))
     return tn_cli_usage_error("--damping and --strength are shares: 0 to 1");
   if (c->samples < 1 || c->tokens < 0 || c->eval_tokens < 0)
     return tn_cli_usage_error("--samples, --tokens and --eval-tokens: 1 or more");
+  if (c->threads < 0) return tn_cli_usage_error("--threads %" PRId64 ": 0 or more", c->threads);
   bool wants_text = c->options.method != TN_QUANTIZE_RTN || c->smooth || c->options.kv_scales;
   if (wants_text && c->data.count == 0)
     return tn_cli_usage_error("--data is missing: %s calibrates on text", c->method);
@@ -201,6 +206,80 @@ static tn_status write_folder(const command *c, const tn_quantized *q, tn_weight
   return tn_compressed_write(folder, q, source, source_folder, &o, err);
 }
 
+/* ---- what may be replaced ---- */
+
+/* What a model folder of one level holds; anything else is somebody's own. */
+static bool is_model_file(tn_str name) {
+  static const char *const endings[] = {".json",   ".safetensors", ".jinja",         ".model",
+                                        ".jsonl",  "merges.txt",   "vocab.txt",      "README.md",
+                                        "LICENSE", "LICENSE.txt",  ".gitattributes", ".tenon"};
+  for (size_t i = 0; i < sizeof endings / sizeof endings[0]; i++)
+    if (tn_str_ends(name, tn_str_of(endings[i]))) return true;
+  return false;
+}
+
+/* --force removes a folder that is empty or a model's, never one that was named by mistake. */
+static tn_status check_folder(const char *folder, tn_error *err) {
+  DIR *dir = opendir(folder);
+  if (!dir) return tn_fail_errno(err, errno, "%s: cannot open", folder);
+  tn_status status = TN_OK;
+  bool has_config = false, has_more = false;
+  for (struct dirent *at; status == TN_OK && (at = readdir(dir));) {
+    tn_str name = tn_str_of(at->d_name);
+    if (tn_str_is(name, ".") || tn_str_is(name, "..")) continue;
+    has_config = has_config || tn_str_is(name, "config.json");
+    has_more = true;
+    if (!is_model_file(name))
+      status =
+          tn_fail(err, TN_ERR_EXISTS,
+                  "%s/%s is no part of a model, so its folder is not replaced; remove it first",
+                  folder, at->d_name);
+  }
+  closedir(dir);
+  if (status == TN_OK && has_more && !has_config)
+    status = tn_fail(err, TN_ERR_EXISTS,
+                     "%s holds no config.json: no model, so it is not replaced; remove it first",
+                     folder);
+  return status;
+}
+
+static bool is_same(const char *a, const char *b) {
+  struct stat x, y;
+  return stat(a, &x) == 0 && stat(b, &y) == 0 && x.st_dev == y.st_dev && x.st_ino == y.st_ino;
+}
+
+/* `source` is the folder or file that the model was opened from. */
+static tn_status check_out(const command *c, const char *source, tn_error *err) {
+  bool folder = tn_dir_exists(c->out), file = tn_file_exists(c->out);
+  if (!folder && !file) return TN_OK;
+  if (!c->force) return tn_fail(err, TN_ERR_EXISTS, "%s is there already", c->out);
+  if (is_same(c->out, c->model) || is_same(c->out, source))
+    return tn_fail(err, TN_ERR_ARGUMENT, "%s is the model that is read: OUT must be another",
+                   c->out);
+  if (folder && c->is_gguf)
+    return tn_fail(err, TN_ERR_ARGUMENT, "%s is a folder; --format gguf writes a file", c->out);
+  if (!folder && !c->is_gguf)
+    return tn_fail(err, TN_ERR_ARGUMENT, "%s is a file; --format %s writes a folder", c->out,
+                   c->format);
+  return folder ? check_folder(c->out, err) : TN_OK;
+}
+
+/* Gives the finished folder its name.  One that is there changes places with it first, so that at
+ * any moment one of the two is whole; file systems that cannot do that lose the old one first. */
+static tn_status take_place(const char *part, const char *out, tn_error *err) {
+  if (!tn_dir_exists(out)) {
+    if (rename(part, out) == 0) return TN_OK;
+    return tn_fail_errno(err, errno, "%s: cannot be renamed to %s", part, out);
+  }
+  if (renameat2(AT_FDCWD, part, AT_FDCWD, out, RENAME_EXCHANGE) == 0)
+    return tn_dir_remove(part, err);
+  if (errno != EINVAL && errno != ENOSYS)
+    return tn_fail_errno(err, errno, "%s: cannot be renamed to %s", part, out);
+  TN_TRY(tn_dir_remove(out, err));
+  if (rename(part, out) == 0) return TN_OK;
+  return tn_fail_errno(err, errno, "%s: cannot be renamed to %s", part, out);
+}
+
 /* The folder appears under its name when it is whole. */
 static tn_status replace_folder(const command *c, const tn_quantized *q, tn_weight_source *source,
                                 const char *source_folder, tn_error *err) {
@@ -209,9 +288,7 @@ static tn_status replace_folder(const command *c, const tn_quantized *q, tn_weig
   tn_status status = tn_strbuf_check(&part, err);
   if (status == TN_OK && tn_dir_exists(part.data)) status = tn_dir_remove(part.data, err);
   if (status == TN_OK) status = write_folder(c, q, source, source_folder, part.data, err);
-  if (status == TN_OK && tn_dir_exists(c->out)) status = tn_dir_remove(c->out, err);
-  if (status == TN_OK && rename(part.data, c->out) != 0)
-    status = tn_fail(err, TN_ERR_IO, "%s: cannot be renamed to %s", part.data, c->out);
+  if (status == TN_OK) status = take_place(part.data, c->out, err);
   tn_strbuf_clear(&part);
   return status;
 }
@@ -270,6 +347,7 @@ static tn_status run_all(const command *c, result *r, tn_error *err) {
   tn_ids calibration = {0}, text = {0};
   const tn_option_list *texts = c->eval.count > 0 ? &c->eval : &c->data;
   tn_status status = tn_text_model_open(&m, c->model, err);
+  if (status == TN_OK) status = check_out(c, m.folder.data, err);
   if (status == TN_OK)
     status = tn_weight_source_open(&source, m.folder.data, tn_cli_pool((int32_t)c->threads), err);
   if (status == TN_OK) status = calibration_ids(c, &m, &calibration, r, &progress, err);
@@ -335,10 +413,8 @@ static int run_command(command *c) {
   result r = {0};
   int code = read_options(c);
   if (code != 0) return code;
-  if ((tn_dir_exists(c->out) || tn_file_exists(c->out)) && !c->force) {
-    tn_fail(&err, TN_ERR_ARGUMENT, "%s is there already", c->out);
-    return tn_cli_fail(&err, "--force replaces it");
-  }
+  if (check_out(c, c->model, &err) != TN_OK)
+    return tn_cli_fail(&err, c->force ? NULL : "--force replaces it");
   int64_t start_us = tn_time_us();
   if (run_all(c, &r, &err) != TN_OK)
     return tn_cli_fail(&err,
@@ -390,7 +466,7 @@ static int run(int argc, char **argv) {
       {"--eval", 'e', TN_OPTION_LIST, &c.eval, "FILE",
        "text for perplexity before and after (default: the calibration text)"},
       {"--eval-tokens", 0, TN_OPTION_INT, &c.eval_tokens, "N", "of it (default 32,768; 0: all)"},
-      {"--force", 'f', TN_OPTION_FLAG, &c.force, NULL, "replace OUT"},
+      {"--force", 'f', TN_OPTION_FLAG, &c.force, NULL, "replace OUT, a model's folder or a file"},
       {"--threads", 't', TN_OPTION_INT, &c.threads, "N", "default: all CPUs"},
       {"--quiet", 'q', TN_OPTION_FLAG, &c.quiet, NULL, "no progress bar"},
       {"--json", 0, TN_OPTION_FLAG, &c.json, NULL, "the result as one JSON object"},
@@ -412,6 +488,7 @@ static int run(int argc, char **argv) {
   if (code >= 0) return code;
   c.model = argv[1];
   c.out = argv[2];
+  for (size_t end = strlen(argv[2]); end > 1 && argv[2][end - 1] == '/';) argv[2][--end] = '\0';
   return run_command(&c);
 }
 

@@ -3,6 +3,7 @@
 the perplexity that was printed; rounding is compared with compressed-tensors' own."""
 import json
 import math
+import shutil
 
 import pytest
 
@@ -248,3 +249,43 @@ def test_mistakes_are_named(tenon, model, tmp_path):
     assert "is there already" in tenon.fails("quantize", model, out, "--group", "32")
     tenon("quantize", model, out, "--group", "32", "--force")
     assert "already" in tenon.fails("quantize", out, tmp_path / "twice", "--group", "32")
+
+
+def test_what_is_nobodys_model_is_not_replaced(tenon, model, tmp_path):
+    quantize = ("quantize", model)
+    for name, word in (("thesis.txt", "thesis.txt is no part"), ("photo/a.json", "photo is no part"),
+                       ("notes.json", "no config.json")):
+        mine = tmp_path / name.replace("/", "-") / name
+        folder = tmp_path / name.replace("/", "-")
+        mine.parent.mkdir(parents=True)
+        mine.write_text("precious")
+        assert word in tenon.fails(*quantize, folder, "--group", 32, "--force")
+        assert word in tenon.fails(*quantize, ".", "--group", 32, "--force", cwd=folder)
+        assert mine.read_text() == "precious"
+    file = tmp_path / "file.txt"
+    file.write_text("precious")
+    assert "is a file" in tenon.fails(*quantize, file, "--group", 32, "--force")
+    assert file.read_text() == "precious"
+    assert "is a folder" in tenon.fails(*quantize, tmp_path, "--to", "int8", "--format", "gguf", "--force")
+
+
+def test_the_model_does_not_replace_itself(tenon, model, tmp_path):
+    own = tmp_path / "own"
+    shutil.copytree(model, own)
+    before = sorted((p.name, p.read_bytes()) for p in own.iterdir())
+    (tmp_path / "link").symlink_to(own)
+    for out in ("own", "own/", "./own", "link"):
+        assert "OUT must be another" in tenon.fails("quantize", own, out, "--group", 32, "--force", cwd=tmp_path)
+    assert sorted((p.name, p.read_bytes()) for p in own.iterdir()) == before
+
+
+def test_a_slash_behind_the_folder(tenon, model, tmp_path):
+    for force in ((), ("--force",)):
+        tenon("quantize", model, f"{tmp_path}/out/", "--group", 32, *force)
+        assert (tmp_path / "out/model.safetensors").exists()
+        assert [p.name for p in tmp_path.iterdir()] == ["out"]
+
+
+def test_numbers_out_of_range(tenon, model, tmp_path):
+    for words in (("--damping", "nan"), ("--damping", -1), ("--strength", "nan"), ("--threads", -1)):
+        tenon.fails("quantize", model, tmp_path / "out", *words, code=2)

@@ -75,7 +75,8 @@ static void test_limits(void **state) {
   tn_strbuf_clear(&out);
   /* work over long texts counts by their length, not by the calls */
   const char *long_texts[] = {
-      "{% set s = ' ' * 1000000 %}{% for i in range(100) %}{% if s.strip() %}{% endif %}{% endfor %}",
+      "{% set s = ' ' * 1000000 %}{% for i in range(100) %}{% if s.strip() %}{% endif %}{% endfor "
+      "%}",
       "{% set s = ' ' * 1000000 %}{% for i in range(100) %}{% if s|trim %}{% endif %}{% endfor %}",
       "{% set s = ' ' * 1000000 %}{% set t = ' ' * 1000000 %}{% for i in range(100) %}"
       "{% if s == t %}{% endif %}{% endfor %}",
