@@ -463,6 +463,12 @@ static bool is_wanted(const struct bench_case *c) {
   return !options.sizes || strstr(c->sizes, options.sizes) != NULL;
 }
 
+static bool any_is_wanted(void) {
+  for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
+    if (is_wanted(&cases[i])) return true;
+  return false;
+}
+
 static void report_all(machine *m, const tn_ops *ops, tn_stream *stream, tn_json_writer *w) {
   tn_json_key(w, "results");
   tn_json_begin_array(w);
@@ -529,8 +535,7 @@ static int read_words(int argc, char **argv) {
       "tenon bench cpu [options]",
       "Measures each kernel against its floor: bytes or operations, time, and the share of what\n"
       "this machine's memory or registers can do at most, measured in the same run.",
-      "  tenon bench cpu --op linear --weights q4_0 --threads 2\n"
-      "      products with packed q4_0 weights, on two threads\n"
+      "tenon bench cpu --op linear --weights q4_0 --threads 2\n"
       "  tenon bench cpu --limits",
       table,
       0,
@@ -541,6 +546,10 @@ static int read_words(int argc, char **argv) {
   if (code >= 0) return code;
   if (options.threads < 0 || options.threads > 1024)
     return tn_cli_usage_error("--threads: 0 to 1024");
+  if (!(options.seconds > 0 && options.seconds <= 3600))
+    return tn_cli_usage_error("--seconds %g: above 0, at most 3600", options.seconds);
+  if (!options.limits && !any_is_wanted())
+    return tn_cli_usage_error("no case fits --op, --sizes and --weights; without them all are run");
   if (!choose_rows())
     return tn_cli_usage_error("--isa: this machine or build has no kernels named %s", options.isa);
   return -1;

@@ -163,6 +163,7 @@ static int run_perplexity(int argc, char **argv) {
   if (w.data.count == 0)
     return tn_cli_usage_error("--data is missing: a .txt file, or a table with a text column");
   if (!tn_kv_word_is_good(w.kv)) return TN_EXIT_USAGE;
+  if (w.threads < 0 || w.threads > 1024) return tn_cli_usage_error("--threads: 0 to 1024");
   if (w.window < 0 || w.stride < 0 || w.tokens < 0)
     return tn_cli_usage_error("--window, --stride and --tokens count tokens: 1 or more");
   tn_error err = {0};
@@ -301,6 +302,7 @@ static int run_choices(int argc, char **argv) {
   if (code >= 0) return code;
   if (!w.data) return tn_cli_usage_error("--data is missing: a file of JSON lines");
   if (!tn_kv_word_is_good(w.kv)) return TN_EXIT_USAGE;
+  if (w.threads < 0 || w.threads > 1024) return tn_cli_usage_error("--threads: 0 to 1024");
   if (w.limit < 0) return tn_cli_usage_error("--limit is %" PRId64 ", must be 1 or more", w.limit);
   tn_error err = {0};
   tn_choices c;

@@ -481,9 +481,10 @@ static int check_words(const run_words *w) {
   for (int32_t i = 0; i < w->stops.count; i++)
     if (w->stops.items[i][0] == 0 || strlen(w->stops.items[i]) > TN_STOP_BYTES_MAX)
       return tn_cli_usage_error("--stop wants 1 to %d bytes", TN_STOP_BYTES_MAX);
-  if (w->tokens_max < 0 || w->context < 0 || w->kv_bytes < 1 || w->threads < 0 || w->threads > 1024)
-    return tn_cli_usage_error(
-        "--max-tokens, --context, --kv-memory and --threads want no negative numbers");
+  if (w->tokens_max < 0 || w->context < 0)
+    return tn_cli_usage_error("--max-tokens and --context want no negative numbers");
+  if (w->kv_bytes < 1) return tn_cli_usage_error("--kv-memory wants 1 byte or more");
+  if (w->threads < 0 || w->threads > 1024) return tn_cli_usage_error("--threads: 0 to 1024");
   if (w->json && !w->prompt && isatty(0))
     return tn_cli_usage_error(
         "--json is for one answer: give --prompt TEXT or a text on standard input");

@@ -65,10 +65,23 @@ def test_the_seed_decides(tenon, tiny_model):
 def test_wrong_words(tenon, tiny_model, tmp_path):
     assert "no such" in tenon.fails("run", tmp_path / "nowhere", "-p", "x")
     for words in (("--top-p", 2), ("--temperature", -1), ("--max-tokens", -3), ("--raw", "--system", "x"),
-                  ("--stop", "")):
+                  ("--stop", ""), ("--threads", -1)):
         tenon.fails("run", tiny_model, "-p", "x", *words, code=2)
     long = tenon.fails("run", tiny_model, "--raw", "--context", 32, "-p", "the lazy dog " * 40)
     assert "limit 32 tokens" in long
+    assert "1 byte or more" in tenon.fails("run", tiny_model, "-p", "x", "--kv-memory", 0, code=2)
+    tenon.fails("eval", "perplexity", tiny_model, "--data", "x.txt", "--threads", -5, code=2)
+    for words in (("--op", "nosuch"), ("--seconds", -1), ("--seconds", "nan")):
+        tenon.fails("bench", "cpu", *words, code=2)
+
+
+def test_a_file_s_control_characters_stay_out_of_messages(tenon, tiny_model, tmp_path):
+    shutil.copytree(tiny_model, tmp_path / "m")
+    config = json.loads((tmp_path / "m/config.json").read_text())
+    config["architectures"] = ["\x1b[31mX\x9bY\x7f\u00e9"]
+    (tmp_path / "m/config.json").write_text(json.dumps(config))
+    error = tenon.fails("models", "inspect", tmp_path / "m")
+    assert "architecture \\x1b[31mX\\x9bY\\x7f\u00e9 " in error
 
 
 class Terminal:
