@@ -3,6 +3,7 @@
 #include <inttypes.h>
 
 #include "base/io.h"
+#include "base/log.h"
 #include "model/model_load.h"
 #include "model/safetensors.h"
 #include "model/weight_files.h"
@@ -14,6 +15,19 @@ static void find_pooler(tn_model_config *c, const tn_weight_source *source) {
   const tn_weight_name *name = tn_weight_name_of(tn_architecture_of(c->arch)->globals, TN_G_POOLER);
   if (c->task != TN_TASK_EMBED || !name || name->name[0] == '/') return;
   c->pooler = tn_model_file_has(c, source, name->name);
+}
+
+/* transformers ties only what is the same: a head of its own in the files counts. */
+static tn_status find_head(tn_model_config *c, tn_weight_source *source, const char *path,
+                           tn_error *err) {
+  bool own = false;
+  if (c->task != TN_TASK_GENERATE || !c->tied) return TN_OK;
+  TN_TRY(tn_model_file_unties(c, source, &own, err));
+  if (!own) return TN_OK;
+  c->tied = false;
+  tn_log(TN_LOG_WARN, "model",
+         "%s says tie_word_embeddings, but the files have another head: that one is used", path);
+  return TN_OK;
 }
 
 /* The end tokens of a generation_config.json beside config.json. */
@@ -42,6 +56,7 @@ static tn_status read_model(tn_model **out, tn_weight_source *source, const char
   TN_TRY(tn_model_config_parse(&config, text, path, false, err));
   TN_TRY(read_generation(&config, path, err));
   find_pooler(&config, source);
+  TN_TRY(find_head(&config, source, path, err));
   if (trainable)
     TN_TRY(tn_model_new(out, &config, device, err));
   else

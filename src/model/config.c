@@ -15,6 +15,7 @@
 #define HEADS_MAX        ((int64_t)1 << 16)
 #define HEAD_DIM_MAX     ((int64_t)1 << 12)
 #define POSITIONS_MAX    ((int64_t)1 << 27)
+#define MSCALE_MAX       1e6 /* of a rotary table: its square scales scores */
 #define EXPERTS_MAX      ((int64_t)1 << 12)
 #define LABELS_MAX       ((int64_t)1 << 16)
 #define TYPES_MAX        ((int64_t)1 << 16)
@@ -99,8 +100,9 @@ static tn_status check_scaling(const tn_model_config *c, tn_error *err) {
   if (r->kind == TN_ROPE_LINEAR) return TN_OK;
   TN_TRY(check_range("rope: original_max_position_embeddings", r->original_positions, POSITIONS_MAX,
                      err));
-  if (r->attention_factor != 0)
-    TN_TRY(check_positive("rope: attention_factor", r->attention_factor, err));
+  if (r->attention_factor != 0 && !(r->attention_factor > 0 && r->attention_factor <= MSCALE_MAX))
+    return tn_fail(err, TN_ERR_DATA, "rope: attention_factor is %g, must be above 0 and at most %g",
+                   r->attention_factor, MSCALE_MAX);
   if (r->kind == TN_ROPE_LONGROPE) return check_longrope(c, err);
   if (r->kind == TN_ROPE_DYNAMIC) {
     if (r->factor < 1)
@@ -112,8 +114,10 @@ static tn_status check_scaling(const tn_model_config *c, tn_error *err) {
     if (c->rope_theta == 1)
       return tn_fail(err, TN_ERR_DATA, "rope: rope_theta is 1, yarn divides by its logarithm");
     if (r->beta_fast < 0 || r->beta_slow < 0 || !isfinite(r->beta_fast + r->beta_slow) ||
-        !isfinite(r->mscale + r->mscale_all_dim))
-      return tn_fail(err, TN_ERR_DATA, "rope: a beta or mscale is not a positive number");
+        !(fabs(r->mscale) <= MSCALE_MAX && fabs(r->mscale_all_dim) <= MSCALE_MAX))
+      return tn_fail(err, TN_ERR_DATA,
+                     "rope: a beta or mscale is not a positive number, or a mscale above %g",
+                     MSCALE_MAX);
     return TN_OK;
   }
   TN_TRY(check_positive("rope: low_freq_factor", r->low_frequency, err));

@@ -184,6 +184,29 @@ bool tn_model_file_has(const tn_model_config *config, const tn_weight_source *so
   return tn_weight_source_has(source, file_name(&n, name));
 }
 
+static bool same_weight(const tn_weight *a, const tn_weight *b) {
+  int64_t bytes = tn_tensor_bytes(&a->tensor);
+  return a->tensor.dtype == b->tensor.dtype && tn_tensor_bytes(&b->tensor) == bytes &&
+         memcmp(tn_tensor_data(&a->tensor), tn_tensor_data(&b->tensor), (size_t)bytes) == 0;
+}
+
+tn_status tn_model_file_unties(const tn_model_config *config, tn_weight_source *source, bool *out,
+                               tn_error *err) {
+  const tn_weight_name *globals = tn_architecture_of(config->arch)->globals;
+  const tn_weight_name *embed = tn_weight_name_of(globals, TN_G_EMBED);
+  const tn_weight_name *head = tn_weight_name_of(globals, TN_G_HEAD);
+  tn_weight table = {0}, own = {0};
+  file_names n = find_prefix(config, source);
+  *out = false;
+  if (!head || !tn_model_file_has(config, source, head->name)) return TN_OK;
+  tn_status status = find_weight(source, &n, head->name, &own, err);
+  if (status == TN_OK) status = find_weight(source, &n, embed->name, &table, err);
+  if (status == TN_OK) *out = !same_weight(&own, &table);
+  tn_weight_clear(&own);
+  tn_weight_clear(&table);
+  return status;
+}
+
 /* ---- into a model ---- */
 
 typedef struct worker_error {

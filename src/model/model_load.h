@@ -19,6 +19,9 @@ TN_NODISCARD tn_status tn_model_load(tn_model *model, tn_weight_source *source, 
  * `name` is one with the prefix that Tenon writes.  False: the file has no such tensor. */
 bool tn_model_file_has(const tn_model_config *config, const tn_weight_source *source,
                        const char *name);
+/* *out: the file has a head whose bits are not those of the table of embeddings. */
+TN_NODISCARD tn_status tn_model_file_unties(const tn_model_config *config, tn_weight_source *source,
+                                            bool *out, tn_error *err);
 
 /* What the file should have under the name of a parameter's origin. */
 tn_weight_shape tn_origin_shape(const tn_parameter *p, const tn_origin *o);

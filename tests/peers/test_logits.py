@@ -92,6 +92,21 @@ def test_half_precision_files(tenon, tmp_path, dtype):
     assert held == ("bfloat16" if dtype == "bfloat16" else "float16 and float32")
 
 
+@pytest.mark.parametrize("same", [True, False])
+def test_head_in_the_file_of_a_tied_model(tenon, tmp_path, same):
+    model = peer("gqa-untied")
+    if same:
+        model.lm_head.weight = torch.nn.Parameter(model.model.embed_tokens.weight.detach().clone())
+    model.save_pretrained(tmp_path / "m")
+    path = tmp_path / "m/config.json"
+    config = json.loads(path.read_text())
+    config["tie_word_embeddings"] = True
+    path.write_text(json.dumps(config))
+    theirs = AutoModelForCausalLM.from_pretrained(tmp_path / "m", attn_implementation="eager").eval()
+    ids = some_ids(128, 50)
+    close(our_logits(tenon, tmp_path / "m", ids, tmp_path), their_logits(theirs, ids))
+
+
 def test_sharded(tenon, tmp_path):
     model = peer("gqa-untied")
     model.save_pretrained(tmp_path / "m", max_shard_size="60KB")

@@ -135,6 +135,9 @@ static void test_rope_scalings(void **state) {
          "high_freq_factor is 4");
   expect(ROPE("\"rope_type\":\"yarn\",\"factor\":8,\"original_max_position_embeddings\":-4"),
          TN_ERR_DATA, "original_max_position_embeddings is -4");
+  expect(ROPE("\"rope_type\":\"yarn\",\"factor\":8,\"attention_factor\":1e300"), TN_ERR_DATA,
+         "attention_factor is 1e+300");
+  expect(ROPE("\"rope_type\":\"yarn\",\"factor\":8,\"mscale\":1e300"), TN_ERR_DATA, "mscale");
   expect(ROPE("\"rope_type\":\"longrope\",\"factor\":8"), TN_ERR_DATA, "short_factor");
   expect(ROPE("\"rope_type\":\"longrope\",\"factor\":8,\"short_factor\":[1,1],\"long_factor\":"
               "[1]"),
