@@ -76,11 +76,26 @@ static void finish_sums(const job *j, int64_t at, const int32_t *sums, int64_t g
   }
 }
 
+/* Rows of a chunk: whole blocks of those that lie together. */
+static int64_t rows_of_x(const job *j, int64_t rows) {
+  return j->isa->blocks ? ceil_div(rows, j->isa->tile_rows) * j->isa->tile_rows : rows;
+}
+
+/* A row of a chunk into its block; at: the row's place among those of all chunks. */
+static void put_in_block(const job *j, int64_t at, const int8_t *q, int64_t groups) {
+  int64_t rows = j->isa->tile_rows, lane = at % rows;
+  int8_t *to = j->q + (at - lane) * TN_CHUNK + lane * TN_GROUP;
+  for (int64_t g = 0; g < groups; g++) memcpy(to + g * rows * TN_GROUP, q + g * TN_GROUP, TN_GROUP);
+}
+
 static void quantize_row(const job *j, int64_t row, const float *x) {
   int32_t sums[2 * TN_CHUNK_GROUPS];
+  int8_t room[TN_CHUNK];
   for (int64_t chunk = 0; chunk < j->chunks; chunk++) {
     int64_t at = chunk * j->x.rows + row, k = chunk * TN_CHUNK, count = min64(TN_CHUNK, j->K - k);
-    j->isa->quantize(j->q + at * TN_CHUNK, j->scale + at * TN_CHUNK_GROUPS, sums, x + k, count);
+    int8_t *q = j->isa->blocks ? room : j->q + at * TN_CHUNK;
+    j->isa->quantize(q, j->scale + at * TN_CHUNK_GROUPS, sums, x + k, count);
+    if (j->isa->blocks) put_in_block(j, at, q, count / TN_GROUP);
     finish_sums(j, at, sums, count / TN_GROUP);
   }
 }
@@ -227,7 +242,8 @@ static tn_pool *pool_for(tn_stream *stream, int64_t operations) {
 static void run_pass(const job *base, tn_stream *stream, int64_t first, int64_t rows) {
   job j = *base;
   j.first = first;
-  j.rows = j.x.rows = rows;
+  j.rows = rows;
+  j.x.rows = rows_of_x(&j, rows);
   tn_pool *pool = pool_for(stream, (2 * rows + 6) * j.N * j.K);
   int64_t items = ceil_div(rows, BLOCK_ROWS), threads = tn_pool_threads(pool);
   int64_t tile_rows = j.isa->tile_rows; /* whole tiles an item, as equal as may be */
@@ -248,10 +264,10 @@ static void *take(uint8_t **room, int64_t bytes) {
 /* Scratch of a pass of `rows`; with room NULL it only counts. */
 static int64_t lay_out(job *j, uint8_t *room, int64_t rows, int64_t threads) {
   uint8_t *at = room;
-  int64_t groups = rows * j->chunks * TN_CHUNK_GROUPS;
+  int64_t groups = rows_of_x(j, rows) * j->chunks * TN_CHUNK_GROUPS;
   j->room_bytes = ceil_div((int64_t)sizeof(desk) + j->K * (int64_t)sizeof(float), 64) * 64;
   j->room = take(&at, threads * j->room_bytes);
-  j->q = take(&at, groups * TN_GROUP + TILE_ROWS_MAX * TN_CHUNK); /* tiles are read whole */
+  j->q = take(&at, groups * TN_GROUP);
   j->scale = take(&at, groups * 4);
   j->sum = take(&at, groups * 4);
   j->start = take(&at, groups * 4 * j->x.starts);

@@ -30,7 +30,7 @@
 typedef struct tn_int_rows {
   int64_t rows;         /* a chunk */
   int32_t starts;       /* a group: 1, or 2 where weights have a scale for 16 */
-  const int8_t *q;      /* [chunks][rows][TN_CHUNK] */
+  const int8_t *q;      /* [chunks][rows][TN_CHUNK], or in blocks of tile_rows */
   const float *scale;   /* [chunks][rows][TN_CHUNK_GROUPS] */
   const int32_t *start; /* [chunks][rows][TN_CHUNK_GROUPS * starts]: -zero sum(q); NULL: no zero */
   const float *sum;     /* [chunks][rows][TN_CHUNK_GROUPS]: scale sum(q); NULL: no minima */
@@ -49,6 +49,7 @@ typedef struct tn_linear_isa {
   int32_t tile_rows;
   int32_t zero_of_bytes; /* 128: expand adds it to signed bytes; 0: tile takes them signed */
   bool centred;          /* expand takes the zeros off: sums start from nothing */
+  bool blocks;           /* q of tile_rows rows lies together: [TN_CHUNK_GROUPS][rows][TN_GROUP] */
   /* K elements of x (some groups): q, scale a group, and sums of 16 */
   void (*quantize)(int8_t *q, float *scale, int32_t *sums, const float *x, int64_t K);
   /* p->groups groups from the start of a block */

@@ -47,15 +47,15 @@ static void expand_centred(tn_int_panel *p, tn_dtype dtype, const uint8_t *block
 /* Sums of a unit: tile by tile, rows of x by rows of w */
 typedef int32_t unit_sums[ROWS][TN_PANEL_ROWS];
 
-/* Units [first, first + count) of a chunk; q: row 0 of x. */
+/* Units [first, first + count) of a chunk; q: a block of x. */
 INLINE void multiply_units(const int32_t halves, const bool tall, const bool wide,
                            unit_sums sums[4][UNITS], const int8_t *q, const tn_int_panel *p,
                            int32_t first, int32_t count) {
   for (int32_t u = 0; u < count; u++) {
     int32_t g = (first + u) / halves, half = (first + u) % halves;
     int32_t skip = half * TN_GROUP_BYTES / 2;
-    const int8_t *a = q + g * TN_GROUP + half * TN_GROUP / 2;
-    TN_AMX_LOAD(0, a, TN_CHUNK);
+    const int8_t *a = q + g * 2 * ROWS * TN_GROUP + half * TN_GROUP / 2;
+    TN_AMX_LOAD(0, a, TN_GROUP);
     TN_AMX_LOAD(2, p[0].q[g] + skip, TN_WORD_BYTES);
     TN_AMX_ZERO(4);
     TN_AMX_INT8(4, 0, 2);
@@ -65,7 +65,7 @@ INLINE void multiply_units(const int32_t halves, const bool tall, const bool wid
       TN_AMX_INT8(5, 0, 3);
     }
     if (tall) {
-      TN_AMX_LOAD(1, a + ROWS * TN_CHUNK, TN_CHUNK);
+      TN_AMX_LOAD(1, a + ROWS * TN_GROUP, TN_GROUP);
       TN_AMX_ZERO(6);
       TN_AMX_INT8(6, 1, 2);
     }
@@ -182,6 +182,7 @@ static void leave(void) {
 const tn_linear_isa tn_linear_amx = {.tile_rows = 2 * ROWS,
                                      .zero_of_bytes = ZERO_OF_BYTES,
                                      .centred = true,
+                                     .blocks = true,
                                      .quantize = quantize,
                                      .expand = expand_centred,
                                      .tile = tile,
