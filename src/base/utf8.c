@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The byte ranges are table 3-7 of the Unicode Standard ("Well-Formed UTF-8 Byte Sequences"). */
-#include "base/str.h"
+#include "base/utf8.h"
 
 static bool is_tail(uint8_t byte) {
   return (byte & 0xC0) == 0x80;
@@ -37,6 +37,41 @@ bool tn_utf8_valid(tn_str s) {
     left -= (size_t)length;
   }
   return true;
+}
+
+size_t tn_utf8_part_length(const uint8_t *s, size_t available, bool *may_go_on) {
+  if (may_go_on) *may_go_on = false;
+  if (s[0] < 0xC2 || s[0] > 0xF4) return 1;
+  size_t wanted = s[0] >= 0xF0 ? 4 : s[0] >= 0xE0 ? 3 : 2, i = 1;
+  uint8_t low = 0x80, high = 0xBF; /* of the second byte: no overlong forms, no surrogates */
+  if (s[0] == 0xE0) low = 0xA0;
+  if (s[0] == 0xED) high = 0x9F;
+  if (s[0] == 0xF0) low = 0x90;
+  if (s[0] == 0xF4) high = 0x8F;
+  for (; i < wanted && i < available; i++) {
+    if (s[i] < low || s[i] > high) return i;
+    low = 0x80;
+    high = 0xBF;
+  }
+  if (may_go_on) *may_go_on = i < wanted;
+  return i;
+}
+
+void tn_utf8_append_repaired(tn_strbuf *out, tn_str bytes) {
+  const uint8_t *s = (const uint8_t *)bytes.data;
+  size_t at = 0, good = 0; /* [good, at) is valid and not yet appended */
+  while (at < bytes.length) {
+    int length = tn_utf8_length(s + at, bytes.length - at);
+    if (length > 0) {
+      at += (size_t)length;
+      continue;
+    }
+    if (at > good) tn_strbuf_append(out, s + good, at - good);
+    tn_strbuf_add(out, "\xEF\xBF\xBD");
+    at += tn_utf8_part_length(s + at, bytes.length - at, NULL);
+    good = at;
+  }
+  if (at > good) tn_strbuf_append(out, s + good, at - good);
 }
 
 int tn_utf8_decode(const uint8_t *s, size_t available, uint32_t *code) {

@@ -6,61 +6,8 @@
 #include "cli/cli.h"
 #include "cli/cmd_model.h"
 #include "cli/model_path.h"
+#include "model/side_files.h"
 #include "model/transformer.h"
-
-enum { COMPANION_BYTES_MAX = 512 << 20 };
-
-/* What makes a folder of weights usable, and is not weights: copied as it is. */
-static const char *const COMPANIONS[] = {"tokenizer.json",
-                                         "tokenizer_config.json",
-                                         "special_tokens_map.json",
-                                         "added_tokens.json",
-                                         "tokenizer.model",
-                                         "vocab.json",
-                                         "vocab.txt",
-                                         "merges.txt",
-                                         "chat_template.jinja",
-                                         "generation_config.json",
-                                         "modules.json",
-                                         "sentence_bert_config.json",
-                                         "config_sentence_transformers.json",
-                                         "1_Pooling/config.json",
-                                         "LICENSE",
-                                         "LICENSE.txt"};
-
-static tn_status copy_companion(const char *from, const char *to, const char *name, bool *copied,
-                                tn_error *err) {
-  tn_strbuf source = {0}, target = {0}, content = {0};
-  tn_strbuf_addf(&source, "%s/%s", from, name);
-  tn_strbuf_addf(&target, "%s/%s", to, name);
-  tn_status status = tn_strbuf_check(&source, err);
-  if (status == TN_OK) status = tn_strbuf_check(&target, err);
-  *copied = status == TN_OK && tn_file_exists(source.data);
-  if (*copied) {
-    char *slash = strchr(name, '/') ? strrchr(target.data, '/') : NULL;
-    if (slash) {
-      *slash = '\0';
-      status = tn_dir_make(target.data, err);
-      *slash = '/';
-    }
-    if (status == TN_OK) status = tn_file_read(source.data, COMPANION_BYTES_MAX, &content, err);
-    if (status == TN_OK) status = tn_file_write_atomic(target.data, tn_strbuf_view(&content), err);
-  }
-  tn_strbuf_clear(&source);
-  tn_strbuf_clear(&target);
-  tn_strbuf_clear(&content);
-  return status;
-}
-
-static tn_status copy_companions(const char *from, const char *to, int *count, tn_error *err) {
-  *count = 0;
-  for (size_t i = 0; i < sizeof COMPANIONS / sizeof *COMPANIONS; i++) {
-    bool copied;
-    TN_TRY(copy_companion(from, to, COMPANIONS[i], &copied, err));
-    *count += copied;
-  }
-  return TN_OK;
-}
 
 static tn_status refuse_to_overwrite(const char *folder, tn_error *err) {
   tn_strbuf path = {0};
@@ -75,7 +22,7 @@ static tn_status refuse_to_overwrite(const char *folder, tn_error *err) {
 typedef struct exported {
   int64_t parameters;
   const char *architecture;
-  int companions;
+  int32_t companions;
 } exported;
 
 static tn_status export_model(const char *word, const char *out, tn_dtype dtype, bool force,
@@ -90,7 +37,7 @@ static tn_status export_model(const char *word, const char *out, tn_dtype dtype,
   if (status == TN_OK) {
     done->parameters = tn_model_config_parameters(tn_model_config_of(model));
     done->architecture = tn_model_config_class(tn_model_config_of(model));
-    status = copy_companions(folder.data, out, &done->companions, err);
+    status = tn_side_files_copy(folder.data, out, &done->companions, err);
   }
   tn_model_free(model);
   tn_strbuf_clear(&folder);

@@ -1,14 +1,12 @@
 /* cmd_run.c - `tenon run`: a conversation with a model in the terminal, or one answer in a pipe.
  *
- *     main thread:  read a line -> prompt -> submit -> print what comes, until the answer ends
- *     engine thread:                          on_event: appends to the answer's text */
+ *     read a line -> prompt -> answer.h -> print what comes, until the answer ends */
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <editline/readline.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <langinfo.h>
 #include <locale.h>
-#include <pthread.h>
 #include <stdlib.h>
 #include <sys/random.h>
 #include <unistd.h>
@@ -16,6 +14,7 @@
 
 #include "base/clock.h"
 #include "base/io.h"
+#include "cli/answer.h"
 #include "cli/cli.h"
 #include "cli/conversation.h"
 #include "cli/load_options.h"
@@ -23,7 +22,7 @@
 #include "serve/chat_prompt.h"
 #include "serve/engine.h"
 
-enum { STDIN_BYTES_MAX = 16 << 20, WAIT_US = 50000 };
+enum { STDIN_BYTES_MAX = 16 << 20 };
 
 typedef struct run_words {
   const char *prompt, *system, *kv;
@@ -33,89 +32,23 @@ typedef struct run_words {
   bool raw, json, quiet, no_cache;
 } run_words;
 
-/* One answer while it is made: the engine thread adds, the main thread takes. */
-typedef struct answer {
-  pthread_mutex_t lock;
-  pthread_cond_t changed;
-  tn_strbuf fresh; /* not yet printed */
-  tn_finish finish;
-  tn_error error;
-  int64_t sampled, first_us; /* first_us: when the first token came */
-  bool unwanted;
-} answer;
-
 typedef struct chat {
   const run_words *words;
   tn_served_model served;
   tn_engine *engine;
   tn_conversation turns;
-  tn_strbuf said; /* the last answer */
-  int64_t prompt_tokens, sampled, first_us, total_us;
-  tn_finish finish;
+  tn_answer answer; /* the last one */
 } chat;
 
 /* ---- the answer ---- */
 
-static bool is_wanted(void *context) {
-  answer *a = context;
-  pthread_mutex_lock(&a->lock);
-  bool wanted = !a->unwanted;
-  pthread_mutex_unlock(&a->lock);
-  return wanted;
-}
-
-static void on_event(void *context, const tn_engine_event *event) {
-  answer *a = context;
-  pthread_mutex_lock(&a->lock);
-  if (event->sample && a->first_us == 0) a->first_us = tn_time_us();
-  a->sampled = event->sampled;
-  tn_strbuf_add_str(&a->fresh, event->text);
-  if (event->finish == TN_FINISH_ERROR)
-    (void)tn_fail(&a->error, TN_ERR_DATA, "%s", event->error ? event->error : "the engine failed");
-  a->finish = event->finish;
-  pthread_cond_signal(&a->changed);
-  pthread_mutex_unlock(&a->lock);
-}
-
-/* Moves what is new into *out; true: the answer has ended. */
-static bool take(answer *a, tn_strbuf *out) {
-  struct timespec until;
-  clock_gettime(CLOCK_REALTIME, &until);
-  until.tv_nsec += WAIT_US * 1000;
-  if (until.tv_nsec >= 1000000000) until.tv_sec++, until.tv_nsec -= 1000000000;
-  pthread_mutex_lock(&a->lock);
-  if (a->fresh.length == 0 && a->finish == TN_FINISH_NONE)
-    pthread_cond_timedwait(&a->changed, &a->lock, &until);
-  tn_strbuf swap = *out;
-  *out = a->fresh;
-  a->fresh = swap;
-  a->fresh.length = 0;
-  if (tn_cli_stop_requested()) a->unwanted = true;
-  bool ended = a->finish != TN_FINISH_NONE;
-  pthread_mutex_unlock(&a->lock);
-  return ended;
-}
-
-static tn_status watch(chat *c, answer *a, tn_error *err) {
-  tn_strbuf fresh = {0};
-  bool ended = false;
-  while (!ended) {
-    ended = take(a, &fresh);
-    tn_strbuf_add_str(&c->said, tn_strbuf_view(&fresh));
-    if (!c->words->json) {
-      fwrite(fresh.data, 1, fresh.length, stdout);
-      fflush(stdout);
-    }
-  }
-  bool failed = fresh.failed || c->said.failed;
-  tn_strbuf_clear(&fresh);
-  if (a->finish == TN_FINISH_ERROR) return tn_fail(err, a->error.status, "%s", a->error.text);
-  return failed ? tn_fail_memory(err, "an answer", 1) : TN_OK;
+static void show(tn_str text) {
+  fwrite(text.data, 1, text.length, stdout);
+  fflush(stdout);
 }
 
 static tn_status generate(chat *c, const tn_ids *ids, int64_t room, tn_error *err) {
   const run_words *w = c->words;
-  answer a = {.lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER};
   tn_generation g = {.ids = ids->items,
                      .count = (int64_t)ids->count,
                      .tokens_max = w->tokens_max > 0 && w->tokens_max < room ? w->tokens_max : room,
@@ -124,23 +57,11 @@ static tn_status generate(chat *c, const tn_ids *ids, int64_t room, tn_error *er
                                   .min_p = w->min_p,
                                   .top_k = (int32_t)w->top_k,
                                   .seed = (uint64_t)w->seed,
-                                  .stream = c->turns.count},
-                     .wanted = is_wanted,
-                     .event = on_event,
-                     .context = &a};
+                                  .stream = c->turns.count}};
   for (int32_t i = 0; i < w->stops.count; i++)
     g.stops[g.stop_count++] = tn_str_of(w->stops.items[i]);
   if (!w->raw && !c->served.chat_template) tn_chat_prompt_stops(g.stops, &g.stop_count);
-  int64_t start = tn_time_us();
-  tn_status status = tn_engine_submit(c->engine, &g, 1, err);
-  if (status == TN_OK) status = watch(c, &a, err);
-  c->prompt_tokens = (int64_t)ids->count;
-  c->sampled = a.sampled;
-  c->first_us = a.first_us ? a.first_us - start : 0;
-  c->total_us = tn_time_us() - start;
-  c->finish = a.finish;
-  tn_strbuf_clear(&a.fresh);
-  return status;
+  return tn_answer_run(&c->answer, c->engine, &g, w->json ? NULL : show, err);
 }
 
 /* ---- the prompt ---- */
@@ -187,7 +108,7 @@ static tn_status encode_turns(chat *c, int64_t context, tn_ids *ids, tn_error *e
 static tn_status answer_to(chat *c, tn_str text, tn_error *err) {
   int64_t context = tn_engine_look(c->engine).context;
   tn_ids ids = {0};
-  c->said.length = 0;
+  c->answer.text.length = 0;
   tn_status status =
       c->words->raw ? encode(c, text, true, true, &ids, err) : encode_turns(c, context, &ids, err);
   int64_t room = context - (int64_t)ids.count;
@@ -206,40 +127,27 @@ static tn_status ask(chat *c, tn_str question, tn_error *err) {
   TN_TRY(tn_conversation_add(&c->turns, "user", question, err));
   tn_status status = answer_to(c, question, err);
   if (status == TN_OK)
-    return tn_conversation_add(&c->turns, "assistant", tn_strbuf_view(&c->said), err);
+    return tn_conversation_add(&c->turns, "assistant", tn_strbuf_view(&c->answer.text), err);
   (void)tn_conversation_undo(&c->turns);
   return status;
 }
 
 /* ---- what is told about an answer ---- */
 
-static const char *finish_name(tn_finish finish) {
-  switch (finish) {
-    case TN_FINISH_STOP:
-      return "stop";
-    case TN_FINISH_LENGTH:
-      return "length";
-    case TN_FINISH_GONE:
-      return "stopped";
-    default:
-      return "error";
-  }
-}
-
 static double tokens_per_second(const chat *c) {
-  int64_t us = c->total_us - c->first_us;
-  return c->sampled > 1 && us > 0 ? (double)(c->sampled - 1) * 1e6 / (double)us : 0;
+  int64_t us = c->answer.total_us - c->answer.first_us;
+  return c->answer.sampled > 1 && us > 0 ? (double)(c->answer.sampled - 1) * 1e6 / (double)us : 0;
 }
 
 static void print_json(const chat *c) {
   tn_cli_json j;
   tn_cli_json_begin(&j);
   tn_json_begin_object(&j.w);
-  tn_json_key(&j.w, "text"), tn_json_str(&j.w, tn_strbuf_view(&c->said));
-  tn_json_key(&j.w, "finish"), tn_json_cstr(&j.w, finish_name(c->finish));
-  tn_json_key(&j.w, "prompt_tokens"), tn_json_i64(&j.w, c->prompt_tokens);
-  tn_json_key(&j.w, "tokens"), tn_json_i64(&j.w, c->sampled);
-  tn_json_key(&j.w, "first_token_seconds"), tn_json_f64(&j.w, (double)c->first_us / 1e6);
+  tn_json_key(&j.w, "text"), tn_json_str(&j.w, tn_strbuf_view(&c->answer.text));
+  tn_json_key(&j.w, "finish"), tn_json_cstr(&j.w, tn_finish_name(c->answer.finish));
+  tn_json_key(&j.w, "prompt_tokens"), tn_json_i64(&j.w, c->answer.prompt_tokens);
+  tn_json_key(&j.w, "tokens"), tn_json_i64(&j.w, c->answer.sampled);
+  tn_json_key(&j.w, "first_token_seconds"), tn_json_f64(&j.w, (double)c->answer.first_us / 1e6);
   tn_json_key(&j.w, "tokens_per_second"), tn_json_f64(&j.w, tokens_per_second(c));
   tn_json_end_object(&j.w);
   tn_cli_json_finish(&j);
@@ -247,11 +155,11 @@ static void print_json(const chat *c) {
 
 static void print_speed(const chat *c) {
   if (c->words->quiet) return;
-  fprintf(stderr, "(%" PRId64 " tokens, %.1f tokens/s, first after %.2f s%s)\n", c->sampled,
-          tokens_per_second(c), (double)c->first_us / 1e6,
-          c->finish == TN_FINISH_LENGTH ? "; cut at the limit"
-          : c->finish == TN_FINISH_GONE ? "; stopped"
-                                        : "");
+  fprintf(stderr, "(%" PRId64 " tokens, %.1f tokens/s, first after %.2f s%s)\n", c->answer.sampled,
+          tokens_per_second(c), (double)c->answer.first_us / 1e6,
+          c->answer.finish == TN_FINISH_LENGTH ? "; cut at the limit"
+          : c->answer.finish == TN_FINISH_GONE ? "; stopped"
+                                               : "");
 }
 
 /* ---- in the terminal ---- */
@@ -425,7 +333,7 @@ static int answer_once(chat *c) {
     putchar('\n');
     print_speed(c);
   }
-  return c->finish == TN_FINISH_GONE ? TN_EXIT_INTERRUPTED : 0;
+  return c->answer.finish == TN_FINISH_GONE ? TN_EXIT_INTERRUPTED : 0;
 }
 
 /* ---- opening ---- */
@@ -453,7 +361,7 @@ static void close_chat(chat *c) {
   tn_engine_free(c->engine);
   tn_served_model_clear(&c->served);
   tn_conversation_clear(&c->turns);
-  tn_strbuf_clear(&c->said);
+  tn_answer_clear(&c->answer);
 }
 
 static int run_model(const char *word, const run_words *w) {

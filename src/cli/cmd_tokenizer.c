@@ -1,10 +1,10 @@
 /* cmd_tokenizer.c - `tenon tokenizer`: train, encode, decode, inspect, convert. */
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/clock.h"
+#include "base/utf8.h"
 #include "cli/cli.h"
 #include "feed/documents.h"
 #include "model/tokenizer.h"
-#include "serve/text_stream.h"
 
 /* The ratio of bytes to tokens is measured on this much of the text at most. */
 #define SAMPLE_BYTES    ((int64_t)32 << 20)

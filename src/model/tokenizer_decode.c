@@ -2,6 +2,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "model/tokenizer_decode.h"
 
+#include "base/utf8.h"
 #include "model/tokenizer_alphabet.h"
 #include "model/tokenizer_json.h"
 #include "model/tokenizer_regex.h"
@@ -79,7 +80,7 @@ static tn_status run_byte_level(const step *s, decode_run *r, list *tokens, tn_e
   if (r->last || r->piece)
     tn_strbuf_add_str(&r->buffer, tn_strbuf_view(&r->other));
   else
-    tn_unicode_repair(tn_strbuf_view(&r->other), &r->buffer);
+    tn_utf8_append_repaired(&r->buffer, tn_strbuf_view(&r->other));
   if (!tokens->count) return TN_OK;
   tokens->count = 1;
   return keep(r, tokens, 0, err);

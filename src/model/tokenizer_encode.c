@@ -2,6 +2,7 @@
  *
  * Most pieces are common words: a small cache answers those without asking the model. */
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "base/utf8.h"
 #include "model/tokenizer_internal.h"
 #include "model/tokenizer_json.h"
 #include "model/tokenizer_unicode.h"
@@ -234,7 +235,7 @@ static tn_status encode_text(encode_run *run, tn_str text, tn_error *err) {
 static tn_status encode_repaired(encode_run *run, tn_str text, tn_error *err) {
   if (run->t->any_bytes || tn_utf8_valid(text)) return encode_text(run, text, err);
   tn_strbuf_reset(&run->scratch->repaired);
-  tn_unicode_repair(text, &run->scratch->repaired);
+  tn_utf8_append_repaired(&run->scratch->repaired, text);
   TN_TRY(tn_strbuf_check(&run->scratch->repaired, err));
   return encode_text(run, tn_strbuf_view(&run->scratch->repaired), err);
 }

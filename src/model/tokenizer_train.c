@@ -7,6 +7,7 @@
  * then those inside words), then merges.  Unigram has a file of its own. */
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/map.h"
+#include "base/utf8.h"
 #include "model/tokenizer.h"
 #include "model/tokenizer_alphabet.h"
 #include "model/tokenizer_internal.h"
@@ -244,7 +245,7 @@ static tn_status count_text(const tn_tokenizer_trainer *tr, counter *c, tn_str t
   bool raw = tr->options.model == TN_TRAIN_BPE, origin = true;
   if (!raw) {
     tn_strbuf_reset(&c->repaired);
-    tn_unicode_repair(text, &c->repaired);
+    tn_utf8_append_repaired(&c->repaired, text);
     TN_TRY(tn_strbuf_check(&c->repaired, err));
     text = tn_strbuf_view(&c->repaired);
     TN_TRY(tn_normalizer_run(tr->normalizer, &c->normalize, text, &text, &origin, err));

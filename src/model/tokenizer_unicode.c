@@ -124,42 +124,6 @@ void tn_unicode_add(tn_strbuf *out, uint32_t code) {
   tn_strbuf_append(out, utf8, (size_t)length);
 }
 
-/* ---- repair
- * --------------------------------------------------------------------------------------- */
-/* Length of the longest start of a well-formed character: 1 to 3. */
-static size_t ill_formed_length(const uint8_t *s, size_t available) {
-  if (s[0] < 0xC2 || s[0] > 0xF4) return 1;
-  size_t wanted = s[0] >= 0xF0 ? 4 : s[0] >= 0xE0 ? 3 : 2, i = 1;
-  uint8_t low = 0x80, high = 0xBF; /* of the second byte: no overlong forms, no surrogates */
-  if (s[0] == 0xE0) low = 0xA0;
-  if (s[0] == 0xED) high = 0x9F;
-  if (s[0] == 0xF0) low = 0x90;
-  if (s[0] == 0xF4) high = 0x8F;
-  for (; i < wanted && i < available; i++) {
-    if (s[i] < low || s[i] > high) break;
-    low = 0x80;
-    high = 0xBF;
-  }
-  return i;
-}
-
-void tn_unicode_repair(tn_str text, tn_strbuf *out) {
-  const uint8_t *s = (const uint8_t *)text.data;
-  size_t at = 0, good = 0;
-  while (at < text.length) {
-    int length = s[at] < 0x80 ? 1 : tn_utf8_length(s + at, text.length - at);
-    if (length) {
-      at += (size_t)length;
-      continue;
-    }
-    if (at > good) tn_strbuf_append(out, s + good, at - good);
-    tn_strbuf_add(out, "\xEF\xBF\xBD");
-    at += ill_formed_length(s + at, text.length - at);
-    good = at;
-  }
-  if (at > good) tn_strbuf_append(out, s + good, at - good);
-}
-
 /* ---- normal forms
  * --------------------------------------------------------------------------------- */
 static const utf8proc_option_t form_options[] = {

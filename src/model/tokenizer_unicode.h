@@ -32,8 +32,6 @@ int tn_unicode_lower(uint32_t code, uint32_t out[2]);
 TN_NODISCARD tn_status tn_unicode_normalize(tn_str text, tn_unicode_form form, tn_strbuf *out,
                                             tn_error *err);
 void tn_unicode_add(tn_strbuf *out, uint32_t code);
-/* Appends `text` with U+FFFD for each maximal ill-formed part (Unicode 15, section 3.9). */
-void tn_unicode_repair(tn_str text, tn_strbuf *out);
 
 /* The character at text[at] of valid UTF-8, and its length to *length. */
 static inline uint32_t tn_unicode_at(tn_str text, size_t at, size_t *length) {

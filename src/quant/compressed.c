@@ -7,8 +7,9 @@
 #include "base/io.h"
 #include "base/json.h"
 #include "model/safetensors.h"
+#include "model/side_files.h"
 
-enum { SIDE_FILE_BYTES_MAX = 256 << 20, WORD_BITS = 32 };
+enum { WORD_BITS = 32 };
 
 static const float int8_max = 127.5f, float8_max = 448;
 
@@ -433,43 +434,5 @@ tn_status tn_compressed_write(const char *folder, const tn_quantized *q, tn_weig
   tn_status status = write_weights(&w, folder, err);
   if (status == TN_OK) status = write_config(&w, folder, err);
   clear_writer(&w);
-  return status == TN_OK ? tn_copy_side_files(folder, source_folder, err) : status;
-}
-
-static tn_status copy_file(const char *folder, const char *source_folder, const char *name,
-                           tn_error *err) {
-  tn_strbuf from = {0}, to = {0}, content = {0};
-  tn_strbuf_addf(&from, "%s/%s", source_folder, name);
-  tn_strbuf_addf(&to, "%s/%s", folder, name);
-  tn_status status = tn_strbuf_check(&from, err);
-  if (status == TN_OK) status = tn_strbuf_check(&to, err);
-  if (status == TN_OK && tn_file_exists(from.data)) {
-    status = tn_file_read(from.data, SIDE_FILE_BYTES_MAX, &content, err);
-    if (status == TN_OK) status = tn_file_write_atomic(to.data, tn_strbuf_view(&content), err);
-  }
-  tn_strbuf_clear(&from);
-  tn_strbuf_clear(&to);
-  tn_strbuf_clear(&content);
-  return status;
-}
-
-tn_status tn_copy_side_files(const char *folder, const char *source_folder, tn_error *err) {
-  static const char *const names[] = {"tokenizer.json",
-                                      "tokenizer_config.json",
-                                      "tokenizer.model",
-                                      "special_tokens_map.json",
-                                      "added_tokens.json",
-                                      "vocab.json",
-                                      "merges.txt",
-                                      "chat_template.jinja",
-                                      "chat_template.json",
-                                      "generation_config.json",
-                                      "LICENSE",
-                                      "LICENSE.txt",
-                                      "LICENSE.md",
-                                      "NOTICE",
-                                      "USE_POLICY.md"};
-  for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-    TN_TRY(copy_file(folder, source_folder, names[i], err));
-  return TN_OK;
+  return status == TN_OK ? tn_side_files_copy(source_folder, folder, NULL, err) : status;
 }

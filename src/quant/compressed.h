@@ -29,8 +29,4 @@ typedef struct tn_compressed_options {
 TN_NODISCARD tn_status tn_compressed_write(const char *folder, const tn_quantized *q,
                                            tn_weight_source *source, const char *source_folder,
                                            const tn_compressed_options *options, tn_error *err);
-/* Copies the files beside the weights that go with a model: tokenizer, chat template, generation
- * settings, licence. */
-TN_NODISCARD tn_status tn_copy_side_files(const char *folder, const char *source_folder,
-                                          tn_error *err);
 #endif

@@ -9,6 +9,7 @@
 #include "base/json.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/utf8.h"
 #include "serve/api_answer.h"
 #include "serve/api_request.h"
 #include "serve/chat_prompt.h"

@@ -5,6 +5,7 @@
 
 #include "base/json.h"
 #include "base/mem.h"
+#include "base/utf8.h"
 #include "serve/api_request.h"
 
 tn_api_answer *tn_api_answer_new(tn_http_exchange *x, int32_t choice_count) {

@@ -1,44 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "serve/text_stream.h"
 
-/* Length of the longest start of a well-formed character at s, cut short by the end or by a wrong
- * byte: 1 to 3.  *may_go_on: the end cut it, so more bytes could complete it. */
-static size_t partial_length(const uint8_t *s, size_t available, bool *may_go_on) {
-  *may_go_on = false;
-  size_t wanted = s[0] >= 0xf0 && s[0] <= 0xf4 ? 4 : s[0] >= 0xe0 && s[0] < 0xf0 ? 3 : 2;
-  if (s[0] < 0xc2 || s[0] > 0xf4) return 1;
-  uint8_t low = 0x80, high = 0xbf; /* of the second byte: no overlong forms, no surrogates */
-  if (s[0] == 0xe0) low = 0xa0;
-  if (s[0] == 0xed) high = 0x9f;
-  if (s[0] == 0xf0) low = 0x90;
-  if (s[0] == 0xf4) high = 0x8f;
-  size_t i = 1;
-  for (; i < wanted && i < available; i++) {
-    if (s[i] < low || s[i] > high) return i;
-    low = 0x80;
-    high = 0xbf;
-  }
-  *may_go_on = i == available && i < wanted;
-  return i;
-}
-
-void tn_utf8_append_repaired(tn_strbuf *out, tn_str bytes) {
-  const uint8_t *s = (const uint8_t *)bytes.data;
-  size_t i = 0, good = 0; /* [good, i) is valid and not yet appended */
-  while (i < bytes.length) {
-    int length = tn_utf8_length(s + i, bytes.length - i);
-    if (length > 0) {
-      i += (size_t)length;
-      continue;
-    }
-    bool may_go_on;
-    if (i > good) tn_strbuf_append(out, s + good, i - good);
-    i += partial_length(s + i, bytes.length - i, &may_go_on);
-    good = i;
-    tn_strbuf_add(out, "\xef\xbf\xbd");
-  }
-  if (i > good) tn_strbuf_append(out, s + good, i - good);
-}
+#include "base/utf8.h"
 
 /* Bytes at the end that are the start of a character. */
 static size_t open_character(tn_str bytes) {
@@ -47,7 +10,7 @@ static size_t open_character(tn_str bytes) {
     const uint8_t *at = s + bytes.length - back;
     if ((*at & 0xc0) == 0x80) continue; /* a continuation byte: its start lies before */
     bool may_go_on = false;
-    if (tn_utf8_length(at, back) == 0) partial_length(at, back, &may_go_on);
+    if (tn_utf8_length(at, back) == 0) tn_utf8_part_length(at, back, &may_go_on);
     return may_go_on ? back : 0;
   }
   return 0;

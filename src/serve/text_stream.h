@@ -31,7 +31,4 @@ TN_NODISCARD tn_status tn_text_stream_feed(tn_text_stream *s, tn_str bytes, tn_s
 TN_NODISCARD tn_status tn_text_stream_finish(tn_text_stream *s, tn_strbuf *out, tn_error *err);
 void tn_text_stream_clear(tn_text_stream *s);
 
-/* Appends `bytes` with U+FFFD for each maximal ill-formed part (Unicode 15, section 3.9). */
-void tn_utf8_append_repaired(tn_strbuf *out, tn_str bytes);
-
 #endif

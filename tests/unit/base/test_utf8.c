@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base_test.h"
 
-#include "base/str.h"
+#include "base/utf8.h"
 
 /* Every code point there is, against the definition of UTF-8 (RFC 3629, section 3). */
 static void every_code_point_goes_round(void **state) {
@@ -61,11 +61,35 @@ static void whole_texts(void **state) {
   assert_int_equal(code, 5);
 }
 
+static void repair_replaces_maximal_parts(void **state) {
+  tn_strbuf out = {0};
+  tn_utf8_append_repaired(&out, TN_STR("a\xE2\x82z\xFF\xF0\x9F\x98"));
+  assert_string_equal(out.data, "a\xEF\xBF\xBDz\xEF\xBF\xBD\xEF\xBF\xBD");
+  tn_strbuf_reset(&out);
+  tn_utf8_append_repaired(&out, TN_STR("\xED\xA0\x80 \xC3\xA9 \xF4\x90")); /* each byte by itself */
+  assert_string_equal(out.data,
+                      "\xEF\xBF\xBD\xEF\xBF\xBD\xEF\xBF\xBD \xC3\xA9 "
+                      "\xEF\xBF\xBD\xEF\xBF\xBD");
+  tn_strbuf_clear(&out);
+}
+
+static void a_part_may_go_on_at_the_end(void **state) {
+  bool may_go_on = false;
+  assert_int_equal(tn_utf8_part_length((const uint8_t *)"\xF0\x9F\x98", 3, &may_go_on), 3);
+  assert_true(may_go_on);
+  assert_int_equal(tn_utf8_part_length((const uint8_t *)"\xF0\x9Fz", 3, &may_go_on), 2);
+  assert_false(may_go_on);
+  assert_int_equal(tn_utf8_part_length((const uint8_t *)"\x80", 1, &may_go_on), 1);
+  assert_false(may_go_on);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(every_code_point_goes_round),
       cmocka_unit_test(every_three_byte_start_is_judged_right),
       cmocka_unit_test(whole_texts),
+      cmocka_unit_test(repair_replaces_maximal_parts),
+      cmocka_unit_test(a_part_may_go_on_at_the_end),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

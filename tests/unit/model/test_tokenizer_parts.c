@@ -69,13 +69,6 @@ static void normal_forms(void **state) {
   check_form("a\xCC\x95\xE0\xA2\x98\xCC\xA3", TN_UNICODE_NFD, "a\xCC\x95\xE0\xA2\x98\xCC\xA3");
 }
 
-static void repair_replaces_maximal_parts(void **state) {
-  tn_strbuf out = {0};
-  tn_unicode_repair(TN_STR("a\xE2\x82z\xFF\xF0\x9F\x98"), &out);
-  assert_string_equal(out.data, "a\xEF\xBF\xBDz\xEF\xBF\xBD\xEF\xBF\xBD");
-  tn_strbuf_clear(&out);
-}
-
 static void lower_case_is_rust_s(void **state) {
   uint32_t out[2];
   assert_int_equal(tn_unicode_lower(0x130, out), 2);
@@ -307,7 +300,6 @@ static void training_of_each_kind(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(normal_forms),
-      cmocka_unit_test(repair_replaces_maximal_parts),
       cmocka_unit_test(lower_case_is_rust_s),
       cmocka_unit_test(trie_finds_the_longest),
       cmocka_unit_test(wordpiece_with_bert_s_parts),
