@@ -190,17 +190,26 @@ static bool same_weight(const tn_weight *a, const tn_weight *b) {
          memcmp(tn_tensor_data(&a->tensor), tn_tensor_data(&b->tensor), (size_t)bytes) == 0;
 }
 
+/* The name that Tenon writes. */
+static void name_global(char *out, size_t size, const file_names *n, const tn_weight_name *w) {
+  bool below = w->name[0] != '/';
+  snprintf(out, size, "%s%s", below ? n->written : "", below ? w->name : w->name + 1);
+}
+
 tn_status tn_model_file_unties(const tn_model_config *config, tn_weight_source *source, bool *out,
                                tn_error *err) {
   const tn_weight_name *globals = tn_architecture_of(config->arch)->globals;
-  const tn_weight_name *embed = tn_weight_name_of(globals, TN_G_EMBED);
   const tn_weight_name *head = tn_weight_name_of(globals, TN_G_HEAD);
   tn_weight table = {0}, own = {0};
   file_names n = find_prefix(config, source);
+  char name[sizeof n.text];
   *out = false;
-  if (!head || !tn_model_file_has(config, source, head->name)) return TN_OK;
-  tn_status status = find_weight(source, &n, head->name, &own, err);
-  if (status == TN_OK) status = find_weight(source, &n, embed->name, &table, err);
+  if (!head) return TN_OK;
+  name_global(name, sizeof name, &n, head);
+  if (!tn_model_file_has(config, source, name)) return TN_OK;
+  tn_status status = find_weight(source, &n, name, &own, err);
+  name_global(name, sizeof name, &n, tn_weight_name_of(globals, TN_G_EMBED));
+  if (status == TN_OK) status = find_weight(source, &n, name, &table, err);
   if (status == TN_OK) *out = !same_weight(&own, &table);
   tn_weight_clear(&own);
   tn_weight_clear(&table);
