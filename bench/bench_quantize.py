@@ -6,8 +6,10 @@
 
 Makes (once, in DIR, default build/quantize) a small Llama on Jane Austen and the King James Bible with
 `tenon train`, rounded to bfloat16; every 25th chapter is held out.  Then quantizes that model every
-way, and by bench/quantize_peer.py as AutoAWQ and GPTQModel do.  All figures are of the same held-out
-tokens by the same `tenon eval perplexity`; calibration takes the same number of samples of the same
+way, and by bench/quantize_peer.py as AutoAWQ and GPTQModel do; with --autoawq or --gptqmodel and a
+Python that has the package (pip install autoawq==0.2.9 beside transformers 5.17, or gptqmodel==7.7.0;
+both want --no-build-isolation) by the package itself too (bench/quantize_package.py).  All figures are
+of the same held-out tokens by the same `tenon eval perplexity`; calibration takes the same number of samples of the same
 length from the same training text.  Ends with a table and one JSON line.
 """
 import argparse
@@ -123,12 +125,25 @@ def published(model, work, tokens, samples, method, **settings):
     return perplexity(folder, work, tokens)
 
 
+def by_package(python, package, model, work, tokens, samples):
+    ids = work / "ids.json"
+    ids.write_text(json.dumps(calibration(model, work, samples).tolist()))
+    environment = os.environ | {"GPTQMODEL_CPU_WORKERS": "2"}  # with less its thread pool does not begin
+    done = subprocess.run([os.path.abspath(python), ROOT / "bench/quantize_package.py", package, model.absolute(),
+                           ids.absolute(), (work / package).absolute()], cwd=work, env=environment)
+    if done.returncode != 0:
+        sys.exit(f"{package} failed")
+    return perplexity(work / package, work, tokens)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--work", type=pathlib.Path, default=ROOT / "build/quantize")
     parser.add_argument("--steps", type=int, default=1500, help="of training (1500)")
     parser.add_argument("--tokens", type=int, default=65536, help="held out, for perplexity (65536)")
     parser.add_argument("--samples", type=int, default=128, help="of 256 tokens, for calibration (128)")
+    parser.add_argument("--autoawq", metavar="PYTHON", help="that has the package autoawq")
+    parser.add_argument("--gptqmodel", metavar="PYTHON", help="that has the package gptqmodel")
     parser.add_argument("--only", default="", help="rows whose name contains this")
     args = parser.parse_args()
     args.work.mkdir(parents=True, exist_ok=True)
@@ -150,10 +165,15 @@ def main():
             ("published GPTQ, damping 0.01", "gptq", {"damping": 0.01})):
         if args.only in name:
             add(name, published(model, args.work, args.tokens, args.samples, method, **settings))
+    for package in ("autoawq", "gptqmodel"):
+        if getattr(args, package) and args.only in package:
+            add(f"{package}, the package", by_package(getattr(args, package), package, model, args.work,
+                                                      args.tokens, args.samples))
     print(f"\n{'':36}{'perplexity':>12}{'to bf16':>10}")
     for name, value in rows.items():
         print(f"{name:36}{value:12.4f}{100 * (value / rows['bf16'] - 1):+9.3f} %")
-    print(json.dumps({"bench": "quantize", "tokens": args.tokens, "perplexity": rows,
+    print(json.dumps({"bench": "quantize", "steps": args.steps, "samples": args.samples,
+                      "tokens": args.tokens, "perplexity": rows,
                       "to_bf16": {k: v / rows["bf16"] for k, v in rows.items()}}))
 
 
