@@ -25,9 +25,8 @@ ROOT = pathlib.Path(__file__).resolve().parents[1]
 SIZES = {"124m": dict(n_layer=12, n_embd=768, n_head=12, vocab_size=50257, n_positions=1024),
          "small": dict(n_layer=4, n_embd=256, n_head=4, vocab_size=4096, n_positions=256)}
 # A rate at which rounding does not grow: at 6e-4 PyTorch in float32 parts from itself in float64 by 6e-3 in 50 steps
-# of the 124 M model, at 1e-4 by 2e-6 (both on a GPU).  On the CPU its clip_grad_norm_ adds squares in float32 and
-# comes out 0.3 % short for the embedding's 38.6 M gradients, so that its steps are a little longer than they should
-# be; ours adds them in double.
+# of the 124 M model, at 1e-4 by 2e-6 (both on a GPU).  The norm that gradients are clipped by may play a part on the
+# CPU: PyTorch's vector_norm of 38.6 M random floats came out 0.3 % short of the sum in double, which ours is.
 SCHEDULE = [1e-4 * min(1, (i + 1) / 10) for i in range(10000)]
 
 
