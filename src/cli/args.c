@@ -52,15 +52,15 @@ const char *tn_cli_nearest(const char *wanted, const char *const *candidates, in
 
 /* ---- messages ---- */
 
-/* What a file says is quoted in messages: its control characters must not reach the terminal. */
-static void print_quoting(const char *text) {
-  for (const unsigned char *at = (const unsigned char *)text; *at; at++) {
-    bool c1 = at[0] == 0xc2 && at[1] >= 0x80 && at[1] < 0xa0; /* U+0080 to U+009F */
+void tn_cli_print_quoting(FILE *to, tn_str text) {
+  const unsigned char *at = (const unsigned char *)text.data, *end = at + text.length;
+  for (; at < end; at++) {
+    bool c1 = at[0] == 0xc2 && at + 1 < end && at[1] >= 0x80 && at[1] < 0xa0; /* U+0080 to 9F */
     if (c1 || at[0] == 0x7f || (at[0] < ' ' && at[0] != '\n' && at[0] != '\t')) {
-      fprintf(stderr, "\\x%02x", at[c1]);
+      fprintf(to, "\\x%02x", at[c1]);
       at += c1;
     } else {
-      putc(at[0], stderr);
+      putc(at[0], to);
     }
   }
 }
@@ -69,7 +69,7 @@ int tn_cli_fail(const tn_error *err, const char *hint) {
   if (err->status == TN_ERR_IO && tn_cli_reader_gone()) return TN_EXIT_PIPE;
   const char *text = err->text[0] ? err->text : tn_status_text(err->status);
   fputs("error: ", stderr);
-  print_quoting(text);
+  tn_cli_print_quoting(stderr, tn_str_of(text));
   putc('\n', stderr);
   if (hint) fprintf(stderr, "hint: %s\n", hint);
   if (err->status == TN_ERR_INTERRUPTED) return TN_EXIT_INTERRUPTED;

@@ -97,6 +97,10 @@ int tn_dispatch(const char *command, const char *about, const tn_subcommand *sub
 int tn_cli_fail(const tn_error *err, const char *hint);
 int tn_cli_usage_error(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
+/* What a file or a model says, for a terminal: its control characters are printed as \x1b is here,
+ * but for newlines and tabs. */
+void tn_cli_print_quoting(FILE *to, tn_str text);
+
 /* A progress bar on stderr when it is a terminal, a line every few seconds otherwise; nothing when
  * --quiet or --json.  Its `show` says stop after Ctrl-C. */
 tn_progress tn_cli_progress(bool quiet);

@@ -293,10 +293,30 @@ static tn_status replace_folder(const command *c, const tn_quantized *q, tn_weig
   return status;
 }
 
+static tn_status write_gguf(const command *c, const tn_text_model *m, const tn_quantized *q,
+                            tn_weight_source *source, result *r, tn_error *err) {
+  struct stat about;
+  TN_TRY(tn_gguf_export(c->out, m->model, q, c->plain, source, m->folder.data, err));
+  if (stat(c->out, &about) != 0) return tn_fail_errno(err, errno, "%s", c->out);
+  r->bytes_after = about.st_size;
+  return TN_OK;
+}
+
 static tn_status write_out(const command *c, const tn_text_model *m, const tn_quantized *q,
-                           tn_weight_source *source, tn_error *err) {
-  if (c->is_gguf) return tn_gguf_export(c->out, m->model, q, c->plain, source, m->folder.data, err);
+                           tn_weight_source *source, result *r, tn_error *err) {
+  if (c->is_gguf) return write_gguf(c, m, q, source, r, err);
   return replace_folder(c, q, source, m->folder.data, err);
+}
+
+/* Before the work of measuring: every tensor is looked at again when its turn comes. */
+static tn_status check_float(const tn_model *model, const char *path, tn_error *err) {
+  int64_t count;
+  const tn_parameter *p = tn_model_parameters(model, &count);
+  for (int64_t i = 0; i < count; i++)
+    if (!tn_dtype_is_real(p[i].tensor.dtype))
+      return tn_fail(err, TN_ERR_UNSUPPORTED, "%s: \"%s\" is %s: it is quantized already", path,
+                     p[i].name, tn_dtype_name(p[i].tensor.dtype));
+  return TN_OK;
 }
 
 static int64_t quantized_bytes(const tn_quantized *q) {
@@ -326,7 +346,8 @@ static tn_status quantize(const command *c, tn_text_model *m, tn_weight_source *
   tn_quantized q = {0};
   r->bytes_before = r->bytes_after = tn_model_weight_bytes(m->model);
   if (c->is_gguf) TN_TRY(tn_gguf_export_check(m->model, err));
-  if (c->is_plain) return write_out(c, m, &q, source, err);
+  if (c->is_plain) return write_out(c, m, &q, source, r, err);
+  TN_TRY(check_float(m->model, m->folder.data, err));
   TN_TRY(measure(c, m, text, NULL, TN_F32, &r->before, progress, err));
   TN_TRY(tn_quantize(&q, m->model, source, &samples, &c->options, tn_cli_pool((int32_t)c->threads),
                      progress, err));
@@ -334,7 +355,7 @@ static tn_status quantize(const command *c, tn_text_model *m, tn_weight_source *
   tn_status status = measure(c, m, text, c->activations ? &activations : NULL, kv_dtype(c),
                              &r->after, progress, err);
   r->bytes_after = quantized_bytes(&q);
-  if (status == TN_OK) status = write_out(c, m, &q, source, err);
+  if (status == TN_OK) status = write_out(c, m, &q, source, r, err);
   tn_activations_clear(&activations);
   tn_quantized_clear(&q);
   return status;
@@ -390,14 +411,17 @@ static void print_json(const command *c, const result *r) {
 
 static void print_text(const command *c, const result *r) {
   tn_strbuf text = {0};
-  tn_strbuf_addf(&text, "%s: %s, %s, group %s; weights ", c->out, c->to, c->method, c->group);
+  tn_strbuf_addf(&text, "%s: %s", c->out, c->to);
+  if (!c->is_plain) tn_strbuf_addf(&text, ", %s, group %s", c->method, c->group);
+  tn_strbuf_add(&text, "; weights of ");
   tn_strbuf_add_bytes_human(&text, (double)r->bytes_before);
-  tn_strbuf_add(&text, " -> ");
+  tn_strbuf_add(&text, c->is_gguf ? " -> a file of " : " -> ");
   tn_strbuf_add_bytes_human(&text, (double)r->bytes_after);
   tn_strbuf_add(&text, "; ");
   tn_strbuf_add_duration_human(&text, r->seconds);
   if (!text.failed) puts(text.data);
   tn_strbuf_clear(&text);
+  if (c->is_plain) return;
   if (r->before.windows == 0) {
     puts("perplexity not measured: --eval FILE gives a text for it");
     return;

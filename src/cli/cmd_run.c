@@ -43,7 +43,10 @@ typedef struct chat {
 /* ---- the answer ---- */
 
 static void show(tn_str text) {
-  fwrite(text.data, 1, text.length, stdout);
+  if (isatty(1))
+    tn_cli_print_quoting(stdout, text);
+  else
+    fwrite(text.data, 1, text.length, stdout);
   fflush(stdout);
 }
 

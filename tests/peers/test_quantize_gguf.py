@@ -33,6 +33,7 @@ def test_gguf_holds_the_weights_whose_perplexity_was_printed(tenon, model, tmp_p
     import torch
     from transformers import AutoModelForCausalLM
     got = run(tenon, model, tmp_path / "out.gguf", *words, "--format", "gguf")
+    assert got["bytes_after"] == (tmp_path / "out.gguf").stat().st_size
     reader, values = gguf_tensors(tmp_path / "out.gguf")
     peer = AutoModelForCausalLM.from_pretrained(model)
     names = {"self_attn.q_proj": "attn_q", "self_attn.k_proj": "attn_k", "self_attn.v_proj": "attn_v",
@@ -64,7 +65,8 @@ def test_gguf_opens_here_and_in_transformers(tenon, model, tmp_path, to):
     from transformers import AutoModelForCausalLM
     folder = tmp_path / "gguf"
     folder.mkdir()
-    tenon("quantize", model, folder / "model.gguf", "--to", to, "--format", "gguf")
+    said = tenon("quantize", model, folder / "model.gguf", "--to", to, "--format", "gguf").stdout
+    assert f"model.gguf: {to}; weights" in said and "perplexity" not in said
     ids = list(range(3, 40))
     words = ["model", "logits", "--ids", ",".join(map(str, ids)), "--out", tmp_path / "l.npy"]
     tenon(*words, model)
