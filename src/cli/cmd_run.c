@@ -7,6 +7,7 @@
 #include <inttypes.h>
 #include <langinfo.h>
 #include <locale.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <sys/random.h>
 #include <unistd.h>
@@ -223,14 +224,27 @@ static bool obey(chat *c, tn_str line) {
   return true;
 }
 
+#define LOOK_EVERY_MS 50 /* a signal that comes just before poll does not end it */
+
+/* read(2), but -1 once the program is to stop. */
+static ssize_t read_until_stopped(int fd, void *to, size_t bytes) {
+  struct pollfd input = {.fd = fd, .events = POLLIN};
+  while (!tn_cli_stop_requested()) {
+    int ready = poll(&input, 1, LOOK_EVERY_MS);
+    if (ready == 0 || (ready < 0 && errno == EINTR)) continue;
+    ssize_t got = read(fd, to, bytes);
+    if (got >= 0 || errno != EINTR) return got;
+  }
+  return -1;
+}
+
 /* The next character, for libedit: it must not go on waiting after Ctrl-C, which ends the program
  * here (during an answer it ends the answer). */
 static int read_character(FILE *input) {
   unsigned char bytes[4];
   int32_t count = 0, wanted = 1;
   while (count < wanted) {
-    ssize_t got = read(fileno(input), bytes + count, 1);
-    if (got < 0 && errno == EINTR && !tn_cli_stop_requested()) continue;
+    ssize_t got = read_until_stopped(fileno(input), bytes + count, 1);
     if (got != 1) return EOF;
     if (count++ == 0) wanted = bytes[0] < 0xc2 ? 1 : bytes[0] < 0xe0 ? 2 : bytes[0] < 0xf0 ? 3 : 4;
   }
@@ -307,8 +321,7 @@ static int talk(chat *c) {
 static tn_status read_stdin(tn_strbuf *out, tn_error *err) {
   char part[1 << 16];
   ssize_t got;
-  while ((got = read(0, part, sizeof part)) != 0) {
-    if (got < 0 && errno == EINTR && !tn_cli_stop_requested()) continue;
+  while ((got = read_until_stopped(0, part, sizeof part)) != 0) {
     if (tn_cli_stop_requested()) return tn_fail(err, TN_ERR_INTERRUPTED, "stopped");
     if (got < 0) return tn_fail(err, TN_ERR_IO, "standard input: %s", strerror(errno));
     if (out->length + (size_t)got > STDIN_BYTES_MAX)
