@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <math.h>
+#include <stdlib.h>
 #include <sys/stat.h>
 
 #include "base/clock.h"
@@ -264,10 +265,11 @@ static tn_status check_out(const command *c, const char *source, tn_error *err) 
   return folder ? check_folder(c->out, err) : TN_OK;
 }
 
-/* Gives the finished folder its name.  One that is there changes places with it first, so that at
- * any moment one of the two is whole; file systems that cannot do that lose the old one first. */
-static tn_status take_place(const char *part, const char *out, tn_error *err) {
-  if (!tn_dir_exists(out)) {
+/* Gives the finished folder its name.  One that is there and may be replaced changes places with it
+ * first, so that at any moment one of the two is whole; file systems that cannot do that lose the
+ * old one first. */
+static tn_status take_place(const char *part, const char *out, bool replace, tn_error *err) {
+  if (!replace || !tn_dir_exists(out)) {
     if (rename(part, out) == 0) return TN_OK;
     return tn_fail_errno(err, errno, "%s: cannot be renamed to %s", part, out);
   }
@@ -280,15 +282,34 @@ static tn_status take_place(const char *part, const char *out, tn_error *err) {
   return tn_fail_errno(err, errno, "%s: cannot be renamed to %s", part, out);
 }
 
+/* A folder beside `out` that nobody else has, with the rights that mkdir would give. */
+static tn_status make_part(tn_strbuf *part, const char *out, tn_error *err) {
+  mode_t mask = umask(0);
+  umask(mask);
+  const char *slash = strrchr(out, '/');
+  if (slash && slash > out) {
+    tn_strbuf_addf(part, "%.*s", (int)(slash - out), out);
+    TN_TRY(tn_strbuf_check(part, err));
+    TN_TRY(tn_dir_make(part->data, err));
+    part->length = 0;
+  }
+  tn_strbuf_addf(part, "%s.part-XXXXXX", out);
+  TN_TRY(tn_strbuf_check(part, err));
+  if (!mkdtemp(part->data)) return tn_fail_errno(err, errno, "%s: cannot be made", part->data);
+  if (chmod(part->data, 0777 & ~mask) == 0) return TN_OK;
+  return tn_fail_errno(err, errno, "%s: its rights cannot be set", part->data);
+}
+
 /* The folder appears under its name when it is whole. */
 static tn_status replace_folder(const command *c, const tn_quantized *q, tn_weight_source *source,
                                 const char *source_folder, tn_error *err) {
   tn_strbuf part = {0};
-  tn_strbuf_addf(&part, "%s.part", c->out);
-  tn_status status = tn_strbuf_check(&part, err);
-  if (status == TN_OK && tn_dir_exists(part.data)) status = tn_dir_remove(part.data, err);
-  if (status == TN_OK) status = write_folder(c, q, source, source_folder, part.data, err);
-  if (status == TN_OK) status = take_place(part.data, c->out, err);
+  tn_status status = make_part(&part, c->out, err);
+  if (status == TN_OK) {
+    status = write_folder(c, q, source, source_folder, part.data, err);
+    if (status == TN_OK) status = take_place(part.data, c->out, c->force, err);
+    if (status != TN_OK && tn_dir_exists(part.data)) (void)!tn_dir_remove(part.data, NULL);
+  }
   tn_strbuf_clear(&part);
   return status;
 }
@@ -347,7 +368,6 @@ static tn_status quantize(const command *c, tn_text_model *m, tn_weight_source *
   r->bytes_before = r->bytes_after = tn_model_weight_bytes(m->model);
   if (c->is_gguf) TN_TRY(tn_gguf_export_check(m->model, err));
   if (c->is_plain) return write_out(c, m, &q, source, r, err);
-  TN_TRY(check_float(m->model, m->folder.data, err));
   TN_TRY(measure(c, m, text, NULL, TN_F32, &r->before, progress, err));
   TN_TRY(tn_quantize(&q, m->model, source, &samples, &c->options, tn_cli_pool((int32_t)c->threads),
                      progress, err));
@@ -369,6 +389,7 @@ static tn_status run_all(const command *c, result *r, tn_error *err) {
   const tn_option_list *texts = c->eval.count > 0 ? &c->eval : &c->data;
   tn_status status = tn_text_model_open(&m, c->model, err);
   if (status == TN_OK) status = check_out(c, m.folder.data, err);
+  if (status == TN_OK && !c->is_plain) status = check_float(m.model, m.folder.data, err);
   if (status == TN_OK)
     status = tn_weight_source_open(&source, m.folder.data, tn_cli_pool((int32_t)c->threads), err);
   if (status == TN_OK) status = calibration_ids(c, &m, &calibration, r, &progress, err);
@@ -390,8 +411,8 @@ static void print_json(const command *c, const result *r) {
   tn_json_begin_object(&j.w);
   tn_cli_json_text(&j.w, "out", c->out);
   tn_cli_json_text(&j.w, "to", c->to);
-  tn_cli_json_text(&j.w, "group", c->group);
-  tn_cli_json_text(&j.w, "method", c->method);
+  tn_cli_json_text(&j.w, "group", c->is_plain ? NULL : c->group);
+  tn_cli_json_text(&j.w, "method", c->is_plain ? NULL : c->method);
   tn_cli_json_bool(&j.w, "symmetric", c->options.grid.symmetric);
   tn_cli_json_text(&j.w, "kv_type", tn_kv_dtype_word(kv_dtype(c)));
   tn_cli_json_bool(&j.w, "activations", c->activations);

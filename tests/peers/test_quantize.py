@@ -4,6 +4,7 @@ the perplexity that was printed; rounding is compared with compressed-tensors' o
 import json
 import math
 import shutil
+import subprocess
 
 import pytest
 
@@ -242,7 +243,7 @@ def test_mistakes_are_named(tenon, model, tmp_path):
                                                    code=2)
     error = tenon.fails("quantize", model, out, "--group", "128")
     assert "q_proj" in error and "64 columns" in error and "128" in error
-    assert not out.exists() and not (tmp_path / "out.part").exists()
+    assert not out.exists() and not list(tmp_path.glob("out.part*"))
     assert "4096" in tenon.fails("quantize", model, out, "--method", "awq", "--group", "32", "--data", data,
                                  "--tokens", 4096)
     out.mkdir()
@@ -267,6 +268,20 @@ def test_what_is_nobodys_model_is_not_replaced(tenon, model, tmp_path):
     assert "is a file" in tenon.fails(*quantize, file, "--group", 32, "--force")
     assert file.read_text() == "precious"
     assert "is a folder" in tenon.fails(*quantize, tmp_path, "--to", "int8", "--format", "gguf", "--force")
+
+
+def test_two_at_once_leave_one_whole_model(tenon, model, tmp_path):
+    mine = tmp_path / "out.part/thesis.txt"  # a name that a careless program would take for its own
+    mine.parent.mkdir()
+    mine.write_text("precious")
+    words = [str(tenon.path), "quantize", str(model), str(tmp_path / "new/out"), "--group", "32", "--quiet"]
+    running = [subprocess.Popen(words, stderr=subprocess.PIPE, text=True) for _ in range(3)]
+    errors = [p.communicate(timeout=120)[1] for p in running]
+    assert sorted(p.returncode for p in running) == [0, 1, 1], errors
+    assert all("out" in e and "error:" in e for e, p in zip(errors, running) if p.returncode)
+    assert mine.read_text() == "precious"
+    assert [p.name for p in (tmp_path / "new").iterdir()] == ["out"]
+    tenon("eval", "perplexity", tmp_path / "new/out", "--data", model / "text.txt", "--tokens", 64)
 
 
 def test_the_model_does_not_replace_itself(tenon, model, tmp_path):
