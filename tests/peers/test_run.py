@@ -161,6 +161,25 @@ def long_question(tenon, chat_model):
                                                     q := f"fox {i}")["finish"] == "length")
 
 
+def test_a_model_s_control_characters_stay_out_of_the_terminal(tenon, tiny_model, tmp_path):
+    folder, question = tmp_path / "m", "the quick brown"
+    shutil.copytree(tiny_model, folder)
+    file = json.loads((folder / "tokenizer.json").read_text())
+    vocab = file["model"]["vocab"]
+    ids = Tokenizer.from_file(str(folder / "tokenizer.json")).encode(question).ids
+    model = LlamaForCausalLM.from_pretrained(folder).eval()
+    with torch.no_grad():
+        answer = int(model(torch.tensor([ids])).logits[0, -1].argmax())
+    assert answer not in ids + [0]
+    word, escape = next(w for w, i in vocab.items() if i == answer), "\u011b"  # the byte 0x1b
+    vocab[word], vocab[escape] = vocab[escape], answer
+    (folder / "tokenizer.json").write_text(json.dumps(file))
+    words = ("run", folder, "--raw", "-n", 1, "--temperature", 0, "-q", "-p", question)
+    assert tenon(*words).stdout == "\x1b\n"
+    t = Terminal(tenon, *words)
+    assert t.ends() == 0 and "\\x1b" in t.seen and "\x1b" not in t.seen
+
+
 def test_ctrl_c_stops_the_answer_alone(tenon, chat_model, long_question):
     question = long_question
     t = Terminal(tenon, "run", chat_model, *LONG)
