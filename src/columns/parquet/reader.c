@@ -11,7 +11,7 @@ enum {
   BATCH_ROWS_CACHED = 8192,
   CACHE_BYTES = 1 << 20
 }; /* what is delivered soon is still there */
-enum { BATCH_BYTES = 32 << 20, THREAD_BYTES = 2 << 20, ROUND_BATCHES_MAX = 256 };
+enum { BATCH_BYTES = 32 << 20, THREAD_BYTES = 8 << 20, ROUND_BATCHES_MAX = 256 };
 enum { SPARE_BYTES = 4 * THREAD_BYTES }; /* kept, a thread */
 enum { AHEAD_BYTES = THREAD_BYTES };     /* of one column's pages, a thread */
 enum { CHUNKS_FOR_THREADS = 256 };       /* fewer are looked at before other threads wake up */
