@@ -243,3 +243,11 @@ int tn_dispatch(const char *command, const char *about, const tn_subcommand *sub
   fprintf(out, "\nexample:\n  tenon %s %s --help\n", command, subs[0].name);
   return help ? 0 : TN_EXIT_USAGE;
 }
+
+int tn_cli_float_type(const char *name, tn_dtype *out) {
+  bool wide = strcmp(name, "f32") == 0;
+  if (!wide && strcmp(name, "bf16") != 0)
+    return tn_cli_usage_error("--dtype is '%s', must be f32 or bf16", name);
+  *out = wide ? TN_F32 : TN_BF16;
+  return -1;
+}

@@ -14,6 +14,7 @@
 #include "base/progress.h"
 #include "base/str.h"
 #include "base/thread.h"
+#include "tensor/dtype.h"
 
 #define TN_EXIT_FAILED      1
 #define TN_EXIT_USAGE       2
@@ -90,6 +91,10 @@ typedef struct tn_subcommand {
 const char *tn_cli_nearest(const char *wanted, const char *const *candidates, int32_t count);
 int tn_dispatch(const char *command, const char *about, const tn_subcommand *subs, int argc,
                 char **argv);
+
+/* The type that "f32" or "bf16", the value of --dtype, names.  Returns -1, or the exit code of the
+ * mistake that it has printed. */
+int tn_cli_float_type(const char *name, tn_dtype *out);
 
 /* ---- talking to people ---- */
 /* Prints "error: <err text>" and, when hint is not NULL, "hint: <hint>"; returns the exit code: 130

@@ -96,11 +96,9 @@ static int run_init(int argc, char **argv) {
   int32_t words;
   int code = tn_args(&usage, argc, argv, &words);
   if (code >= 0) return code;
-  bool wide = strcmp(dtype_name, "f32") == 0;
-  if (!wide && strcmp(dtype_name, "bf16") != 0)
-    return tn_cli_usage_error("--dtype is '%s', must be f32 or bf16", dtype_name);
+  tn_dtype dtype;
+  if ((code = tn_cli_float_type(dtype_name, &dtype)) >= 0) return code;
   if (seed < 0) return tn_cli_usage_error("--seed is %" PRId64 ", must be 0 or more", seed);
-  tn_dtype dtype = wide ? TN_F32 : TN_BF16;
   tn_error err = {0};
   if (init_model(argv[1], argv[2], seed, dtype, force, &parameters, &err) != TN_OK)
     return tn_cli_fail(&err, err.status == TN_ERR_EXISTS ? "--force writes over it" : NULL);

@@ -89,10 +89,8 @@ int tn_cmd_model_export(int argc, char **argv) {
   int32_t words;
   int code = tn_args(&usage, argc, argv, &words);
   if (code >= 0) return code;
-  bool wide = strcmp(dtype_name, "f32") == 0;
-  if (!wide && strcmp(dtype_name, "bf16") != 0)
-    return tn_cli_usage_error("--dtype is '%s', must be f32 or bf16", dtype_name);
-  tn_dtype dtype = wide ? TN_F32 : TN_BF16;
+  tn_dtype dtype;
+  if ((code = tn_cli_float_type(dtype_name, &dtype)) >= 0) return code;
   exported done = {0};
   tn_error err = {0};
   if (export_model(argv[1], argv[2], dtype, force, &done, &err) != TN_OK)

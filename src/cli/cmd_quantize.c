@@ -17,6 +17,7 @@
 #include "quant/activations.h"
 #include "quant/compressed.h"
 #include "quant/gguf_export.h"
+#include "quant/layer_weights.h"
 
 /* Calibration samples are spread over at most this much of the text. */
 #define CALIBRATION_TOKENS_MAX ((int64_t)8 << 20)
@@ -329,17 +330,6 @@ static tn_status write_out(const command *c, const tn_text_model *m, const tn_qu
   return replace_folder(c, q, source, m->folder.data, err);
 }
 
-/* Before the work of measuring: every tensor is looked at again when its turn comes. */
-static tn_status check_float(const tn_model *model, const char *path, tn_error *err) {
-  int64_t count;
-  const tn_parameter *p = tn_model_parameters(model, &count);
-  for (int64_t i = 0; i < count; i++)
-    if (!tn_dtype_is_real(p[i].tensor.dtype))
-      return tn_fail(err, TN_ERR_UNSUPPORTED, "%s: \"%s\" is %s: it is quantized already", path,
-                     p[i].name, tn_dtype_name(p[i].tensor.dtype));
-  return TN_OK;
-}
-
 static int64_t quantized_bytes(const tn_quantized *q) {
   const tn_parameter *p = tn_model_parameters(q->model, NULL);
   int64_t bytes = 0;
@@ -389,7 +379,7 @@ static tn_status run_all(const command *c, result *r, tn_error *err) {
   const tn_option_list *texts = c->eval.count > 0 ? &c->eval : &c->data;
   tn_status status = tn_text_model_open(&m, c->model, err);
   if (status == TN_OK) status = check_out(c, m.folder.data, err);
-  if (status == TN_OK && !c->is_plain) status = check_float(m.model, m.folder.data, err);
+  if (status == TN_OK && !c->is_plain) status = tn_layer_weights_check(m.model, m.folder.data, err);
   if (status == TN_OK)
     status = tn_weight_source_open(&source, m.folder.data, tn_cli_pool((int32_t)c->threads), err);
   if (status == TN_OK) status = calibration_ids(c, &m, &calibration, r, &progress, err);

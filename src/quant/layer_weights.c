@@ -81,6 +81,13 @@ static tn_status check_type(const char *path, const char *name, tn_dtype dtype, 
                  tn_dtype_name(dtype));
 }
 
+tn_status tn_layer_weights_check(const tn_model *model, const char *path, tn_error *err) {
+  int64_t count;
+  const tn_parameter *p = tn_model_parameters(model, &count);
+  for (int64_t i = 0; i < count; i++) TN_TRY(check_type(path, p[i].name, p[i].tensor.dtype, err));
+  return TN_OK;
+}
+
 static tn_status check_found(const tn_weight *found, const tn_parameter *p, tn_error *err) {
   const tn_tensor *t = &found->tensor;
   TN_TRY(check_type(found->path, p->name, t->dtype, err));

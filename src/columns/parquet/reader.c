@@ -348,8 +348,8 @@ static tn_status plan_batch(parquet_scan *s, scan_batch *batch, tn_error *err) {
   return TN_OK;
 }
 
-/* Without other threads a round is one batch; else what gives each some work and yet stays in the
- * cache until it is delivered. */
+/* Without other threads a round is one batch; else what keeps each busy for a while: threads meet
+ * twice a round.  Its bytes are in memory at once. */
 static tn_status plan_round(parquet_scan *s, tn_error *err) {
   int64_t bytes = 0, batches_max = s->threads > 1 ? ROUND_BATCHES_MAX : 1;
   s->lanes_used = 0;
