@@ -18,6 +18,10 @@
  * itself in before it looks at the job, which is only possible while the run is open; the caller
  * then waits for those who are inside.  A worker that wakes too late is simply not waited for. */
 enum { OPEN = 1 << 30, INSIDE_MASK = OPEN - 1, SPIN_NS = 4000, PAUSES_A_LOOK = 16 };
+enum { NONE, STARTED, FINISHING };
+
+/* How many items this thread is inside of: it may not wait for the run of one of them. */
+static _Thread_local int32_t depth;
 
 typedef struct worker {
   struct tn_pool *pool;
@@ -27,9 +31,10 @@ typedef struct worker {
 
 struct tn_pool {
   int32_t threads; /* with the caller */
-  int32_t started; /* without */
+  int32_t running; /* without */
   worker *workers;
   atomic_bool busy;
+  _Atomic uint32_t started_job; /* NONE, STARTED or FINISHING; a futex for those who wait */
   /* the job: written while nobody is inside */
   tn_pool_fn fn;
   void *context;
@@ -77,8 +82,10 @@ static bool spin_until_changed(_Atomic uint32_t *word, uint32_t value) {
 
 static void work(tn_pool *pool, int32_t index) {
   int64_t item, count = pool->count;
+  depth++;
   while ((item = atomic_fetch_add_explicit(&pool->next, 1, memory_order_relaxed)) < count)
     pool->fn(pool->context, item, index);
+  depth--;
 }
 
 static bool enter(tn_pool *pool) {
@@ -147,14 +154,14 @@ tn_status tn_pool_new(tn_pool **out, int32_t threads, tn_error *err) {
     tn_pool_free(pool);
     return tn_fail_memory(err, "a thread pool", (size_t)threads * sizeof *pool->workers);
   }
-  while (pool->started < threads - 1) {
-    int reason = start_worker(pool, pool->started + 1);
+  while (pool->running < threads - 1) {
+    int reason = start_worker(pool, pool->running + 1);
     if (reason) {
-      int32_t at = pool->started + 1;
+      int32_t at = pool->running + 1;
       tn_pool_free(pool);
       return tn_fail_errno(err, reason, "cannot start thread %d of %d", at, threads - 1);
     }
-    pool->started++;
+    pool->running++;
   }
   *out = pool;
   return TN_OK;
@@ -162,9 +169,10 @@ tn_status tn_pool_new(tn_pool **out, int32_t threads, tn_error *err) {
 
 void tn_pool_free(tn_pool *pool) {
   if (!pool) return;
+  tn_pool_finish(pool);
   atomic_store(&pool->quit, true);
   announce(pool, INT_MAX);
-  for (int32_t i = 0; i < pool->started; i++) pthread_join(pool->workers[i].id, NULL);
+  for (int32_t i = 0; i < pool->running; i++) pthread_join(pool->workers[i].id, NULL);
   tn_free(pool->workers);
   tn_free(pool);
 }
@@ -185,18 +193,50 @@ static void wait_for_workers(tn_pool *pool) {
   }
 }
 
-void tn_pool_run(tn_pool *pool, int64_t count, tn_pool_fn fn, void *context) {
-  if (!pool || pool->threads == 1 || count <= 1 || atomic_exchange(&pool->busy, true)) {
-    run_inline(count, fn, context);
-    return;
-  }
+static void post(tn_pool *pool, int64_t count, tn_pool_fn fn, void *context) {
   pool->fn = fn;
   pool->context = context;
   pool->count = count;
   atomic_store_explicit(&pool->next, 0, memory_order_relaxed);
   atomic_store(&pool->state, OPEN);
+}
+
+void tn_pool_run(tn_pool *pool, int64_t count, tn_pool_fn fn, void *context) {
+  if (pool && depth == 0) tn_pool_finish(pool);
+  if (!pool || pool->threads == 1 || count <= 1 || atomic_exchange(&pool->busy, true)) {
+    run_inline(count, fn, context);
+    return;
+  }
+  post(pool, count, fn, context);
   announce(pool, count - 1);
   work(pool, 0);
   wait_for_workers(pool);
   atomic_store(&pool->busy, false);
+}
+
+bool tn_pool_start(tn_pool *pool, int64_t count, tn_pool_fn fn, void *context) {
+  if (!pool || pool->threads == 1 || depth > 0) return false;
+  tn_pool_finish(pool);
+  if (atomic_exchange(&pool->busy, true)) return false;
+  post(pool, count, fn, context);
+  atomic_store(&pool->started_job, STARTED);
+  announce(pool, count);
+  return true;
+}
+
+void tn_pool_finish(tn_pool *pool) {
+  uint32_t state = STARTED;
+  if (!pool) return;
+  if (atomic_compare_exchange_strong(&pool->started_job, &state, FINISHING)) {
+    work(pool, 0);
+    wait_for_workers(pool);
+    atomic_store(&pool->started_job, NONE);
+    futex_wake(&pool->started_job, INT_MAX);
+    atomic_store(&pool->busy, false);
+    return;
+  }
+  while (state == FINISHING) {
+    futex_wait(&pool->started_job, FINISHING);
+    state = atomic_load(&pool->started_job);
+  }
 }

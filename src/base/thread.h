@@ -5,11 +5,15 @@
  * load on the machine does not collapse it.  Which thread runs an item is not fixed: results must
  * not depend on it.
  *
+ * A run may also be started and finished later: the other threads work while the caller does
+ * something else.  Whatever is run or started next on the pool finishes it first.
+ *
  * Thread: one caller at a time (a nested or concurrent run executes its items inline, all
  * as worker 0: memory that is kept by worker must belong to the run, not to the pool). */
 /* SPDX-License-Identifier: Apache-2.0 */
 #ifndef TN_BASE_THREAD_H
 #define TN_BASE_THREAD_H
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/error.h"
@@ -23,6 +27,12 @@ void tn_pool_free(tn_pool *pool);
 int32_t tn_pool_threads(const tn_pool *pool); /* NULL: 1 */
 /* pool NULL: runs every item on the calling thread. */
 void tn_pool_run(tn_pool *pool, int64_t count, tn_pool_fn fn, void *context);
+/* Hands items to the other threads and returns.  False: they have to be run, nothing was started
+ * (pool NULL or of one thread, in use by another thread, or called by an item). */
+TN_NODISCARD bool tn_pool_start(tn_pool *pool, int64_t count, tn_pool_fn fn, void *context);
+/* Returns when every item of what was started is done, and works on those that are left.  Nothing
+ * started: returns at once.  Not from an item of that run. */
+void tn_pool_finish(tn_pool *pool);
 int32_t tn_cpu_count(void); /* CPUs that this process may use (affinity, cgroup quota) */
 
 #endif

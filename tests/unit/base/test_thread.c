@@ -102,6 +102,127 @@ static void concurrent_callers(void **state) {
   tn_pool_free(pool);
 }
 
+/* ---- started now, finished later ---- */
+
+typedef struct later {
+  job job;
+  int64_t results[300];
+} later;
+
+static void set_later(later *l, tn_pool *pool) {
+  *l = (later){.job = {.pool = pool, .threads = tn_pool_threads(pool), .count = 300}};
+  l->job.results = l->results;
+}
+
+static void check_done(const later *l) {
+  assert_int_equal(l->job.ran, 300);
+  assert_int_equal(l->job.bad_worker, 0);
+  for (int64_t i = 0; i < 300; i++) assert_int_equal(l->results[i], i * i + 1);
+}
+
+static void what_is_started_is_finished(void **state) {
+  tn_pool *pool;
+  later l;
+  assert_ok(tn_pool_new(&pool, 3, NULL));
+  for (int i = 0; i < 500; i++) {
+    set_later(&l, pool);
+    assert_true(tn_pool_start(pool, 300, square, &l.job));
+    if (i % 50 == 0) usleep(1000);
+    tn_pool_finish(pool);
+    check_done(&l);
+    tn_pool_finish(pool); /* nothing is left: returns */
+  }
+  assert_false(tn_pool_start(NULL, 300, square, &l.job));
+  tn_pool_finish(NULL);
+  tn_pool_free(pool);
+}
+
+static void the_next_run_finishes_what_was_started(void **state) {
+  tn_pool *pool;
+  later first, second;
+  assert_ok(tn_pool_new(&pool, 3, NULL));
+  for (int i = 0; i < 300; i++) {
+    set_later(&first, pool);
+    set_later(&second, pool);
+    assert_true(tn_pool_start(pool, 300, square, &first.job));
+    if (i % 2) {
+      check_run(pool, 100);
+      check_done(&first);
+    }
+    assert_true(tn_pool_start(pool, 300, square, &second.job));
+    check_done(&first);
+    check_run(pool, 1); /* a run of one item, too */
+    check_done(&second);
+  }
+  set_later(&first, pool);
+  assert_true(tn_pool_start(pool, 300, square, &first.job));
+  tn_pool_free(pool);
+  check_done(&first);
+}
+
+/* Other threads work while the one that started does something else. */
+static void wait_for_flag(void *context, int64_t item, int32_t worker) {
+  while (!atomic_load((_Atomic int *)context)) sched_yield();
+}
+
+static void the_caller_goes_on(void **state) {
+  tn_pool *pool;
+  _Atomic int flag = 0;
+  assert_ok(tn_pool_new(&pool, 2, NULL));
+  assert_true(tn_pool_start(pool, 1, wait_for_flag, &flag));
+  atomic_store(&flag, 1);
+  tn_pool_finish(pool);
+  tn_pool_free(pool);
+}
+
+static void start_nested(void *context, int64_t item, int32_t worker) {
+  job *outer = context;
+  if (!tn_pool_start(outer->pool, 20, square, NULL)) atomic_fetch_add(&outer->ran, 1);
+  job inner = {.pool = outer->pool, .threads = 1, .count = 20};
+  int64_t results[20] = {0};
+  inner.results = results;
+  tn_pool_run(outer->pool, 20, square, &inner);
+  if (inner.ran != 20 || inner.bad_worker) atomic_fetch_add(&outer->bad_worker, 1);
+}
+
+static void items_start_nothing(void **state) {
+  tn_pool *pool;
+  assert_ok(tn_pool_new(&pool, 3, NULL));
+  job outer = {.pool = pool, .threads = 3};
+  assert_true(tn_pool_start(pool, 50, start_nested, &outer));
+  tn_pool_finish(pool);
+  assert_int_equal(outer.ran, 50);
+  assert_int_equal(outer.bad_worker, 0);
+  tn_pool_free(pool);
+}
+
+static void *start_from_another_thread(void *pool) {
+  for (int i = 0; i < 200; i++) {
+    later l;
+    set_later(&l, pool);
+    if (!tn_pool_start(pool, 300, square, &l.job)) tn_pool_run(pool, 300, square, &l.job);
+    tn_pool_finish(pool);
+    if (l.job.ran != 300 || l.job.bad_worker) return (void *)1;
+  }
+  return NULL;
+}
+
+static void concurrent_starters(void **state) {
+  tn_pool *pool;
+  pthread_t threads[4];
+  assert_ok(tn_pool_new(&pool, 3, NULL));
+  for (int i = 0; i < 4; i++) {
+    void *(*body)(void *) = i % 2 ? start_from_another_thread : run_from_another_thread;
+    assert_int_equal(pthread_create(&threads[i], NULL, body, pool), 0);
+  }
+  for (int i = 0; i < 4; i++) {
+    void *result = (void *)1;
+    pthread_join(threads[i], &result);
+    assert_null(result);
+  }
+  tn_pool_free(pool);
+}
+
 /* Two items that wait for each other can only end when two threads really run them. */
 typedef struct meeting {
   _Atomic int arrived;
@@ -159,10 +280,19 @@ static void cpu_count_follows_affinity(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(every_item_runs_once),   cmocka_unit_test(many_short_runs),
-      cmocka_unit_test(nested_runs_are_inline), cmocka_unit_test(concurrent_callers),
-      cmocka_unit_test(threads_really_run),     cmocka_unit_test(bad_thread_counts_are_refused),
-      cmocka_unit_test(allocation_failures),    cmocka_unit_test(cpu_count_follows_affinity),
+      cmocka_unit_test(every_item_runs_once),
+      cmocka_unit_test(many_short_runs),
+      cmocka_unit_test(nested_runs_are_inline),
+      cmocka_unit_test(concurrent_callers),
+      cmocka_unit_test(threads_really_run),
+      cmocka_unit_test(bad_thread_counts_are_refused),
+      cmocka_unit_test(allocation_failures),
+      cmocka_unit_test(cpu_count_follows_affinity),
+      cmocka_unit_test(what_is_started_is_finished),
+      cmocka_unit_test(the_next_run_finishes_what_was_started),
+      cmocka_unit_test(the_caller_goes_on),
+      cmocka_unit_test(items_start_nothing),
+      cmocka_unit_test(concurrent_starters),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
