@@ -12,11 +12,16 @@ tn_status tn_parquet_bytes_reserve(tn_parquet_bytes *bytes, size_t extra, tn_err
   size_t capacity = bytes->capacity > SIZE_MAX / 2 ? want : bytes->capacity * 2;
   if (capacity < want) capacity = want;
   /* New memory would be zeroed; what grows is not. */
-  uint8_t *from = bytes->data ? bytes->data : tn_alloc(1, 1);
+  uint8_t *own = bytes->lender ? NULL : bytes->data, *from = own ? own : tn_alloc(1, 1);
   uint8_t *data = from ? tn_realloc(from, capacity, 1) : NULL;
   if (!data) {
-    if (!bytes->data) tn_free(from);
+    if (!own) tn_free(from);
     return tn_fail_memory(err, "a Parquet buffer", capacity);
+  }
+  if (bytes->lender) {
+    memcpy(data, bytes->data, bytes->length);
+    tn_buffer_drop(bytes->lender);
+    bytes->lender = NULL;
   }
   bytes->data = data;
   bytes->capacity = capacity;
@@ -33,6 +38,17 @@ tn_status tn_parquet_bytes_append(tn_parquet_bytes *bytes, const void *data, siz
 }
 
 void tn_parquet_bytes_clear(tn_parquet_bytes *bytes) {
-  tn_free(bytes->data);
+  if (bytes->lender) {
+    tn_buffer_drop(bytes->lender);
+  } else {
+    tn_free(bytes->data);
+  }
   *bytes = (tn_parquet_bytes){0};
+}
+
+void tn_parquet_bytes_borrow(tn_parquet_bytes *bytes, const uint8_t *data, size_t count,
+                             tn_buffer *lender) {
+  tn_buffer_share(lender);
+  tn_parquet_bytes_clear(bytes);
+  *bytes = (tn_parquet_bytes){.data = (uint8_t *)data, .length = count, .lender = lender};
 }

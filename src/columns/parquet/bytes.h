@@ -2,12 +2,16 @@
  *
  * Unlike tn_strbuf it has no sticky flag and no NUL: room is reserved first, then hot loops write
  * with plain stores.  Memory behind `length` is not zeroed.  At least TN_PARQUET_SLACK bytes beyond
- * what was reserved may be overwritten with rubbish, so that short copies can move whole words. */
+ * what was reserved may be overwritten with rubbish, so that short copies can move whole words.
+ *
+ * Bytes may also be borrowed from a buffer that somebody else keeps, to be read where they lie;
+ * the first reservation copies them. */
 /* SPDX-License-Identifier: Apache-2.0 */
 #ifndef TN_COLUMNS_PARQUET_BYTES_H
 #define TN_COLUMNS_PARQUET_BYTES_H
 #include <string.h>
 
+#include "base/buffer.h"
 #include "base/mem.h"
 
 #define TN_PARQUET_SLACK 64
@@ -15,6 +19,7 @@
 typedef struct tn_parquet_bytes { /* all zero is a valid empty run */
   uint8_t *data;
   size_t length, capacity;
+  tn_buffer *lender; /* whose memory it is, not to be written to (capacity 0); NULL: its own */
 } tn_parquet_bytes;
 
 /* Makes room for `extra` more bytes behind `length` (plus the slack). */
@@ -23,6 +28,9 @@ TN_NODISCARD tn_status tn_parquet_bytes_reserve(tn_parquet_bytes *bytes, size_t 
 TN_NODISCARD tn_status tn_parquet_bytes_append(tn_parquet_bytes *bytes, const void *data,
                                                size_t count, tn_error *err);
 void tn_parquet_bytes_clear(tn_parquet_bytes *bytes);
+/* Becomes `count` bytes at `data`, which lie in `lender`. */
+void tn_parquet_bytes_borrow(tn_parquet_bytes *bytes, const uint8_t *data, size_t count,
+                             tn_buffer *lender);
 
 /* Little-endian loads and stores at any address. */
 static inline uint32_t tn_load_u32(const void *p) {

@@ -5,6 +5,7 @@
 #include "columns/parquet/level_masks.h"
 
 enum { AHEAD = 4096, ENTRIES_MAX = 1 << 28, HINT_BYTES_MAX = 64 << 20 };
+enum { LEND_SHARE = 4 }; /* of a page, at least, is lent */
 enum { SPAN_BYTES_MAX = 4 << 20, HINT_BYTES_MORE = 4096 };
 
 bool tn_parquet_leaf_is_flat(const tn_parquet_leaf *leaf) {
@@ -132,7 +133,7 @@ static tn_status start_data_page(tn_parquet_column_reader *r, const tn_parquet_p
     start_levels(&r->reps, page->reps, page->rep_bytes, r->leaf->max_rep, h->rep_encoding);
   }
   r->whole_rows = h->type == TN_PARQUET_PAGE_DATA_V2 || r->index;
-  r->page_left = h->values;
+  r->page_left = r->page_values = h->values;
   r->chunk_left -= h->values;
   r->page_offset = page->offset;
   return TN_OK;
@@ -177,9 +178,20 @@ static tn_status levels_end_early(const char *what, int64_t want, tn_error *err)
                  (long long)want);
 }
 
+/* Values that lie in the page as they lie in an array, byte after byte, need not be copied.  Few of
+ * them would hold the whole page's memory for too little. */
+static tn_status borrow_page(tn_parquet_column_reader *r, const tn_parquet_slots *s, int64_t rows,
+                             tn_error *err) {
+  tn_parquet_values *v = &r->values;
+  if (v->encoding != TN_PARQUET_DELTA_LENGTH_BYTE_ARRAY || s->data.length > 0) return TN_OK;
+  if (rows < r->page_values / LEND_SHARE) return TN_OK;
+  return tn_parquet_pages_lend(&r->pages, v->at, &v->delta_bytes.lender, err);
+}
+
 static tn_status read_flat_page(tn_parquet_column_reader *r, tn_parquet_slots *s, int64_t rows,
                                 tn_error *err) {
   int64_t count = rows;
+  TN_TRY(borrow_page(r, s, rows, err));
   TN_TRY(tn_parquet_slots_reserve(s, rows, err));
   if (r->leaf->max_def &&
       !tn_parquet_levels_read_bits(&r->defs, s->valid.data, s->count, rows, &count)) {
@@ -383,7 +395,8 @@ tn_status tn_parquet_column_reader_read(tn_parquet_column_reader *r, int64_t row
   if (rows == 0) return TN_OK;
   if (rows > r->rows - r->row) return rows_end_early(r, rows - (r->rows - r->row), err);
   size_t before = s->data.length;
-  if (tn_parquet_slots_are_bytes(r->leaf)) TN_TRY(reserve_bytes(r, rows, s, err));
+  bool borrows = r->values.encoding == TN_PARQUET_DELTA_LENGTH_BYTE_ARRAY; /* the page before did */
+  if (tn_parquet_slots_are_bytes(r->leaf) && !borrows) TN_TRY(reserve_bytes(r, rows, s, err));
   TN_TRY(tn_parquet_leaf_is_flat(r->leaf) ? flat_rows(r, rows, &part->slots, err)
                                           : deep_rows(r, rows, part, err));
   r->bytes_a_row = (double)(s->data.length - before) / (double)rows;
@@ -397,6 +410,16 @@ void tn_parquet_column_reader_look_ahead(tn_parquet_column_reader *r, int64_t ro
   double values = (double)rows * (double)r->chunk_values / (double)r->rows;
   int64_t at_hand = r->page_left + r->ahead_count - r->ahead_at;
   tn_parquet_pages_look_ahead(&r->pages, (int64_t)values + 1 - at_hand, bytes_max);
+}
+
+int64_t tn_parquet_column_reader_page_rows(const tn_parquet_column_reader *r, int64_t row) {
+  int64_t end = r->row + r->page_left;
+  if (r->leaf->max_rep > 0) return 0;
+  for (int32_t i = r->pages.ahead_at; i < r->pages.ahead_count && end <= row; i++) {
+    const tn_parquet_page_header *h = &r->pages.ahead[i].page.header;
+    if (h->type != TN_PARQUET_PAGE_DICTIONARY) end += h->values;
+  }
+  return end > row && end <= r->rows ? end - row : 0;
 }
 
 /* ---- passing rows over ----------------------------------------------------------------------- */

@@ -31,8 +31,8 @@ typedef struct tn_parquet_column_reader { /* all zero is valid for clear */
   tn_parquet_levels defs, reps;     /* of the current page */
   uint8_t *ahead_defs, *ahead_reps; /* its entries that are decoded but not yet taken */
   int32_t ahead_at, ahead_count;
-  bool whole_rows;   /* the current page ends with a row */
-  int64_t page_left; /* entries of the current page not yet decoded */
+  bool whole_rows;                /* the current page ends with a row */
+  int64_t page_left, page_values; /* entries of the current page not yet decoded, and all */
   int64_t page_offset;
   int64_t chunk_at, chunk_end;      /* its bytes in the file */
   int64_t chunk_values, chunk_left; /* of the chunk; behind the current page */
@@ -57,6 +57,8 @@ TN_NODISCARD tn_status tn_parquet_column_reader_seek(tn_parquet_column_reader *r
 /* Finds the pages of the next `rows` rows, of at most `bytes_max` bytes: page.h. */
 void tn_parquet_column_reader_look_ahead(tn_parquet_column_reader *r, int64_t rows,
                                          size_t bytes_max);
+/* Rows from `row` of the row group on to the end of its page, if that was looked at; 0: unknown. */
+int64_t tn_parquet_column_reader_page_rows(const tn_parquet_column_reader *r, int64_t row);
 /* Appends the next `rows` rows to the part.  TN_FULL: its bytes would be more than int32 ends can
  * count, or its nested values more than 2^28; reader and part are of no use then. */
 TN_NODISCARD tn_status tn_parquet_column_reader_read(tn_parquet_column_reader *r, int64_t rows,

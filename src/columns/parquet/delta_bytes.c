@@ -23,6 +23,7 @@ tn_status tn_parquet_delta_bytes_init(tn_parquet_delta_bytes *d, const uint8_t *
                                       bool prefixed, tn_error *err) {
   const uint8_t *end = bytes + count, *lengths = bytes;
   d->prefixed = prefixed;
+  d->lender = NULL;
   d->last.length = 0;
   if (prefixed) {
     TN_TRY(tn_parquet_delta_init(&d->prefixes, bytes, count, err));
@@ -41,6 +42,20 @@ static tn_status ends_early(tn_error *err) {
   return tn_fail(err, TN_ERR_DATA, "delta-packed byte arrays end early");
 }
 
+/* The next bytes: borrowed, as long as nothing else came before. */
+static tn_status take(tn_parquet_delta_bytes *d, size_t bytes, tn_parquet_bytes *data,
+                      tn_error *err) {
+  if (d->lender && data->length == 0) {
+    tn_parquet_bytes_borrow(data, d->at, bytes, d->lender);
+    return TN_OK;
+  }
+  if (d->lender && data->lender == d->lender && data->data + data->length == d->at) {
+    data->length += bytes;
+    return TN_OK;
+  }
+  return tn_parquet_bytes_append(data, d->at, bytes, err);
+}
+
 /* The ends of values whose bytes follow each other. */
 static tn_status add_lengths(tn_parquet_delta_bytes *d, const int32_t *lengths, int64_t count,
                              int32_t fixed, int32_t *ends, tn_parquet_bytes *data, tn_error *err) {
@@ -54,7 +69,7 @@ static tn_status add_lengths(tn_parquet_delta_bytes *d, const int32_t *lengths, 
   if (length - data->length > room) return ends_early(err);
   if (length > INT32_MAX) return TN_FULL;
   size_t bytes = (size_t)length - data->length;
-  TN_TRY(tn_parquet_bytes_append(data, d->at, bytes, err));
+  TN_TRY(take(d, bytes, data, err));
   d->at += bytes;
   return TN_OK;
 }

@@ -15,6 +15,7 @@ typedef struct tn_parquet_delta_bytes { /* all zero is valid for clear */
   bool prefixed;
   const uint8_t *at, *end; /* bytes not yet taken */
   tn_parquet_bytes last;   /* the value given last, when prefixed */
+  tn_buffer *lender; /* borrowed, of the bytes when they may be given as they lie; else NULL */
 } tn_parquet_delta_bytes;
 
 /* The memory of `last` is kept. */

@@ -27,8 +27,14 @@ static void forget_ahead(tn_parquet_pages *p) {
   p->ahead_at = p->ahead_count = 0;
 }
 
+static void drop_lent(tn_parquet_pages *p) {
+  tn_buffer_drop(p->lent);
+  p->lent = NULL;
+}
+
 void tn_parquet_pages_start(tn_parquet_pages *p, int64_t at, int64_t end) {
   drop_window(p);
+  drop_lent(p);
   forget_ahead(p);
   p->at = at;
   p->end = end;
@@ -36,6 +42,7 @@ void tn_parquet_pages_start(tn_parquet_pages *p, int64_t at, int64_t end) {
 
 void tn_parquet_pages_clear(tn_parquet_pages *p) {
   drop_window(p);
+  drop_lent(p);
   forget_ahead(p);
   for (size_t i = 0; i < p->ahead_capacity; i++) tn_parquet_bytes_clear(&p->ahead[i].scratch);
   tn_free(p->ahead);
@@ -85,7 +92,9 @@ static tn_status decompress(tn_parquet_pages *p, const uint8_t *bytes, size_t co
   }
   TN_TRY(tn_parquet_decompress_check(p->codec, bytes, count, want, err));
   p->scratch.length = 0;
+  tn_parquet_spare_take(p->spare, &p->scratch, want);
   TN_TRY(tn_parquet_bytes_reserve(&p->scratch, want, err));
+  p->scratch.length = want;
   *out = p->scratch.data;
   return tn_parquet_decompress(p->codecs, p->codec, bytes, count, p->scratch.data, want, err);
 }
@@ -270,6 +279,7 @@ void tn_parquet_pages_pass(tn_parquet_pages *p, const tn_parquet_page *page) {
 tn_status tn_parquet_pages_body(tn_parquet_pages *p, tn_parquet_page *page, tn_error *err) {
   const uint8_t *body = NULL;
   size_t got;
+  drop_lent(p);
   if (is_ahead(p)) {
     tn_parquet_page_ahead *ahead = &p->ahead[p->ahead_at++];
     *page = ahead->page;
@@ -278,6 +288,25 @@ tn_status tn_parquet_pages_body(tn_parquet_pages *p, tn_parquet_page *page, tn_e
   TN_TRY(in_page(page, look(p, page->header.compressed_bytes, &body, &got, err), err));
   p->at += page->header.compressed_bytes;
   return in_page(page, load(p, body, page, err), err);
+}
+
+/* Where the page taken last lies, if it was decompressed. */
+static tn_parquet_bytes *memory_of_page(tn_parquet_pages *p, const uint8_t *values) {
+  tn_parquet_bytes *last = p->ahead_at > 0 ? &p->ahead[p->ahead_at - 1].scratch : NULL;
+  if (last && last->data && values >= last->data && values <= last->data + last->length)
+    return last;
+  bool here =
+      p->scratch.data && values >= p->scratch.data && values <= p->scratch.data + p->scratch.length;
+  return here ? &p->scratch : NULL;
+}
+
+tn_status tn_parquet_pages_lend(tn_parquet_pages *p, const uint8_t *values, tn_buffer **out,
+                                tn_error *err) {
+  tn_parquet_bytes *memory = p->lent ? NULL : memory_of_page(p, values);
+  if (memory && memory->capacity / 2 > memory->length) memory = NULL; /* more than it is worth */
+  if (memory) TN_TRY(tn_parquet_spare_wrap(p->spare, memory, &p->lent, err));
+  *out = p->lent;
+  return TN_OK;
 }
 
 /* ---- ahead ----------------------------------------------------------------------------------- */

@@ -17,6 +17,7 @@
 #include "columns/parquet/codec.h"
 #include "columns/parquet/crypt.h"
 #include "columns/parquet/metadata.h"
+#include "columns/parquet/spare.h"
 
 typedef struct tn_parquet_page {
   tn_parquet_page_header header;
@@ -39,6 +40,7 @@ typedef struct tn_parquet_page_ahead {
 typedef struct tn_parquet_pages { /* all zero is valid for clear */
   tn_source *source;
   tn_parquet_codecs *codecs; /* borrowed */
+  tn_parquet_spare *spare;   /* borrowed, of pages' memory that is lent; NULL: malloc */
   int32_t codec;
   uint8_t max_def, max_rep; /* 0: pages carry no such levels */
   bool skip_crc;
@@ -48,7 +50,8 @@ typedef struct tn_parquet_pages { /* all zero is valid for clear */
   tn_buffer *window;    /* keeps window_data alive */
   const uint8_t *window_data;
   int64_t window_at, window_end;
-  tn_parquet_bytes scratch;
+  tn_parquet_bytes scratch; /* a page, decompressed, unless it was ahead */
+  tn_buffer *lent;          /* the page taken last, when its memory is shared; NULL: not */
   /* An encrypted chunk: its cipher, and which data page comes next; -1: the dictionary first. */
   tn_parquet_cipher cipher;
   int64_t ordinal;
@@ -70,6 +73,11 @@ TN_NODISCARD tn_status tn_parquet_pages_header(tn_parquet_pages *pages, tn_parqu
 TN_NODISCARD tn_status tn_parquet_pages_body(tn_parquet_pages *pages, tn_parquet_page *page,
                                              tn_error *err);
 void tn_parquet_pages_pass(tn_parquet_pages *pages, const tn_parquet_page *page);
+/* The buffer in which `values` of the page taken last lie, which may be kept by sharing it.  It is
+ * valid until the next page is asked for.  NULL: they lie in the file's own bytes, or in memory far
+ * larger than they are. */
+TN_NODISCARD tn_status tn_parquet_pages_lend(tn_parquet_pages *pages, const uint8_t *values,
+                                             tn_buffer **out, tn_error *err);
 /* Finds the pages with the next `values` values, as far as they take at most `bytes_max` bytes when
  * decompressed.  What is wrong with one is left to whoever asks for it.  Not of encrypted chunks.
  */

@@ -91,8 +91,19 @@ static void free_bytes(tn_buffer *buffer) {
   tn_free(buffer->data);
 }
 
+static void drop_lender(tn_buffer *buffer) {
+  tn_buffer_drop(buffer->owner);
+}
+
+static tn_status wrap_borrowed(tn_parquet_bytes *bytes, tn_buffer **out, tn_error *err) {
+  TN_TRY(tn_buffer_wrap(out, bytes->data, bytes->length, NULL, drop_lender, bytes->lender, err));
+  *bytes = (tn_parquet_bytes){0};
+  return TN_OK;
+}
+
 tn_status tn_parquet_spare_wrap(tn_parquet_spare *s, tn_parquet_bytes *bytes, tn_buffer **out,
                                 tn_error *err) {
+  if (bytes->lender) return wrap_borrowed(bytes, out, err);
   if (!bytes->data) TN_TRY(tn_parquet_bytes_reserve(bytes, 0, err));
   if (bytes->capacity / 2 > bytes->length + SMALL_BYTES) { /* reserved in vain: it goes back */
     uint8_t *fit = tn_realloc(bytes->data, bytes->length + TN_PARQUET_SLACK, 1);

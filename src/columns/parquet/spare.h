@@ -24,7 +24,8 @@ void tn_parquet_spare_close(tn_parquet_spare *spare); /* by who opened it; NULL 
 /* Fills empty `bytes` with a block that has room for `want`, if there is one that is not much too
  * large; its contents are rubbish.  spare NULL: nothing happens. */
 void tn_parquet_spare_take(tn_parquet_spare *spare, tn_parquet_bytes *bytes, size_t want);
-/* A counted buffer that takes over the bytes and gives them back to `spare` (NULL: frees them). */
+/* A counted buffer that takes over the bytes and gives them back to `spare` (NULL: frees them);
+ * borrowed ones stay where they are. */
 TN_NODISCARD tn_status tn_parquet_spare_wrap(tn_parquet_spare *spare, tn_parquet_bytes *bytes,
                                              tn_buffer **out, tn_error *err);
 

@@ -412,6 +412,34 @@ static void spare_memory_has_a_limit(void **state) {
   tn_parquet_spare_close(spare);
 }
 
+static void borrowed_bytes(void **state) {
+  tn_error err = {0};
+  tn_buffer *lender = NULL, *kept = NULL;
+  tn_parquet_bytes bytes = {0};
+  int64_t live = tn_alloc_live();
+  CHECK_OK(tn_buffer_new(&lender, 100, &err), &err);
+  memcpy(lender->data, "0123456789", 10);
+  CHECK_OK(tn_parquet_bytes_append(&bytes, "own", 3, &err), &err); /* is given up */
+  tn_parquet_bytes_borrow(&bytes, (const uint8_t *)lender->data + 2, 5, lender);
+  assert_ptr_equal(bytes.data, (uint8_t *)lender->data + 2);
+  tn_parquet_bytes_borrow(&bytes, (const uint8_t *)lender->data + 3, 5, lender); /* of the same */
+  /* wrapped as they lie; the lender lives as long as they do */
+  CHECK_OK(tn_parquet_spare_wrap(NULL, &bytes, &kept, &err), &err);
+  assert_null(bytes.data);
+  tn_parquet_bytes_borrow(&bytes, lender->data, 4, lender);
+  tn_buffer_drop(lender);
+  assert_memory_equal(kept->data, "34567", 5);
+  /* more bytes: what was borrowed is copied, the lender is not written to */
+  CHECK_OK(tn_parquet_bytes_append(&bytes, "abc", 3, &err), &err);
+  assert_null(bytes.lender);
+  assert_int_equal(bytes.length, 7);
+  assert_memory_equal(bytes.data, "0123abc", 7);
+  assert_memory_equal(kept->data, "34567", 5);
+  tn_parquet_bytes_clear(&bytes);
+  tn_buffer_drop(kept);
+  assert_int_equal(tn_alloc_live(), live);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(bit_runs),
@@ -425,6 +453,7 @@ int main(void) {
       cmocka_unit_test(long_strings_are_cut),
       cmocka_unit_test(long_text_stays_text),
       cmocka_unit_test(cut_ranges_hold_every_value),
+      cmocka_unit_test(borrowed_bytes),
       cmocka_unit_test(memory_comes_again),
       cmocka_unit_test(spare_memory_has_a_limit),
   };
