@@ -89,6 +89,38 @@ tn_status tn_dir_make(const char *path, tn_error *err) {
   return status;
 }
 
+/* The first folder of the path that is not there. */
+static void first_missing(const char *path, tn_strbuf *out) {
+  size_t length = strlen(path);
+  for (size_t i = 1; i <= length; i++) {
+    if (i < length && (path[i] != '/' || path[i - 1] == '/')) continue;
+    tn_strbuf_reset(out);
+    tn_strbuf_append(out, path, i);
+    struct stat info;
+    if (out->failed || lstat(out->data, &info) != 0) return;
+  }
+  tn_strbuf_reset(out);
+}
+
+tn_status tn_dir_make_new(const char *path, tn_strbuf *made, tn_error *err) {
+  tn_strbuf_reset(made);
+  first_missing(path, made);
+  TN_TRY(tn_strbuf_check(made, err));
+  return tn_dir_make(path, err);
+}
+
+void tn_dir_unmake(const char *path, const tn_strbuf *made) {
+  size_t length = strlen(path);
+  char *part = made->length > 0 ? tn_strndup(path, length) : NULL;
+  while (part && length >= made->length) {
+    part[length] = '\0';
+    if (rmdir(part) != 0 && errno != ENOENT) break;
+    while (length > 0 && part[length - 1] != '/') length--;
+    while (length > 0 && part[length - 1] == '/') length--;
+  }
+  tn_free(part);
+}
+
 /* fts walks without recursion and never follows a symbolic link out of the tree. */
 static tn_status remove_entry(const FTSENT *entry, tn_error *err) {
   switch (entry->fts_info) {

@@ -62,6 +62,11 @@ bool tn_file_exists(const char *path);
 bool tn_dir_exists(const char *path);
 TN_NODISCARD tn_status tn_dir_make(const char *path,
                                    tn_error *err); /* with parents; exists: TN_OK */
+/* As tn_dir_make; *made: the first folder of the path that was not there before, empty when all
+ * were.  Set also after a failure, for tn_dir_unmake. */
+TN_NODISCARD tn_status tn_dir_make_new(const char *path, tn_strbuf *made, tn_error *err);
+/* After a failure: removes path and its parents up to `made`, as far as they are empty. */
+void tn_dir_unmake(const char *path, const tn_strbuf *made);
 TN_NODISCARD tn_status tn_dir_remove(const char *path, tn_error *err); /* with all inside; links are
                                                                         * not followed */
 /* fsync of a directory, so that a rename inside it is durable. */

@@ -143,6 +143,12 @@ static int set_option(const tn_usage *u, const tn_option *o, const char *value) 
       if (parse_scaled(value, o->target)) return -1;
       return wrong_usage(u, "%s wants a whole number (suffixes k, M, G, KiB, MiB, GiB), got '%s'",
                          o->name, value);
+    case TN_OPTION_COUNT:
+      if (parse_scaled(value, o->target) && *(int64_t *)o->target > 0) return -1;
+      return wrong_usage(u,
+                         "%s wants a whole number, 1 or more (suffixes k, M, G, KiB, MiB, GiB), "
+                         "got '%s'",
+                         o->name, value);
     case TN_OPTION_REAL:
       if (tn_str_to_f64(tn_str_of(value), o->target)) return -1;
       return wrong_usage(u, "%s wants a number, got '%s'", o->name, value);

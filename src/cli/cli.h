@@ -47,11 +47,12 @@ TN_COMMAND_LIST(X)
 /* ---- words of the command line ------------------------------------------------------------------
  */
 typedef enum tn_option_kind {
-  TN_OPTION_FLAG, /* --json            -> *(bool *)      */
-  TN_OPTION_TEXT, /* --out DIR         -> *(const char **) */
-  TN_OPTION_INT,  /* --rows 100        -> *(int64_t *), suffixes k M G (1000) and KiB MiB GiB */
-  TN_OPTION_REAL, /* --temperature 0.7 -> *(double *)    */
-  TN_OPTION_LIST, /* may be repeated   -> tn_option_list */
+  TN_OPTION_FLAG,  /* --json            -> *(bool *)      */
+  TN_OPTION_TEXT,  /* --out DIR         -> *(const char **) */
+  TN_OPTION_INT,   /* --rows 100        -> *(int64_t *), suffixes k M G (1000) and KiB MiB GiB */
+  TN_OPTION_COUNT, /* as INT, but 1 or more: 0 would read as "none" and mean the default */
+  TN_OPTION_REAL,  /* --temperature 0.7 -> *(double *)    */
+  TN_OPTION_LIST,  /* may be repeated   -> tn_option_list */
 } tn_option_kind;
 
 typedef struct tn_option_list {

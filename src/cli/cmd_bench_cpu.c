@@ -520,7 +520,7 @@ static void open_machine(machine *m) {
 
 static int read_words(int argc, char **argv) {
   static const tn_option table[] = {
-      {"--threads", 't', TN_OPTION_INT, &options.threads, "N", "threads (all CPUs)"},
+      {"--threads", 't', TN_OPTION_INT, &options.threads, "N", "threads (0: all CPUs)"},
       {"--op", 0, TN_OPTION_TEXT, &options.op, "NAME", "this operation alone"},
       {"--sizes", 0, TN_OPTION_TEXT, &options.sizes, "TEXT", "cases whose sizes hold this"},
       {"--weights", 0, TN_OPTION_TEXT, &options.weights, "TYPE", "cases of this type: q4_0"},

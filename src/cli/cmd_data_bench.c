@@ -188,7 +188,7 @@ int tn_cmd_data_bench(int argc, char **argv) {
       {"--column", 0, TN_OPTION_TEXT, &column, "NAME", "the one column (default: the first)"},
       {"--rounds", 0, TN_OPTION_INT, &rounds, "N",
        "reads of each kind, the median counts (default 5)"},
-      {"--threads", 0, TN_OPTION_INT, &threads, "N", "default: all CPUs"},
+      {"--threads", 0, TN_OPTION_INT, &threads, "N", "0: all CPUs (default)"},
       {"--plot", 0, TN_OPTION_TEXT, &plot, "FILE.svg", "the figures as bars"},
       {"--quiet", 'q', TN_OPTION_FLAG, &quiet, NULL, "no progress bar"},
       {"--json", 0, TN_OPTION_FLAG, &json, NULL, "the figures as one JSON object"},

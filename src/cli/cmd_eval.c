@@ -132,14 +132,14 @@ static int run_perplexity(int argc, char **argv) {
       {"--data", 'd', TN_OPTION_LIST, &w.data, "FILE",
        "text to score: .txt, or a table (.parquet, .csv ...); may be repeated"},
       {"--column", 'c', TN_OPTION_TEXT, &w.column, "NAME", "text column of tables (default text)"},
-      {"--window", 'w', TN_OPTION_INT, &w.window, "N",
+      {"--window", 'w', TN_OPTION_COUNT, &w.window, "N",
        "tokens a window (default: all that the model takes)"},
-      {"--stride", 's', TN_OPTION_INT, &w.stride, "N",
+      {"--stride", 's', TN_OPTION_COUNT, &w.stride, "N",
        "tokens between the beginnings of windows (default: a window, so that none overlap)"},
       {"--bos", 0, TN_OPTION_FLAG, &w.bos, NULL, "begin every window with the begin-of-text token"},
-      {"--tokens", 'n', TN_OPTION_INT, &w.tokens, "N", "score the first N tokens (default all)"},
+      {"--tokens", 'n', TN_OPTION_COUNT, &w.tokens, "N", "score the first N tokens (default all)"},
       {"--kv", 0, TN_OPTION_TEXT, &w.kv, "TYPE", EVAL_KV_HELP},
-      {"--threads", 't', TN_OPTION_INT, &w.threads, "N", "default: all CPUs"},
+      {"--threads", 't', TN_OPTION_INT, &w.threads, "N", "0: all CPUs (default)"},
       {"--quiet", 'q', TN_OPTION_FLAG, &w.quiet, NULL, "no progress bar"},
       {"--json", 0, TN_OPTION_FLAG, &w.json, NULL, "the result as one JSON object"},
       {0}};
@@ -164,8 +164,6 @@ static int run_perplexity(int argc, char **argv) {
     return tn_cli_usage_error("--data is missing: a .txt file, or a table with a text column");
   if (!tn_kv_word_is_good(w.kv)) return TN_EXIT_USAGE;
   if (w.threads < 0 || w.threads > 1024) return tn_cli_usage_error("--threads: 0 to 1024");
-  if (w.window < 0 || w.stride < 0 || w.tokens < 0)
-    return tn_cli_usage_error("--window, --stride and --tokens count tokens: 1 or more");
   tn_error err = {0};
   perplexity_result r = {0};
   if (perplexity(&w, argv[1], &r, &err) != TN_OK)
@@ -279,9 +277,9 @@ static int run_choices(int argc, char **argv) {
       {"--bos", 0, TN_OPTION_FLAG, &w.bos, NULL, "put the begin-of-text token before each context"},
       {"--out", 'o', TN_OPTION_TEXT, &w.out, "FILE.jsonl",
        "log-likelihoods and picks, item by item"},
-      {"--limit", 'n', TN_OPTION_INT, &w.limit, "N", "score the first N items (default all)"},
+      {"--limit", 'n', TN_OPTION_COUNT, &w.limit, "N", "score the first N items (default all)"},
       {"--kv", 0, TN_OPTION_TEXT, &w.kv, "TYPE", EVAL_KV_HELP},
-      {"--threads", 't', TN_OPTION_INT, &w.threads, "N", "default: all CPUs"},
+      {"--threads", 't', TN_OPTION_INT, &w.threads, "N", "0: all CPUs (default)"},
       {"--quiet", 'q', TN_OPTION_FLAG, &w.quiet, NULL, "no progress bar"},
       {"--json", 0, TN_OPTION_FLAG, &w.json, NULL, "the result as one JSON object"},
       {0}};

@@ -45,6 +45,25 @@ static tn_status open_tokenizer(opened *o, tn_error *err) {
   return status;
 }
 
+/* What both commands are given, and its rows in their tables of options. */
+typedef struct text_words {
+  tn_option_list texts, ids, types;
+  const char *input;
+  bool json;
+} text_words;
+
+#define TEXT_OPTIONS(w)                                                                       \
+  {"--text", 0, TN_OPTION_LIST, &(w).texts, "TEXT", "may be repeated"},                       \
+      {"--input", 0, TN_OPTION_TEXT, &(w).input, "FILE", "a text in every line"},             \
+      {"--ids", 0, TN_OPTION_LIST, &(w).ids, "1,2,3", "for developers: tokens, not a text"},  \
+      {"--types", 0, TN_OPTION_LIST, &(w).types, "0,0,1", "the token types of each --ids"}, { \
+    "--json", 0, TN_OPTION_FLAG, &(w).json, NULL, "the result as one JSON object"             \
+  }
+
+static bool has_texts(const text_words *w) {
+  return w->texts.count > 0 || w->input;
+}
+
 typedef struct form_words {
   const char *pooling, *prompt;
   bool unnormalised;
@@ -71,10 +90,9 @@ static tn_status open_encoder(opened *o, const char *word, const form_words *w, 
 /* ---- embed --------------------------------------------------------------------------------------
  */
 typedef struct embed_words {
-  tn_option_list texts, ids, types;
-  const char *input, *out;
+  text_words given;
+  const char *out;
   form_words form;
-  bool json;
 } embed_words;
 
 static void print_vectors(const float *x, int64_t rows, int64_t columns) {
@@ -105,7 +123,7 @@ static tn_status show_vectors(const tn_encoder *e, const embed_words *w, const f
                               int64_t rows, tn_error *err) {
   int64_t columns = tn_model_config_of(tn_encoder_model(e))->hidden_size;
   if (w->out) TN_TRY(tn_npy_write(w->out, x, rows, columns, err));
-  if (w->json)
+  if (w->given.json)
     json_vectors(e, x, rows, columns);
   else if (w->out)
     printf("%s: float32 [%" PRId64 ", %" PRId64 "]\n", w->out, rows, columns);
@@ -124,7 +142,7 @@ static tn_status add_texts(opened *o, tn_error *err) {
     status = tn_strbuf_check(&text, err);
     if (status == TN_OK)
       status = tn_encoder_inputs_add_text(&o->inputs, o->tokenizer, tn_strbuf_view(&text), NULL,
-                                          form->tokens_max, err);
+                                          form, err);
   }
   tn_strbuf_clear(&text);
   return status;
@@ -152,10 +170,11 @@ static tn_status embed(const char *word, const embed_words *w, tn_error *err) {
   form_words form = w->form;
   bool states = form.pooling && strcmp(form.pooling, "none") == 0;
   if (states) form.pooling = NULL;
-  tn_status status = tn_text_list_read(&o.texts, &w->texts, w->input, err);
+  tn_status status = tn_text_list_read(&o.texts, &w->given.texts, w->given.input, err);
   if (status == TN_OK) status = open_encoder(&o, word, &form, err);
   if (status == TN_OK) status = add_texts(&o, err);
-  if (status == TN_OK) status = tn_encoder_inputs_add_ids(&o.inputs, &w->ids, &w->types, err);
+  if (status == TN_OK)
+    status = tn_encoder_inputs_add_ids(&o.inputs, &w->given.ids, &w->given.types, err);
   if (status == TN_OK) status = embed_all(&o, w, states, err);
   clear_opened(&o);
   return status;
@@ -164,18 +183,14 @@ static tn_status embed(const char *word, const embed_words *w, tn_error *err) {
 int tn_cmd_model_embed(int argc, char **argv) {
   embed_words w = {0};
   const tn_option options[] = {
-      {"--text", 0, TN_OPTION_LIST, &w.texts, "TEXT", "may be repeated"},
-      {"--input", 0, TN_OPTION_TEXT, &w.input, "FILE", "a text in every line"},
       {"--prompt", 0, TN_OPTION_TEXT, &w.form.prompt, "NAME",
        "the folder's prompt of that name before each text (\"query\")"},
       {"--pooling", 0, TN_OPTION_TEXT, &w.form.pooling, "KIND",
        "mean, cls, lasttoken, max or none (every token); default: as the folder says"},
       {"--unnormalised", 0, TN_OPTION_FLAG, &w.form.unnormalised, NULL,
        "leave the length as it is"},
-      {"--ids", 0, TN_OPTION_LIST, &w.ids, "1,2,3", "for developers: tokens instead of a text"},
-      {"--types", 0, TN_OPTION_LIST, &w.types, "0,0,1", "the token types of each --ids"},
       {"--out", 'o', TN_OPTION_TEXT, &w.out, "FILE.npy", "float32 [texts, dimensions]"},
-      {"--json", 0, TN_OPTION_FLAG, &w.json, NULL, "the result as one JSON object"},
+      TEXT_OPTIONS(w.given),
       {0}};
   const tn_usage usage = {
       .words = "tenon model embed [options] DIR",
@@ -190,7 +205,7 @@ int tn_cmd_model_embed(int argc, char **argv) {
   int32_t words;
   int code = tn_args(&usage, argc, argv, &words);
   if (code >= 0) return code;
-  if (w.ids.count == 0 && w.texts.count == 0 && !w.input)
+  if (w.given.ids.count == 0 && !has_texts(&w.given))
     return tn_cli_usage_error("nothing to embed: give --text or --input");
   tn_error err = {0};
   return embed(argv[1], &w, &err) == TN_OK ? 0 : fail_encoder(&err);
@@ -199,9 +214,8 @@ int tn_cmd_model_embed(int argc, char **argv) {
 /* ---- rerank -------------------------------------------------------------------------------------
  */
 typedef struct rerank_words {
-  tn_option_list texts, ids, types;
-  const char *query, *input;
-  bool json;
+  text_words given;
+  const char *query;
 } rerank_words;
 
 typedef struct ranked {
@@ -266,10 +280,10 @@ static tn_status rank(tn_encoder *e, const tn_encoder_inputs *in, ranked *list, 
 }
 
 static tn_status add_pairs(opened *o, const char *query, tn_error *err) {
-  int64_t max = tn_encoder_form_of(o->encoder)->tokens_max;
+  const tn_encoder_form *form = tn_encoder_form_of(o->encoder);
   for (size_t i = 0; i < o->texts.count; i++)
     TN_TRY(tn_encoder_inputs_add_text(&o->inputs, o->tokenizer, tn_str_of(query),
-                                      &o->texts.items[i], max, err));
+                                      &o->texts.items[i], form, err));
   return TN_OK;
 }
 
@@ -285,11 +299,12 @@ static tn_status rank_all(opened *o, bool json, tn_error *err) {
 static tn_status rerank(const char *word, const rerank_words *w, tn_error *err) {
   opened o = {0};
   const form_words form = {0};
-  tn_status status = tn_text_list_read(&o.texts, &w->texts, w->input, err);
+  tn_status status = tn_text_list_read(&o.texts, &w->given.texts, w->given.input, err);
   if (status == TN_OK) status = open_encoder(&o, word, &form, err);
   if (status == TN_OK) status = add_pairs(&o, w->query, err);
-  if (status == TN_OK) status = tn_encoder_inputs_add_ids(&o.inputs, &w->ids, &w->types, err);
-  if (status == TN_OK) status = rank_all(&o, w->json, err);
+  if (status == TN_OK)
+    status = tn_encoder_inputs_add_ids(&o.inputs, &w->given.ids, &w->given.types, err);
+  if (status == TN_OK) status = rank_all(&o, w->given.json, err);
   clear_opened(&o);
   return status;
 }
@@ -298,11 +313,7 @@ int tn_cmd_model_rerank(int argc, char **argv) {
   rerank_words w = {0};
   const tn_option options[] = {
       {"--query", 0, TN_OPTION_TEXT, &w.query, "TEXT", "what the texts should answer"},
-      {"--text", 0, TN_OPTION_LIST, &w.texts, "TEXT", "may be repeated"},
-      {"--input", 0, TN_OPTION_TEXT, &w.input, "FILE", "a text in every line"},
-      {"--ids", 0, TN_OPTION_LIST, &w.ids, "1,2,3", "for developers: a pair as tokens"},
-      {"--types", 0, TN_OPTION_LIST, &w.types, "0,0,1", "the token types of each --ids"},
-      {"--json", 0, TN_OPTION_FLAG, &w.json, NULL, "the result as one JSON object"},
+      TEXT_OPTIONS(w.given),
       {0}};
   const tn_usage usage = {
       .words = "tenon model rerank [options] DIR",
@@ -316,10 +327,9 @@ int tn_cmd_model_rerank(int argc, char **argv) {
   int32_t words;
   int code = tn_args(&usage, argc, argv, &words);
   if (code >= 0) return code;
-  bool texts = w.texts.count > 0 || w.input;
-  if (w.ids.count == 0 && !texts)
+  if (w.given.ids.count == 0 && !has_texts(&w.given))
     return tn_cli_usage_error("nothing to score: give --query with --text or --input");
-  if (texts && !w.query)
+  if (has_texts(&w.given) && !w.query)
     return tn_cli_usage_error("--query is missing: what to score texts against");
   tn_error err = {0};
   return rerank(argv[1], &w, &err) == TN_OK ? 0 : fail_encoder(&err);

@@ -2,22 +2,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <inttypes.h>
 
-#include "base/io.h"
 #include "cli/cli.h"
 #include "cli/cmd_model.h"
+#include "cli/model_folder.h"
 #include "cli/model_path.h"
 #include "model/side_files.h"
 #include "model/transformer.h"
-
-static tn_status refuse_to_overwrite(const char *folder, tn_error *err) {
-  tn_strbuf path = {0};
-  tn_strbuf_addf(&path, "%s/config.json", folder);
-  tn_status status = tn_strbuf_check(&path, err);
-  if (status == TN_OK && tn_file_exists(path.data))
-    status = tn_fail(err, TN_ERR_EXISTS, "%s is there already", path.data);
-  tn_strbuf_clear(&path);
-  return status;
-}
 
 typedef struct exported {
   int64_t parameters;
@@ -25,20 +15,31 @@ typedef struct exported {
   int32_t companions;
 } exported;
 
+typedef struct source {
+  const char *folder; /* or file */
+  const tn_model *model;
+  tn_dtype dtype;
+  exported *done;
+} source;
+
+static tn_status fill_folder(void *context, const char *folder, tn_error *err) {
+  const source *s = context;
+  const tn_model_config *config = tn_model_config_of(s->model);
+  TN_TRY(tn_model_save(s->model, folder, s->dtype, err));
+  s->done->parameters = tn_model_config_parameters(config);
+  s->done->architecture = tn_model_config_class(config);
+  return tn_side_files_copy(s->folder, folder, &s->done->companions, err);
+}
+
 static tn_status export_model(const char *word, const char *out, tn_dtype dtype, bool force,
                               exported *done, tn_error *err) {
   tn_strbuf folder = {0};
   tn_model *model = NULL;
-  tn_status status = force ? TN_OK : refuse_to_overwrite(out, err);
-  if (status == TN_OK) status = tn_model_path(word, &folder, err);
+  tn_status status = tn_model_path(word, &folder, err);
+  if (status == TN_OK) status = tn_model_folder_check(out, force, word, folder.data, err);
   if (status == TN_OK) status = tn_model_open(&model, folder.data, tn_device_cpu(), err);
-  if (status == TN_OK) status = tn_dir_make(out, err);
-  if (status == TN_OK) status = tn_model_save(model, out, dtype, err);
-  if (status == TN_OK) {
-    done->parameters = tn_model_config_parameters(tn_model_config_of(model));
-    done->architecture = tn_model_config_class(tn_model_config_of(model));
-    status = tn_side_files_copy(folder.data, out, &done->companions, err);
-  }
+  source from = {folder.data, model, dtype, done};
+  if (status == TN_OK) status = tn_model_folder_write(out, force, fill_folder, &from, err);
   tn_model_free(model);
   tn_strbuf_clear(&folder);
   return status;
@@ -72,7 +73,7 @@ int tn_cmd_model_export(int argc, char **argv) {
   bool json = false, force = false;
   const tn_option options[] = {
       {"--dtype", 0, TN_OPTION_TEXT, &dtype_name, "TYPE", "bf16 (default) or f32"},
-      {"--force", 0, TN_OPTION_FLAG, &force, NULL, "write over a checkpoint that is there"},
+      {"--force", 0, TN_OPTION_FLAG, &force, NULL, "replace DIR, a model's folder"},
       {"--json", 0, TN_OPTION_FLAG, &json, NULL, "the result as one JSON object"},
       {0}};
   const tn_usage usage = {
@@ -89,12 +90,14 @@ int tn_cmd_model_export(int argc, char **argv) {
   int32_t words;
   int code = tn_args(&usage, argc, argv, &words);
   if (code >= 0) return code;
+  for (size_t end = strlen(argv[2]); end > 1 && argv[2][end - 1] == '/';) argv[2][--end] = '\0';
   tn_dtype dtype;
   if ((code = tn_cli_float_type(dtype_name, &dtype)) >= 0) return code;
   exported done = {0};
   tn_error err = {0};
   if (export_model(argv[1], argv[2], dtype, force, &done, &err) != TN_OK)
-    return tn_cli_fail(&err, err.status == TN_ERR_EXISTS ? "--force writes over it" : NULL);
+    return tn_cli_fail(&err,
+                       err.status == TN_ERR_EXISTS ? "--force replaces a model's folder" : NULL);
   report(&done, argv[2], dtype, json);
   return 0;
 }

@@ -185,6 +185,28 @@ static void json_text(tn_json_writer *w, const char *key, const tn_strbuf *text)
     tn_json_null(w);
 }
 
+/* What a model does not have is null. */
+static void json_rope(tn_json_writer *w, const tn_model_config *c) {
+  tn_json_key(w, "rope_theta");
+  if (c->learned_positions)
+    tn_json_null(w);
+  else
+    tn_json_f64(w, c->rope_theta);
+}
+
+static void json_head(tn_json_writer *w, const tn_model_config *c) {
+  tn_json_key(w, "tied");
+  if (c->task == TN_TASK_GENERATE)
+    tn_json_bool(w, c->tied);
+  else
+    tn_json_null(w);
+  tn_json_key(w, "labels");
+  if (c->task == TN_TASK_CLASSIFY)
+    tn_json_i64(w, c->labels);
+  else
+    tn_json_null(w);
+}
+
 static void json_shape(tn_json_writer *w, const tn_model_config *c) {
   tn_cli_json_i64(w, "vocab_size", c->vocab_size);
   tn_cli_json_i64(w, "hidden_size", c->hidden_size);
@@ -196,9 +218,9 @@ static void json_shape(tn_json_writer *w, const tn_model_config *c) {
   tn_cli_json_i64(w, "experts", c->experts);
   tn_cli_json_i64(w, "experts_per_token", c->experts_per_token);
   tn_cli_json_i64(w, "positions_max", c->positions_max);
-  tn_cli_json_f64(w, "rope_theta", c->rope_theta);
+  json_rope(w, c);
   tn_cli_json_f64(w, "norm_eps", c->norm_eps);
-  tn_cli_json_bool(w, "tied", c->tied);
+  json_head(w, c);
   tn_json_key(w, "eos_ids"), tn_json_begin_array(w);
   if (c->eos_id >= 0) tn_json_i64(w, c->eos_id);
   for (int64_t i = 0; i < c->eos_more_count; i++) tn_json_i64(w, c->eos_more[i]);
@@ -245,6 +267,16 @@ static void add_row(tn_strbuf *t, const char *name, const tn_strbuf *text, const
   tn_strbuf_addf(t, "%-13s %s\n", name, text->length ? text->data : otherwise);
 }
 
+static void add_head(tn_strbuf *t, const tn_model_config *c) {
+  if (c->task == TN_TASK_CLASSIFY)
+    tn_strbuf_addf(t, "; the head scores %" PRId64 " label%s\n", c->labels,
+                   c->labels == 1 ? "" : "s");
+  else if (c->task == TN_TASK_EMBED)
+    tn_strbuf_add(t, "; no head: hidden states come out\n");
+  else
+    tn_strbuf_addf(t, ", the head is %s\n", c->tied ? "the embedding table" : "a table of its own");
+}
+
 static void add_experts(tn_strbuf *t, const tn_model_config *c) {
   if (c->experts == 0) return;
   tn_strbuf_addf(t, "experts       %" PRId64 ", of which %" PRId64 " run for a token\n", c->experts,
@@ -278,13 +310,16 @@ static void show_text(const facts *f) {
                  "shape         %" PRId64 " layers, hidden %" PRId64 ", feed-forward %" PRId64 "\n",
                  c->layers, c->hidden_size, c->intermediate_size);
   tn_strbuf_addf(&t,
-                 "attention     %" PRId64 " heads of %" PRId64 ", %" PRId64
-                 " key/value heads; rope theta %g\n",
-                 c->heads, c->head_dim, c->kv_heads, c->rope_theta);
+                 "attention     %" PRId64 " heads of %" PRId64 ", %" PRId64 " key/value heads; ",
+                 c->heads, c->head_dim, c->kv_heads);
+  if (c->learned_positions)
+    tn_strbuf_add(&t, "a table of positions\n");
+  else
+    tn_strbuf_addf(&t, "rope theta %g\n", c->rope_theta);
   add_experts(&t, c);
   tn_strbuf_add(&t, "vocabulary    ");
   tn_strbuf_add_count_human(&t, c->vocab_size);
-  tn_strbuf_addf(&t, ", the head is %s\n", c->tied ? "the embedding table" : "a table of its own");
+  add_head(&t, c);
   tn_strbuf_add(&t, "positions     up to ");
   tn_strbuf_add_count_human(&t, c->positions_max);
   tn_strbuf_add(&t, "\n");

@@ -166,7 +166,7 @@ int tn_cmd_model_logits(int argc, char **argv) {
       {"--ids", 0, TN_OPTION_TEXT, &ids, "1,2,3", "the tokens"},
       {"--out", 'o', TN_OPTION_TEXT, &out, "FILE.npy",
        "float32 [tokens, vocabulary]; without it the five likeliest next tokens are printed"},
-      {"--chunk", 0, TN_OPTION_INT, &chunk, "N",
+      {"--chunk", 0, TN_OPTION_COUNT, &chunk, "N",
        "feed N tokens a step (default all at once); changes no bit of the result"},
       {0}};
   const tn_usage usage = {.words = "tenon model logits [options] --ids 1,2,3 DIR",
@@ -181,7 +181,6 @@ int tn_cmd_model_logits(int argc, char **argv) {
   int code = tn_args(&usage, argc, argv, &words);
   if (code >= 0) return code;
   if (!ids) return tn_cli_usage_error("--ids is missing: the tokens to run, as 1,2,3");
-  if (chunk < 0) return tn_cli_usage_error("--chunk is %" PRId64 ", must be 1 or more", chunk);
   tn_error err = {0};
   if (make_logits(argv[1], ids, out, chunk, &err) != TN_OK) return fail_model(&err);
   return 0;

@@ -1,17 +1,15 @@
 /* cmd_quantize.c - `tenon quantize MODEL OUT`: a model with smaller weights, and what that costs.
  */
 /* SPDX-License-Identifier: Apache-2.0 */
-#include <dirent.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <math.h>
-#include <stdlib.h>
 #include <sys/stat.h>
 
 #include "base/clock.h"
 #include "base/io.h"
 #include "cli/cli.h"
+#include "cli/model_folder.h"
 #include "cli/text_model.h"
 #include "eval/perplexity.h"
 #include "quant/activations.h"
@@ -131,10 +129,9 @@ static int read_options(command *c) {
   if (c->smooth) c->activations = true;
   if (code == 0) code = check_activations(c);
   if (code != 0) return code;
-  if (!(c->damping >= 0 && c->damping <= 1 && c->strength >= 0 && c->strength <= 1))
-    return tn_cli_usage_error("--damping and --strength are shares: 0 to 1");
-  if (c->samples < 1 || c->tokens < 0 || c->eval_tokens < 0)
-    return tn_cli_usage_error("--samples, --tokens and --eval-tokens: 1 or more");
+  if (!(c->damping > 0 && c->damping <= 1 && c->strength > 0 && c->strength <= 1))
+    return tn_cli_usage_error("--damping and --strength are shares: above 0, up to 1");
+  if (c->eval_tokens < 0) return tn_cli_usage_error("--eval-tokens: 0 (all) or more");
   if (c->threads < 0) return tn_cli_usage_error("--threads %" PRId64 ": 0 or more", c->threads);
   bool wants_text = c->options.method != TN_QUANTIZE_RTN || c->smooth || c->options.kv_scales;
   if (wants_text && c->data.count == 0)
@@ -198,121 +195,33 @@ static tn_status measure(const command *c, const tn_text_model *m, const tn_ids 
 
 /* ---- work ---- */
 
-static tn_status write_folder(const command *c, const tn_quantized *q, tn_weight_source *source,
-                              const char *source_folder, const char *folder, tn_error *err) {
-  const tn_compressed_options o = {.quantize = &c->options,
-                                   .activations = c->activations,
-                                   .kv_is_float = c->kv_is_float,
+typedef struct folder_parts { /* what a folder is written from */
+  const command *c;
+  const tn_quantized *q;
+  tn_weight_source *source;
+  const char *source_folder;
+} folder_parts;
+
+static tn_status fill_folder(void *context, const char *folder, tn_error *err) {
+  const folder_parts *p = context;
+  const tn_compressed_options o = {.quantize = &p->c->options,
+                                   .activations = p->c->activations,
+                                   .kv_is_float = p->c->kv_is_float,
                                    .version = "tenon " TENON_VERSION};
-  TN_TRY(tn_dir_make(folder, err));
-  return tn_compressed_write(folder, q, source, source_folder, &o, err);
-}
-
-/* ---- what may be replaced ---- */
-
-/* What a model folder of one level holds; anything else is somebody's own. */
-static bool is_model_file(tn_str name) {
-  static const char *const endings[] = {".json",   ".safetensors", ".jinja",         ".model",
-                                        ".jsonl",  "merges.txt",   "vocab.txt",      "README.md",
-                                        "LICENSE", "LICENSE.txt",  ".gitattributes", ".tenon"};
-  for (size_t i = 0; i < sizeof endings / sizeof endings[0]; i++)
-    if (tn_str_ends(name, tn_str_of(endings[i]))) return true;
-  return false;
-}
-
-/* --force removes a folder that is empty or a model's, never one that was named by mistake. */
-static tn_status check_folder(const char *folder, tn_error *err) {
-  DIR *dir = opendir(folder);
-  if (!dir) return tn_fail_errno(err, errno, "%s: cannot open", folder);
-  tn_status status = TN_OK;
-  bool has_config = false, has_more = false;
-  for (struct dirent *at; status == TN_OK && (at = readdir(dir));) {
-    tn_str name = tn_str_of(at->d_name);
-    if (tn_str_is(name, ".") || tn_str_is(name, "..")) continue;
-    has_config = has_config || tn_str_is(name, "config.json");
-    has_more = true;
-    if (!is_model_file(name))
-      status =
-          tn_fail(err, TN_ERR_EXISTS,
-                  "%s/%s is no part of a model, so its folder is not replaced; remove it first",
-                  folder, at->d_name);
-  }
-  closedir(dir);
-  if (status == TN_OK && has_more && !has_config)
-    status = tn_fail(err, TN_ERR_EXISTS,
-                     "%s holds no config.json: no model, so it is not replaced; remove it first",
-                     folder);
-  return status;
-}
-
-static bool is_same(const char *a, const char *b) {
-  struct stat x, y;
-  return stat(a, &x) == 0 && stat(b, &y) == 0 && x.st_dev == y.st_dev && x.st_ino == y.st_ino;
+  return tn_compressed_write(folder, p->q, p->source, p->source_folder, &o, err);
 }
 
 /* `source` is the folder or file that the model was opened from. */
 static tn_status check_out(const command *c, const char *source, tn_error *err) {
-  bool folder = tn_dir_exists(c->out), file = tn_file_exists(c->out);
-  if (!folder && !file) return TN_OK;
+  if (!c->is_gguf) return tn_model_folder_check(c->out, c->force, c->model, source, err);
+  bool folder = tn_dir_exists(c->out);
+  if (!folder && !tn_file_exists(c->out)) return TN_OK;
   if (!c->force) return tn_fail(err, TN_ERR_EXISTS, "%s is there already", c->out);
-  if (is_same(c->out, c->model) || is_same(c->out, source))
+  if (tn_is_same_place(c->out, c->model) || tn_is_same_place(c->out, source))
     return tn_fail(err, TN_ERR_ARGUMENT, "%s is the model that is read: OUT must be another",
                    c->out);
-  if (folder && c->is_gguf)
-    return tn_fail(err, TN_ERR_ARGUMENT, "%s is a folder; --format gguf writes a file", c->out);
-  if (!folder && !c->is_gguf)
-    return tn_fail(err, TN_ERR_ARGUMENT, "%s is a file; --format %s writes a folder", c->out,
-                   c->format);
-  return folder ? check_folder(c->out, err) : TN_OK;
-}
-
-/* Gives the finished folder its name.  One that is there and may be replaced changes places with it
- * first, so that at any moment one of the two is whole; file systems that cannot do that lose the
- * old one first. */
-static tn_status take_place(const char *part, const char *out, bool replace, tn_error *err) {
-  if (!replace || !tn_dir_exists(out)) {
-    if (rename(part, out) == 0) return TN_OK;
-    return tn_fail_errno(err, errno, "%s: cannot be renamed to %s", part, out);
-  }
-  if (renameat2(AT_FDCWD, part, AT_FDCWD, out, RENAME_EXCHANGE) == 0)
-    return tn_dir_remove(part, err);
-  if (errno != EINVAL && errno != ENOSYS)
-    return tn_fail_errno(err, errno, "%s: cannot be renamed to %s", part, out);
-  TN_TRY(tn_dir_remove(out, err));
-  if (rename(part, out) == 0) return TN_OK;
-  return tn_fail_errno(err, errno, "%s: cannot be renamed to %s", part, out);
-}
-
-/* A folder beside `out` that nobody else has, with the rights that mkdir would give. */
-static tn_status make_part(tn_strbuf *part, const char *out, tn_error *err) {
-  mode_t mask = umask(0);
-  umask(mask);
-  const char *slash = strrchr(out, '/');
-  if (slash && slash > out) {
-    tn_strbuf_addf(part, "%.*s", (int)(slash - out), out);
-    TN_TRY(tn_strbuf_check(part, err));
-    TN_TRY(tn_dir_make(part->data, err));
-    part->length = 0;
-  }
-  tn_strbuf_addf(part, "%s.part-XXXXXX", out);
-  TN_TRY(tn_strbuf_check(part, err));
-  if (!mkdtemp(part->data)) return tn_fail_errno(err, errno, "%s: cannot be made", part->data);
-  if (chmod(part->data, 0777 & ~mask) == 0) return TN_OK;
-  return tn_fail_errno(err, errno, "%s: its rights cannot be set", part->data);
-}
-
-/* The folder appears under its name when it is whole. */
-static tn_status replace_folder(const command *c, const tn_quantized *q, tn_weight_source *source,
-                                const char *source_folder, tn_error *err) {
-  tn_strbuf part = {0};
-  tn_status status = make_part(&part, c->out, err);
-  if (status == TN_OK) {
-    status = write_folder(c, q, source, source_folder, part.data, err);
-    if (status == TN_OK) status = take_place(part.data, c->out, c->force, err);
-    if (status != TN_OK && tn_dir_exists(part.data)) (void)!tn_dir_remove(part.data, NULL);
-  }
-  tn_strbuf_clear(&part);
-  return status;
+  if (!folder) return TN_OK;
+  return tn_fail(err, TN_ERR_ARGUMENT, "%s is a folder; --format gguf writes a file", c->out);
 }
 
 static tn_status write_gguf(const command *c, const tn_text_model *m, const tn_quantized *q,
@@ -327,7 +236,8 @@ static tn_status write_gguf(const command *c, const tn_text_model *m, const tn_q
 static tn_status write_out(const command *c, const tn_text_model *m, const tn_quantized *q,
                            tn_weight_source *source, result *r, tn_error *err) {
   if (c->is_gguf) return write_gguf(c, m, q, source, r, err);
-  return replace_folder(c, q, source, m->folder.data, err);
+  folder_parts parts = {c, q, source, m->folder.data};
+  return tn_model_folder_write(c->out, c->force, fill_folder, &parts, err);
 }
 
 static int64_t quantized_bytes(const tn_quantized *q) {
@@ -465,7 +375,12 @@ static int run_command(command *c) {
 }
 
 static int run(int argc, char **argv) {
-  command c = {.to = "int4", .format = "compressed-tensors", .samples = 128, .eval_tokens = 32768};
+  command c = {.to = "int4",
+               .format = "compressed-tensors",
+               .samples = 128,
+               .eval_tokens = 32768,
+               .damping = 0.05,
+               .strength = 0.5};
   const tn_option options[] = {
       {"--to", 0, TN_OPTION_TEXT, &c.to, "TYPE",
        "int8, int4 or fp8 (default int4); of a GGUF file also f32, f16, bf16"},
@@ -481,28 +396,29 @@ static int run(int argc, char **argv) {
       {"--data", 'd', TN_OPTION_LIST, &c.data, "FILE",
        "calibration text: .txt, or a table (.parquet, .csv ...); may be repeated"},
       {"--column", 'c', TN_OPTION_TEXT, &c.column, "NAME", "text column of tables (default text)"},
-      {"--samples", 0, TN_OPTION_INT, &c.samples, "N",
+      {"--samples", 0, TN_OPTION_COUNT, &c.samples, "N",
        "calibration sequences, spread over the text (default 128)"},
-      {"--tokens", 0, TN_OPTION_INT, &c.tokens, "N",
+      {"--tokens", 0, TN_OPTION_COUNT, &c.tokens, "N",
        "tokens of each (default 2,048, or what the model takes)"},
       {"--activations", 'a', TN_OPTION_FLAG, &c.activations, NULL,
        "inputs of linears too, a scale a token, when the model runs (int8, fp8)"},
       {"--smooth", 0, TN_OPTION_FLAG, &c.smooth, NULL,
        "SmoothQuant: large inputs made smaller beforehand (with --activations)"},
-      {"--strength", 0, TN_OPTION_REAL, &c.strength, "A", "of --smooth, 0 to 1 (default 0.5)"},
+      {"--strength", 0, TN_OPTION_REAL, &c.strength, "A",
+       "of --smooth, above 0, up to 1 (default 0.5)"},
       {"--kv", 0, TN_OPTION_TEXT, &c.kv, "TYPE",
        "int8 or fp8 keys and values when the model runs: scales for them are measured on the text"},
       {"--natural-order", 0, TN_OPTION_FLAG, &c.natural_order, NULL,
        "gptq: columns as they are stored, not those of large inputs first"},
       {"--damping", 0, TN_OPTION_REAL, &c.damping, "D",
-       "gptq: added to the diagonal (default 0.05)"},
+       "gptq: share of it added to the diagonal (default 0.05)"},
       {"--ignore", 0, TN_OPTION_LIST, &c.ignore, "NAME",
        "leave linears alone whose names contain NAME; may be repeated"},
       {"--eval", 'e', TN_OPTION_LIST, &c.eval, "FILE",
        "text for perplexity before and after (default: the calibration text)"},
       {"--eval-tokens", 0, TN_OPTION_INT, &c.eval_tokens, "N", "of it (default 32,768; 0: all)"},
       {"--force", 'f', TN_OPTION_FLAG, &c.force, NULL, "replace OUT, a model's folder or a file"},
-      {"--threads", 't', TN_OPTION_INT, &c.threads, "N", "default: all CPUs"},
+      {"--threads", 't', TN_OPTION_INT, &c.threads, "N", "0: all CPUs (default)"},
       {"--quiet", 'q', TN_OPTION_FLAG, &c.quiet, NULL, "no progress bar"},
       {"--json", 0, TN_OPTION_FLAG, &c.json, NULL, "the result as one JSON object"},
       {0}};

@@ -332,6 +332,10 @@ static tn_status read_stdin(tn_strbuf *out, tn_error *err) {
   return tn_strbuf_check(out, err);
 }
 
+static bool is_blank(const tn_strbuf *text) {
+  return tn_str_trim(tn_strbuf_view(text)).length == 0;
+}
+
 static int answer_once(chat *c) {
   tn_strbuf question = {0};
   tn_error err;
@@ -340,6 +344,12 @@ static int answer_once(chat *c) {
     tn_strbuf_add(&question, c->words->prompt);
   else
     status = read_stdin(&question, &err);
+  if (status == TN_OK && !(c->words->prompt && c->words->raw) && is_blank(&question)) {
+    tn_strbuf_clear(&question);
+    return tn_cli_usage_error(c->words->prompt
+                                  ? "--prompt is empty: there is nothing to answer"
+                                  : "standard input is empty: give a text there, or --prompt TEXT");
+  }
   if (status == TN_OK) status = ask(c, tn_strbuf_view(&question), &err);
   tn_strbuf_clear(&question);
   if (status != TN_OK) return tn_cli_fail(&err, NULL);
@@ -405,8 +415,6 @@ static int check_words(const run_words *w) {
   for (int32_t i = 0; i < w->stops.count; i++)
     if (w->stops.items[i][0] == 0 || strlen(w->stops.items[i]) > TN_STOP_BYTES_MAX)
       return tn_cli_usage_error("--stop wants 1 to %d bytes", TN_STOP_BYTES_MAX);
-  if (w->tokens_max < 0 || w->context < 0)
-    return tn_cli_usage_error("--max-tokens and --context want no negative numbers");
   if (w->kv_bytes < 1) return tn_cli_usage_error("--kv-memory wants 1 byte or more");
   if (w->threads < 0 || w->threads > 1024) return tn_cli_usage_error("--threads: 0 to 1024");
   if (w->json && !w->prompt && isatty(0))
@@ -427,7 +435,7 @@ static int run_run(int argc, char **argv) {
       {"--system", 0, TN_OPTION_TEXT, &w.system, "TEXT", "how the model shall behave"},
       {"--raw", 0, TN_OPTION_FLAG, &w.raw, NULL,
        "continue the text as it is, without a chat template"},
-      {"--max-tokens", 'n', TN_OPTION_INT, &w.tokens_max, "N",
+      {"--max-tokens", 'n', TN_OPTION_COUNT, &w.tokens_max, "N",
        "of an answer (what fits the context)"},
       {"--temperature", 0, TN_OPTION_REAL, &w.temperature, "X",
        "0: always the likeliest token (0.7)"},
@@ -438,11 +446,11 @@ static int run_run(int argc, char **argv) {
        "of tokens at least X times as likely as the likeliest (0)"},
       {"--seed", 0, TN_OPTION_INT, &w.seed, "N", "the same seed gives the same answer (random)"},
       {"--stop", 0, TN_OPTION_LIST, &w.stops, "TEXT", "ends an answer; may be repeated"},
-      {"--context", 0, TN_OPTION_INT, &w.context, "N",
+      {"--context", 0, TN_OPTION_COUNT, &w.context, "N",
        "tokens of conversation and answer (what the model can)"},
       {"--kv", 0, TN_OPTION_TEXT, &w.kv, "TYPE", TN_KV_HELP},
       {"--kv-memory", 0, TN_OPTION_INT, &w.kv_bytes, "BYTES", "for keys and values (1GiB)"},
-      {"--threads", 't', TN_OPTION_INT, &w.threads, "N", "for the model (all CPUs)"},
+      {"--threads", 't', TN_OPTION_INT, &w.threads, "N", "for the model (0: all CPUs)"},
       {"--no-cache", 0, TN_OPTION_FLAG, &w.no_cache, NULL, TN_NO_CACHE_HELP},
       {"--quiet", 'q', TN_OPTION_FLAG, &w.quiet, NULL, "the answers alone"},
       {"--json", 0, TN_OPTION_FLAG, &w.json, NULL, "one answer with its counts and times, as JSON"},

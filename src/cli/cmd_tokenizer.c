@@ -82,9 +82,8 @@ static tn_status measure(const tn_tokenizer *t, const char *const *paths, int32_
   return status == TN_END ? TN_OK : status;
 }
 
-static tn_status save_folder(const tn_tokenizer *t, const train_options *o, const char *eos,
-                             tn_error *err) {
-  TN_TRY(tn_dir_make(o->out, err));
+static tn_status save_files(const tn_tokenizer *t, const train_options *o, const char *eos,
+                            tn_error *err) {
   tn_strbuf path = {0};
   tn_strbuf_addf(&path, "%s/tokenizer.json", o->out);
   tn_status status = tn_strbuf_check(&path, err);
@@ -94,6 +93,16 @@ static tn_status save_folder(const tn_tokenizer *t, const train_options *o, cons
   if (status == TN_OK) status = tn_strbuf_check(&path, err);
   if (status == TN_OK) status = tn_tokenizer_save_config(t, path.data, tn_str_of(eos), err);
   tn_strbuf_clear(&path);
+  return status;
+}
+
+static tn_status save_folder(const tn_tokenizer *t, const train_options *o, const char *eos,
+                             tn_error *err) {
+  tn_strbuf made = {0};
+  tn_status status = tn_dir_make_new(o->out, &made, err);
+  if (status == TN_OK) status = save_files(t, o, eos, err);
+  if (status != TN_OK) tn_dir_unmake(o->out, &made);
+  tn_strbuf_clear(&made);
   return status;
 }
 
@@ -115,6 +124,9 @@ static tn_status train(const char *const *paths, int32_t count, const train_opti
   tn_tokenizer *t = NULL;
   TN_TRY(tn_tokenizer_trainer_new(&trainer, &options, err));
   tn_status status = read_corpus(trainer, paths, count, o, pool, result, err);
+  if (status == TN_OK && result->text_bytes == 0)
+    status =
+        tn_fail(err, TN_ERR_DATA, "%s: holds no text, so there is nothing to learn from", paths[0]);
   if (status == TN_OK) status = tn_tokenizer_trainer_finish(trainer, &progress, pool, &t, err);
   tn_tokenizer_trainer_free(trainer);
   if (status == TN_OK) status = measure(t, paths, count, o, result, err);
@@ -176,18 +188,18 @@ static int run_train(int argc, char **argv) {
   const tn_option options[] = {
       {"--out", 'o', TN_OPTION_TEXT, &o.out, "DIR", "where tokenizer.json goes (required)"},
       {"--column", 0, TN_OPTION_TEXT, &o.column, "NAME", "the text column (default text)"},
-      {"--vocab-size", 0, TN_OPTION_INT, &o.vocab_size, "N",
+      {"--vocab-size", 0, TN_OPTION_COUNT, &o.vocab_size, "N",
        "tokens, bytes or characters and specials included (default 4,096)"},
       {"--model", 0, TN_OPTION_TEXT, &o.model_name, "KIND",
        "bpe (over bytes, the default), wordpiece (as BERT) or unigram"},
-      {"--min-frequency", 0, TN_OPTION_INT, &o.min_frequency, "N",
+      {"--min-frequency", 0, TN_OPTION_COUNT, &o.min_frequency, "N",
        "of a pair to become a token (default 2)"},
       {"--cased", 0, TN_OPTION_FLAG, &o.cased, NULL, "wordpiece: keep capitals and accents"},
-      {"--alphabet-max", 0, TN_OPTION_INT, &o.alphabet_max, "N",
+      {"--alphabet-max", 0, TN_OPTION_COUNT, &o.alphabet_max, "N",
        "wordpiece, unigram: the most frequent characters (default 1,000)"},
       {"--special", 0, TN_OPTION_LIST, &o.specials, "TOKEN",
        "repeatable; bpe: the first ends texts (default " END_OF_TEXT ")"},
-      {"--threads", 0, TN_OPTION_INT, &o.threads, "N", "default: one a CPU"},
+      {"--threads", 0, TN_OPTION_INT, &o.threads, "N", "0: one a CPU (default)"},
       {"--quiet", 'q', TN_OPTION_FLAG, &o.quiet, NULL, "no progress bar"},
       {"--json", 0, TN_OPTION_FLAG, &o.json, NULL, "the result as one JSON object"},
       {0}};

@@ -54,18 +54,20 @@ tn_status tn_encoder_inputs_add_ids(tn_encoder_inputs *in, const tn_option_list 
 }
 
 tn_status tn_encoder_inputs_add_text(tn_encoder_inputs *in, const tn_tokenizer *t, tn_str text,
-                                     const tn_str *pair, int64_t tokens_max, tn_error *err) {
+                                     const tn_str *pair, const tn_encoder_form *form,
+                                     tn_error *err) {
   TN_TRY(
       tn_grow((void **)&in->texts, &in->text_capacity, in->text_count + 1, sizeof *in->texts, err));
   TN_TRY(tn_grow((void **)&in->items, &in->capacity, in->count + 1, sizeof *in->items, err));
   tn_encoding *e = &in->texts[in->text_count];
   *e = (tn_encoding){0};
   in->text_count++;
-  TN_TRY(tn_encoder_tokenize(t, text, pair, tokens_max, e, err));
+  TN_TRY(tn_encoder_tokenize(t, text, pair, form->tokens_max, e, err));
   if (e->ids.count == 0)
     return tn_fail(err, TN_ERR_DATA, "text %zu has no tokens", in->text_count - 1);
-  in->items[in->count++] = (tn_encoder_input){
-      .ids = e->ids.items, .types = e->type_ids.items, .count = (int64_t)e->ids.count};
+  in->items[in->count++] = (tn_encoder_input){.ids = e->ids.items,
+                                              .types = form->untyped ? NULL : e->type_ids.items,
+                                              .count = (int64_t)e->ids.count};
   return TN_OK;
 }
 

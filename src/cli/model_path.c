@@ -59,7 +59,8 @@ tn_status tn_model_path(const char *folder, tn_strbuf *out, tn_error *err) {
   if (tn_file_exists(folder) && !tn_dir_exists(folder)) here = true; /* a GGUF file */
   if (!here) TN_TRY(holds_config(folder, "latest/", &latest, err));
   if (!here && !latest && !tn_dir_exists(folder))
-    return tn_fail(err, TN_ERR_NOT_FOUND, "%s: no such folder", folder);
+    return tn_fail(err, TN_ERR_NOT_FOUND, "%s: no such %s", folder,
+                   tn_str_ends(tn_str_of(folder), TN_STR(".gguf")) ? "file" : "folder");
   if (!here && !latest) return find_gguf(folder, out, err);
   tn_strbuf_addf(out, "%s%s", folder, here ? "" : "/latest");
   return tn_strbuf_check(out, err);

@@ -32,6 +32,7 @@ typedef struct tn_encoder_form {
   bool normalised;      /* embeddings have length 1 */
   int64_t tokens_max;   /* 0: what the model takes */
   bool raw_scores;      /* reranking: no sigmoid over a single score */
+  bool untyped;         /* the tokenizer gives the model no token types */
   char model[256];      /* the sub-folder of the transformer, "" or "0_Transformer" */
   char prompt[512];     /* put before every text */
   bool prompt_excluded; /* from the pooling, which is not supported */

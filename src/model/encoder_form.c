@@ -167,6 +167,38 @@ static tn_status read_activation(const char *folder, tn_encoder_form *form, tn_e
   return status;
 }
 
+/* ---- token types ---- */
+
+/* Whether transformers' tokenizer of that name makes token types, where its file does not say. */
+static bool makes_types(tn_str name) {
+  static const char *const without[] = {
+      "PreTrainedTokenizer", "TokenizersBackend", "Roberta", "XLMRoberta", "MPNet", "DistilBert"};
+  for (size_t i = 0; i < sizeof without / sizeof *without; i++)
+    if (tn_str_starts(name, tn_str_of(without[i]))) return false;
+  return true;
+}
+
+static bool lists_types(const tn_json *inputs) {
+  for (const tn_json *i = inputs->first; i; i = i->next)
+    if (i->kind == TN_JSON_STRING && tn_str_is(i->text, "token_type_ids")) return true;
+  return false;
+}
+
+static tn_status read_types(const char *folder, tn_encoder_form *form, tn_error *err) {
+  json_file f;
+  tn_str name = TN_STR("");
+  tn_status status = read_file(&f, folder, tn_str_of(form->model), "tokenizer_config.json", err);
+  if (status == TN_OK && f.root) status = tn_json_get_str(f.root, "tokenizer_class", &name, err);
+  if (status == TN_OK && f.root) {
+    const tn_json *inputs = tn_json_get(f.root, "model_input_names");
+    form->untyped = tn_config_absent(inputs) ? !makes_types(name) : !lists_types(inputs);
+  }
+  clear_file(&f);
+  return status;
+}
+
+/* ---- prompts ---- */
+
 /* name NULL: the file's own choice, often none. */
 static tn_status read_prompt(const char *folder, const char *name, tn_encoder_form *form,
                              tn_error *err) {
@@ -215,6 +247,7 @@ tn_status tn_encoder_form_read(tn_encoder_form *out, const char *folder, tn_erro
   clear_file(&f);
   if (status == TN_OK) status = read_length(folder, &form, err);
   if (status == TN_OK) status = read_activation(folder, &form, err);
+  if (status == TN_OK) status = read_types(folder, &form, err);
   if (status == TN_OK) status = read_prompt(folder, NULL, &form, err);
   if (status != TN_OK) return tn_error_context(err, status, "%s", folder);
   *out = form;

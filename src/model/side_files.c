@@ -65,3 +65,11 @@ tn_status tn_side_files_copy(const char *from, const char *to, int32_t *count, t
   if (count) *count = copied;
   return TN_OK;
 }
+
+bool tn_side_files_know(tn_str name) {
+  for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+    tn_str rest = tn_str_of(names[i]);
+    if (tn_str_equal(tn_str_cut(&rest, '/'), name)) return true;
+  }
+  return false;
+}

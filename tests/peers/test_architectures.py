@@ -1,6 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Every decoder architecture against transformers: their folder read by us, ours by them."""
 import json
+import resource
+import shutil
+import signal
+import subprocess
+import time
 
 import numpy
 import pytest
@@ -108,6 +113,49 @@ def test_bfloat16(tenon, tmp_path, name):
     tenon("model", "export", tmp_path / "m", tmp_path / "out")
     again = open_theirs(tmp_path / "out", dtype=torch.bfloat16)
     assert numpy.array_equal(their_logits(again, ids), theirs)
+
+
+def test_an_export_is_whole_or_not_there(tenon, tmp_path):
+    small_models.decoder("llama-3").save_pretrained(tmp_path / "m")
+    out, words = tmp_path / "new/out", ("model", "export", tmp_path / "m")
+
+    def small_files():
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+
+    assert "File too large" in tenon.fails(*words, out, preexec_fn=small_files)
+    assert not out.parent.exists()
+    tenon(*words, f"{out}/")
+    assert [p.name for p in out.parent.iterdir()] == ["out"]
+    whole = sorted((p.name, p.read_bytes()) for p in out.iterdir())
+    assert "is there already" in tenon.fails(*words, out)
+    tenon.fails(*words, out, "--force", preexec_fn=small_files)
+    (out / "NOTICE").write_text("of the model")
+    (out / "1_Pooling").mkdir()
+    tenon(*words, out, "--force")
+    assert sorted((p.name, p.read_bytes()) for p in out.iterdir()) == whole
+    assert [p.name for p in out.parent.iterdir()] == ["out"]
+    (out / "thesis.txt").write_text("precious")
+    assert "thesis.txt is no part" in tenon.fails(*words, out, "--force")
+    assert "OUT must be another" in tenon.fails(*words, tmp_path / "m", "--force")
+
+
+def test_a_killed_export_leaves_nothing_under_the_name(tenon, tmp_path):
+    small_models.decoder("llama-3").save_pretrained(tmp_path / "m")
+    (tmp_path / "m/tokenizer.json").write_text("{}")
+    for tries in range(12):
+        child = subprocess.Popen([str(tenon.path), "model", "export", str(tmp_path / "m"), str(tmp_path / "out")],
+                                 stdout=subprocess.DEVNULL)
+        while not list(tmp_path.glob("out*")) and child.poll() is None:
+            pass
+        time.sleep(tries * 2e-4)
+        child.kill()
+        child.wait()
+        if (tmp_path / "out").exists():
+            assert (tmp_path / "out/tokenizer.json").exists() and (tmp_path / "out/config.json").exists()
+            shutil.rmtree(tmp_path / "out")
+        for part in tmp_path.glob("out.part-*"):
+            shutil.rmtree(part)
 
 
 def test_dynamic_scaling_beyond_the_original_positions(tenon, tmp_path):

@@ -250,6 +250,35 @@ def test_rerank_texts(tenon, minilm, tmp_path, limit, query):
     assert [r["score"] for r in said] == sorted((r["score"] for r in said), reverse=True)
 
 
+@pytest.mark.parametrize("settings", [{"tokenizer_class": "PreTrainedTokenizerFast"},
+                                      {"model_input_names": ["input_ids", "attention_mask"]},
+                                      {"tokenizer_class": "PreTrainedTokenizerFast",
+                                       "model_input_names": ["input_ids", "token_type_ids", "attention_mask"]}])
+def test_token_types_are_given_where_they_give_them(tenon, minilm, tmp_path, settings):
+    from transformers import BertConfig, BertForSequenceClassification
+    torch.manual_seed(3)
+    config = BertConfig(**{**small_models.ENCODER, "vocab_size": 30522}, num_labels=1)
+    small_models.settle(BertForSequenceClassification(config)).save_pretrained(tmp_path / "m")
+    shutil.copy(minilm / "tokenizer.json", tmp_path / "m")
+    (tmp_path / "m/tokenizer_config.json").write_text(json.dumps({"pad_token": "[PAD]", **settings}))
+    scores = CrossEncoder(str(tmp_path / "m"), device="cpu").predict([(QUERY, text) for text in TEXTS])
+    said = tenon.json("model", "rerank", tmp_path / "m", "--query", QUERY,
+                      *(w for t in TEXTS for w in ("--text", t)))["results"]
+    for r in said:
+        assert abs(r["score"] - scores[r["index"]]) <= 1e-6
+
+
+def test_inspect_shows_what_an_encoder_has(tenon, tmp_path):
+    small_models.encoder("bert").save_pretrained(tmp_path / "m")
+    small_models.encoder("bert", "ForSequenceClassification", num_labels=3).save_pretrained(tmp_path / "c")
+    said = tenon.json("models", "inspect", tmp_path / "m")
+    assert said["rope_theta"] is None and said["tied"] is None and said["labels"] is None
+    shown = tenon("models", "inspect", tmp_path / "m").stdout
+    assert "rope" not in shown and "no head" in shown
+    assert tenon.json("models", "inspect", tmp_path / "c")["labels"] == 3
+    assert "the head scores 3 labels" in tenon("models", "inspect", tmp_path / "c").stdout
+
+
 def test_rerank_wants_a_query(tenon, minilm):
     assert "--query is missing" in tenon.fails("model", "rerank", minilm, "--text", "a", code=2)
 

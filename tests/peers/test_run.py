@@ -36,6 +36,27 @@ def greedy(folder, text, count):
     return len(ids), tokenizer.decode(out[0][len(ids):].tolist())
 
 
+def test_nothing_is_not_answered(tenon, chat_model):
+    for text in ("", " \n"):
+        assert "standard input is empty" in tenon.fails("run", chat_model, "-q", input=text, code=2)
+        assert "standard input is empty" in tenon.fails("run", chat_model, "--raw", input=text, code=2)
+        assert "--prompt is empty" in tenon.fails("run", chat_model, "--prompt", text, code=2)
+
+
+def test_zero_is_no_default(tenon, chat_model):
+    for words in (("run", chat_model, "-p", "a", "-n"), ("run", chat_model, "--context"), ("serve", chat_model, "--context"),
+                  ("eval", "perplexity", chat_model, "--window"), ("quantize", chat_model, "out", "--samples"),
+                  ("quantize", chat_model, "out", "--tokens"), ("tokenizer", "train", "a.txt", "--out", "o", "--vocab-size")):
+        assert "1 or more" in tenon.fails(*words, 0, code=2)
+    for option in ("--damping", "--strength"):
+        assert "above 0" in tenon.fails("quantize", chat_model, "out", option, 0, code=2)
+
+
+def test_what_is_missing_is_named(tenon, tmp_path):
+    assert "no such file" in tenon.fails("models", "inspect", tmp_path / "x.gguf")
+    assert "no such folder" in tenon.fails("run", tmp_path / "x")
+
+
 def test_raw_equals_transformers(tenon, tiny_model):
     for text in ("the quick brown", "User: hello", "a\n\nb"):
         count, expected = greedy(tiny_model, text, 24)

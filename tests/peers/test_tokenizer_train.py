@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """WordPiece and Unigram vocabularies that we train: Hugging Face loads them, and its own trainers do no better."""
 import json
+import resource
+import signal
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -22,6 +24,25 @@ def corpus(testdata, tmp_path_factory):
 
 def train(tenon, corpus, out, model, *options):
     return tenon.json("tokenizer", "train", corpus[0], "--model", model, "--vocab-size", 3000, "--out", out, *options)
+
+
+def test_no_text_is_no_tokenizer(tenon, tmp_path):
+    (tmp_path / "empty.txt").write_text("")
+    pq.write_table(pa.table({"text": pa.array([None, ""], pa.string())}), tmp_path / "null.parquet")
+    for name in ("empty.txt", "null.parquet"):
+        error = tenon.fails("tokenizer", "train", tmp_path / name, "--out", tmp_path / "out")
+        assert f"{name}: holds no text" in error
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_full_disk_leaves_no_folder(tenon, corpus, tmp_path):
+    def small_files():
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+
+    assert "File too large" in tenon.fails("tokenizer", "train", corpus[0], "--out", tmp_path / "a/b/out",
+                                           preexec_fn=small_files)
+    assert not (tmp_path / "a").exists()
 
 
 @pytest.mark.parametrize("model", ["wordpiece", "unigram"])

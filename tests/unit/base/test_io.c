@@ -435,6 +435,31 @@ static void directories(void **state) {
   assert_int_equal(tn_dir_remove(in_folder("a"), &err), TN_ERR_NOT_FOUND);
 }
 
+static void folders_are_unmade(void **state) {
+  tn_error err = {0};
+  tn_strbuf made = {0};
+  assert_ok(tn_dir_make(in_folder("was"), &err));
+  assert_ok(tn_dir_make_new(in_folder("was//new/deep/"), &made, &err));
+  assert_true(tn_dir_exists(in_folder("was/new/deep")));
+  tn_dir_unmake(in_folder("was//new/deep/"), &made);
+  assert_false(tn_dir_exists(in_folder("was/new")));
+  assert_true(tn_dir_exists(in_folder("was")));
+  assert_ok(tn_dir_make_new(in_folder("was"), &made, &err)); /* it was there: it stays */
+  assert_int_equal(made.length, 0);
+  tn_dir_unmake(in_folder("was"), &made);
+  assert_true(tn_dir_exists(in_folder("was")));
+  assert_ok(tn_dir_make_new(in_folder("was/a/b"), &made, &err));
+  assert_ok(tn_file_write_atomic(in_folder("was/a/file"), TN_STR("x"), &err));
+  tn_dir_unmake(in_folder("was/a/b"), &made); /* only what is empty goes */
+  assert_false(tn_dir_exists(in_folder("was/a/b")));
+  assert_content(in_folder("was/a/file"), "x");
+  assert_int_equal(tn_dir_make_new(in_folder("was/a/file/d"), &made, &err), TN_ERR_IO);
+  tn_dir_unmake(in_folder("was/a/file/d"), &made);
+  assert_content(in_folder("was/a/file"), "x");
+  tn_strbuf_clear(&made);
+  assert_ok(tn_dir_remove(in_folder("was"), &err));
+}
+
 static tn_status use_everything(void *context, tn_error *err) {
   const char *path = in_folder("again");
   TN_TRY(tn_file_write_atomic(path, TN_STR("content"), err));
@@ -451,7 +476,11 @@ static tn_status use_everything(void *context, tn_error *err) {
   tn_sink_close(sink);
   tn_strbuf_clear(&text);
   TN_TRY(status);
-  TN_TRY(tn_dir_make(in_folder("again-dir"), err));
+  tn_strbuf made = {0};
+  status = tn_dir_make_new(in_folder("again-dir"), &made, err);
+  if (status != TN_OK) tn_dir_unmake(in_folder("again-dir"), &made);
+  tn_strbuf_clear(&made);
+  TN_TRY(status);
   return tn_dir_remove(in_folder("again-dir"), err);
 }
 
@@ -481,6 +510,7 @@ int main(void) {
       cmocka_unit_test(memory_sink),
       cmocka_unit_test(whole_files_and_their_limit),
       cmocka_unit_test(directories),
+      cmocka_unit_test(folders_are_unmade),
       cmocka_unit_test(allocation_failures),
   };
   return cmocka_run_group_tests(tests, make_folder, remove_folder);

@@ -1,0 +1,29 @@
+/* model_folder.h - a model's folder that a command writes: it takes its name when it is whole.
+ *
+ *     OUT.part-XXXXXX   nobody else's, beside OUT; filled, then renamed
+ *     OUT               whole, or as it was before; after a failure nothing stays behind
+ *
+ * Thread: one caller. */
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef TN_CLI_MODEL_FOLDER_H
+#define TN_CLI_MODEL_FOLDER_H
+#include <stdbool.h>
+
+#include "base/error.h"
+
+/* TN_ERR_EXISTS when `out` is there and may not be replaced: without force, or when it holds
+ * anything that is no part of a model.  TN_ERR_ARGUMENT when it is a file, or one of the places
+ * that the model is read from (source may be NULL). */
+TN_NODISCARD tn_status tn_model_folder_check(const char *out, bool force, const char *model,
+                                             const char *source, tn_error *err);
+/* The same file or folder under two names. */
+bool tn_is_same_place(const char *a, const char *b);
+
+/* Writes into `folder`, which is there and empty. */
+typedef tn_status (*tn_model_folder_fill)(void *context, const char *folder, tn_error *err);
+/* replace: a folder of that name, which tn_model_folder_check has let pass, changes places with the
+ * new one. */
+TN_NODISCARD tn_status tn_model_folder_write(const char *out, bool replace,
+                                             tn_model_folder_fill fill, void *context,
+                                             tn_error *err);
+#endif
