@@ -151,7 +151,7 @@ static void report(bench *b, bool json) {
 }
 
 /* After report, whose medians have put the seconds in order. */
-static tn_status write_plot(bench *b, const char *path, tn_error *err) {
+static tn_status write_plot(bench *b, tn_sink *sink, tn_error *err) {
   tn_strbuf title = {0}, one = {0}, svg = {0};
   tn_strbuf_add_count_human(&title, b->all[0].rows);
   tn_strbuf_addf(&title, " rows, median of %d reads", b->rounds);
@@ -173,7 +173,8 @@ static tn_status write_plot(bench *b, const char *path, tn_error *err) {
   }
   if (status == TN_OK) data_bars_svg(title.data, b->paths, b->files, panels, &svg);
   if (status == TN_OK) status = tn_strbuf_check(&svg, err);
-  if (status == TN_OK) status = tn_file_write_atomic(path, tn_strbuf_view(&svg), err);
+  if (status == TN_OK) status = tn_sink_write(sink, svg.data, svg.length, err);
+  if (status == TN_OK) status = tn_sink_commit(sink, err);
   tn_strbuf_clear(&title);
   tn_strbuf_clear(&one);
   tn_strbuf_clear(&svg);
@@ -211,8 +212,10 @@ int tn_cmd_data_bench(int argc, char **argv) {
     return tn_cli_usage_error("--plot writes SVG: '%s' does not end in .svg", plot);
   tn_error err = {0};
   tn_strbuf name = {0};
+  tn_sink *sink = NULL; /* opened first: nobody wants to hear of a bad path after minutes */
   bench *b = tn_alloc(1, sizeof *b);
   tn_status status = b ? TN_OK : tn_fail_memory(&err, "bench", sizeof *b);
+  if (status == TN_OK && plot) status = tn_sink_open_file(&sink, plot, &err);
   if (status == TN_OK && !column) status = first_column(argv[1], &name, &err);
   if (status == TN_OK) {
     tn_cli_pool((int32_t)threads); /* made once, here */
@@ -224,7 +227,8 @@ int tn_cmd_data_bench(int argc, char **argv) {
     status = run_rounds(b, &progress, &err);
   }
   if (status == TN_OK) report(b, json);
-  if (status == TN_OK && plot) status = write_plot(b, plot, &err);
+  if (status == TN_OK && plot) status = write_plot(b, sink, &err);
+  tn_sink_close(sink);
   tn_free(b);
   tn_strbuf_clear(&name);
   return status == TN_OK ? 0 : tn_cli_fail(&err, NULL);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "columns/scan.h"
 
+#include "base/map.h"
 #include "columns/expr_tree.h"
 #include "columns/gather.h"
 #include "columns/parquet/parquet.h"
@@ -82,11 +83,17 @@ static tn_status need_columns(tn_scan *scan, const tn_scan_options *o, const tn_
   return TN_OK;
 }
 
-/* A name that two columns share cannot be asked for. */
+/* A name that two columns share cannot be asked for.  Without memory to tell none counts as unique:
+ * every column is read then. */
 static bool names_are_unique(const ArrowSchema *schema) {
-  for (int64_t i = 0; i < schema->n_children; i++)
-    if (tn_schema_find(schema, schema->children[i]->name) != i) return false;
-  return true;
+  tn_map names = {0};
+  bool unique = true;
+  for (int64_t i = 0; i < schema->n_children && unique; i++) {
+    tn_str name = tn_str_of(schema->children[i]->name);
+    unique = !tn_map_get(&names, name, NULL) && tn_map_put(&names, name, 0, NULL) == TN_OK;
+  }
+  tn_map_clear(&names);
+  return unique;
 }
 
 /* ---- opening ---- */

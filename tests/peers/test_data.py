@@ -232,6 +232,9 @@ def test_the_plot_is_an_svg(tenon, tmp_path):
     drawn = xml.dom.minidom.parse(str(tmp_path / "b.svg"))
     assert len(drawn.getElementsByTagName("rect")) == 1 + 2 * 4
     assert "in .svg" in tenon.fails("data", "bench", tmp_path / "a.csv", "--plot", tmp_path / "b.png", code=2)
+    # said before anything is measured
+    error = tenon.fails("data", "bench", tmp_path / "a.csv", "--plot", tmp_path / "no" / "b.svg")
+    assert str(tmp_path / "no") in error and "bytes read" not in error
 
 
 # ---- Python ---------------------------------------------------------------------------------------------
