@@ -87,10 +87,11 @@ typedef struct tn_table_write_options { /* zero: the default; parquet: zstd leve
   /* Parquet, as text: table_parquet.h */
   const char *profile;          /* "scan" (default), "training" */
   const char *const *encodings; /* "price=byte_stream_split" */
+  const char *const *store_as;  /* "status=enum" */
   const char *const *sorted;    /* "a", "b desc nulls first": what the rows are sorted by */
   const char *const *metadata;  /* "key=value" */
   const char *const *bloom;     /* columns with Bloom filters */
-  int32_t encoding_count, sorted_count, metadata_count, bloom_count;
+  int32_t encoding_count, store_as_count, sorted_count, metadata_count, bloom_count;
   const char *key_file;             /* encrypts */
   tn_csv_options csv;               /* separator, quote */
   tn_parquet_write_options parquet; /* what is above is set from there */

@@ -121,6 +121,8 @@ static const tn_table_option write_options[] = {
      WRITE(parquet.data_page_version), 0, PARQUET, 1, 2},
     {"encodings", "A=NAME", "Parquet: encoding of columns, delta_byte_array ... (default: auto)",
      TN_TABLE_LIST, WRITE(encodings), WRITE(encoding_count), PARQUET},
+    {"store_as", "A=NAME", "Parquet: text as enum, binary as bson, timestamps as int96",
+     TN_TABLE_LIST, WRITE(store_as), WRITE(store_as_count), PARQUET},
     {"bloom", "A,B", "Parquet: columns that get a Bloom filter", TN_TABLE_LIST, WRITE(bloom),
      WRITE(bloom_count), PARQUET},
     {"key_file", "FILE", "Parquet: encrypt with these keys (docs/formats.md)", TN_TABLE_TEXT,

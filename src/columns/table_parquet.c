@@ -27,21 +27,25 @@ static tn_status choose_codec(const char *name, tn_parquet_codec *out, tn_error 
   return status;
 }
 
-static tn_status choose_encode(tn_str name, tn_parquet_encode *out, tn_error *err) {
+/* The place of `name` among `count` names. */
+static tn_status choose(tn_str name, const char *what, const char *(*name_of)(int), int count,
+                        int *out, tn_error *err) {
   tn_strbuf known = {0}, asked = {0};
-  for (int i = 0; i < TN_PARQUET_ENCODE_COUNT; i++) {
-    if (tn_str_is(name, tn_parquet_encode_name((tn_parquet_encode)i))) {
-      *out = (tn_parquet_encode)i;
-      tn_strbuf_clear(&known);
-      return TN_OK;
-    }
-    tn_strbuf_addf(&known, " %s", tn_parquet_encode_name((tn_parquet_encode)i));
-  }
+  for (*out = 0; *out < count && !tn_str_is(name, name_of(*out)); ++*out)
+    tn_strbuf_addf(&known, " %s", name_of(*out));
   tn_strbuf_add_str(&asked, name);
-  tn_status status = not_known("encoding", asked.data ? asked.data : "", &known, err);
+  tn_status status =
+      *out < count ? TN_OK : not_known(what, asked.data ? asked.data : "", &known, err);
   tn_strbuf_clear(&known);
   tn_strbuf_clear(&asked);
   return status;
+}
+
+static const char *encode_name(int i) {
+  return tn_parquet_encode_name((tn_parquet_encode)i);
+}
+static const char *store_as_name(int i) {
+  return tn_parquet_store_as_name((tn_parquet_store_as)(i + 1)); /* not "as it is" */
 }
 
 static tn_status choose_profile(const char *name, tn_parquet_profile *out, tn_error *err) {
@@ -75,15 +79,24 @@ static tn_parquet_column_options *entry_of(tn_parquet_column_options *columns, i
 
 static tn_status fill_columns(tn_parquet_write_options *out, tn_arena *arena,
                               const tn_table_write_options *o, tn_error *err) {
-  size_t room = (size_t)o->encoding_count + (size_t)o->bloom_count;
+  size_t room = (size_t)o->encoding_count + (size_t)o->store_as_count + (size_t)o->bloom_count;
   tn_parquet_column_options *columns = tn_arena_alloc(arena, room + 1, sizeof *columns);
   if (!columns) return tn_fail_memory(err, "column options", room * sizeof *columns);
   int32_t count = 0;
+  int chosen;
   for (int32_t i = 0; i < o->encoding_count; i++) {
     tn_str name = {0};
     const char *path;
     TN_TRY(cut_pair(o->encodings[i], "encodings", arena, &path, &name, err));
-    TN_TRY(choose_encode(name, &entry_of(columns, &count, path)->encoding, err));
+    TN_TRY(choose(name, "encoding", encode_name, TN_PARQUET_ENCODE_COUNT, &chosen, err));
+    entry_of(columns, &count, path)->encoding = (tn_parquet_encode)chosen;
+  }
+  for (int32_t i = 0; i < o->store_as_count; i++) {
+    tn_str name = {0};
+    const char *path;
+    TN_TRY(cut_pair(o->store_as[i], "store-as", arena, &path, &name, err));
+    TN_TRY(choose(name, "form", store_as_name, TN_PARQUET_STORE_AS_COUNT - 1, &chosen, err));
+    entry_of(columns, &count, path)->as = (tn_parquet_store_as)(chosen + 1);
   }
   for (int32_t i = 0; i < o->bloom_count; i++) entry_of(columns, &count, o->bloom[i])->bloom = true;
   if (count == 0) return TN_OK;

@@ -169,6 +169,45 @@ def test_every_encoding(tmp_path, column, encoding, version):
     assert rust[column].to_pylist() == table[column].to_pylist()
 
 
+def test_what_arrow_has_no_type_for(tenon, tmp_path):
+    instants = [0, -1, 10**15 + 7, None, -62135596800 * 10**6, 5]
+    table = pa.table({"s": ["b", "a", None, "b", "", "é"], "b": [b"x", b"", None, b"\0", b"y", b"x"],
+                      "d": pa.array(["p", "q", None, "p", "q", "q"]).dictionary_encode(),
+                      "us": pa.array(instants, pa.timestamp("us")),
+                      "ms": pa.array([v and v // 1000 for v in instants], pa.timestamp("ms", "UTC")),
+                      "s_": pa.array([v and v // 10**6 for v in instants], pa.timestamp("s")),
+                      "ns": pa.array([1, -1, 86400 * 10**9, None, -86400 * 10**9, 7], pa.timestamp("ns"))})
+    path, again = tmp_path / "t.parquet", tmp_path / "again.parquet"
+    library.write(path, table, store_as="s=enum,b=bson,d=enum,us=int96,ms=int96,s_=int96,ns=int96")
+    columns = {c.name: c for c in pq.ParquetFile(path).schema}
+    assert {n: str(columns[n].logical_type) for n in "sbd"} == {"s": "Enum", "b": "BSON", "d": "Enum"}
+    assert all(columns[n].physical_type == "INT96" for n in ("us", "ms", "s_", "ns"))
+    # timestamps of every unit are the same instants to pyarrow, DuckDB, and ourselves
+    read = pq.read_table(path, coerce_int96_timestamp_unit="us")
+    library.write(tmp_path / "duck.parquet", table.drop_columns("b"), store_as="us=int96,ms=int96,s_=int96")
+    for name in ("us", "ms", "s_"):
+        scale = {"us": 1, "ms": 1000, "s_": 10**6}[name]
+        want = [v and v // scale * scale for v in instants]
+        assert read[name].cast(pa.int64()).to_pylist() == want
+        theirs = duckdb.sql(f"select epoch_us({name}) from '{tmp_path}/duck.parquet'").fetchall()
+        assert [row[0] for row in theirs] == want
+    assert pq.read_table(path)["ns"].cast(pa.int64()).to_pylist() == table["ns"].cast(pa.int64()).to_pylist()
+    ours = pa.table(library.open(path, int96="us"))
+    assert ours["us"].cast(pa.int64()).to_pylist() == instants
+    assert ours["s"].to_pylist() == table["s"].to_pylist() and ours["b"].to_pylist() == table["b"].to_pylist()
+    # what the columns were is kept on the way through Arrow
+    tenon("data", "convert", path, again, "--int96", "us")
+    columns = {c.name: c for c in pq.ParquetFile(again).schema}
+    assert [str(columns[n].logical_type) for n in "sbd"] == ["Enum", "BSON", "Enum"]
+    for option, words in [("us=enum", "only text can be stored as enum"), ("s=int96", "only timestamps"),
+                          ("s=bson", "only binary"), ("nobody=enum", "nobody"), ("s=text", "enum bson int96")]:
+        assert words in tenon.fails("data", "convert", path, tmp_path / "no.parquet", "--int96", "us",
+                                    "--store-as", option)
+    late = pa.table({"t": pa.array([2**62], pa.timestamp("s"))})
+    with pytest.raises(library.Error, match="INT96"):
+        library.write(tmp_path / "late.parquet", late, store_as="t=int96")
+
+
 def test_encodings_are_chosen(tmp_path):
     """Numbers that rise, random doubles and text without repetition: no dictionary, and not PLAIN."""
     rng = random.Random(SEED)

@@ -247,13 +247,19 @@ static tn_status add_geo_extension(const tn_parquet_leaf *leaf, const tn_parquet
   return status;
 }
 
-/* Logical types that Arrow knows as extension types. */
+/* Logical types that Arrow knows as extension types, or not at all. */
 static tn_status add_logical_extension(const tn_parquet_leaf *leaf, const tn_parquet_footer *footer,
                                        ArrowSchema *out, tn_error *err) {
   const tn_parquet_logical *l = &leaf->element->logical;
   bool geo = l->kind == TN_PARQUET_LOGICAL_GEOMETRY || l->kind == TN_PARQUET_LOGICAL_GEOGRAPHY;
   if (geo && leaf->form == TN_PARQUET_FORM_BYTES && !leaf->dictionary) {
     return add_geo_extension(leaf, footer, out, err);
+  }
+  bool bytes = leaf->element->physical == TN_PARQUET_BYTE_ARRAY;
+  if (bytes && (l->kind == TN_PARQUET_LOGICAL_ENUM || l->kind == TN_PARQUET_LOGICAL_BSON)) {
+    const char *name = l->kind == TN_PARQUET_LOGICAL_ENUM ? "ENUM" : "BSON";
+    if (tn_schema_metadata(out, TN_PARQUET_LOGICAL_KEY).data) return TN_OK;
+    return tn_schema_add_metadata(out, TN_STR(TN_PARQUET_LOGICAL_KEY), tn_str_of(name), err);
   }
   if (l->kind == TN_PARQUET_LOGICAL_UUID && leaf->type.size == 16) {
     return add_extension(out, "arrow.uuid", TN_STR(""), err);

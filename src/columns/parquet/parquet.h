@@ -111,11 +111,29 @@ typedef enum tn_parquet_profile {
   TN_PARQUET_PROFILE_TRAINING,
 } tn_parquet_profile;
 
+/* What Arrow has no type for, and a column is written as when asked: text as ENUM, binary as BSON,
+ * timestamps as INT96, an old form that some readers want. */
+#define TN_PARQUET_STORE_AS_LIST(X) /* id, name */ \
+  X(TN_PARQUET_STORE_AS_IT_IS, "")                 \
+  X(TN_PARQUET_STORE_AS_ENUM, "enum")              \
+  X(TN_PARQUET_STORE_AS_BSON, "bson")              \
+  X(TN_PARQUET_STORE_AS_INT96, "int96")
+/* The key of a field's metadata that says so of a column that was read: ENUM or BSON. */
+#define TN_PARQUET_LOGICAL_KEY "PARQUET:logical_type"
+typedef enum tn_parquet_store_as {
+#define X(id, name) id,
+  TN_PARQUET_STORE_AS_LIST(X)
+#undef X
+      TN_PARQUET_STORE_AS_COUNT
+} tn_parquet_store_as;
+const char *tn_parquet_store_as_name(tn_parquet_store_as as); /* "enum" */
+
 typedef struct tn_parquet_column_options {
   const char *path; /* a column, or all below a struct, list or map: "a", "a.list.element" */
   tn_parquet_encode encoding;
   bool bloom;               /* a Bloom filter for every row group */
   double bloom_probability; /* of a false positive; default 0.01 */
+  tn_parquet_store_as as;
 } tn_parquet_column_options;
 
 typedef struct tn_parquet_sort_key { /* a promise of the caller's; it is not checked */

@@ -121,13 +121,29 @@ static void interval(flat_node n, tn_type_id id) {
   n.element->converted = TN_PARQUET_CONVERTED_INTERVAL;
 }
 
-static void text_or_binary(flat_node n, const tn_type *t, tn_str extension) {
+static void mark_enum(tn_parquet_element *e) {
+  e->logical.kind = TN_PARQUET_LOGICAL_ENUM;
+  e->converted = TN_PARQUET_CONVERTED_ENUM;
+}
+
+static void mark_bson(tn_parquet_element *e) {
+  e->logical.kind = TN_PARQUET_LOGICAL_BSON;
+  e->converted = TN_PARQUET_CONVERTED_BSON;
+}
+
+/* `logical`: what a file said that the column came from. */
+static void text_or_binary(flat_node n, const tn_type *t, tn_str extension, tn_str logical) {
   tn_parquet_put put = t->layout == TN_LAYOUT_BYTES         ? TN_PARQUET_PUT_BYTES
                        : t->layout == TN_LAYOUT_LARGE_BYTES ? TN_PARQUET_PUT_LARGE_BYTES
                                                             : TN_PARQUET_PUT_VIEW;
   bool is_text = tn_type_is_text(t->id), is_json = is_text && tn_str_is(extension, "arrow.json");
   store_as(n, TN_PARQUET_BYTE_ARRAY, put, is_text ? TN_PARQUET_BY_TEXT : TN_PARQUET_BY_BYTES, 0);
+  if (!is_text && tn_str_is(logical, "BSON")) mark_bson(n.element);
   if (!is_text) return;
+  if (tn_str_is(logical, "ENUM") && !is_json) {
+    mark_enum(n.element);
+    return;
+  }
   n.element->logical.kind = is_json ? TN_PARQUET_LOGICAL_JSON : TN_PARQUET_LOGICAL_STRING;
   n.element->converted = is_json ? TN_PARQUET_CONVERTED_JSON : TN_PARQUET_CONVERTED_UTF8;
 }
@@ -199,11 +215,58 @@ static tn_status flat(flat_node n, const tn_field *outer, const tn_field *values
   }
   if (tn_type_is_decimal(t->id)) return decimal(n, values, err);
   if (tn_type_is_bytes(t->id) && t->id != TN_TYPE_FIXED_BINARY) {
-    text_or_binary(n, t, extension);
+    text_or_binary(n, t, extension, tn_schema_metadata(outer->schema, TN_PARQUET_LOGICAL_KEY));
     return TN_OK;
   }
   return tn_fail(err, TN_ERR_UNSUPPORTED, "field \"%s\": %s has no place in Parquet", outer->name,
                  t->id == TN_TYPE_FIXED_BINARY ? "binary of zero bytes" : tn_type_name(t->id));
+}
+
+/* ---- what Arrow has no type for ---------------------------------------------------------------
+ */
+
+static bool is_enum(const tn_parquet_element *e) {
+  return e->logical.kind == TN_PARQUET_LOGICAL_STRING || e->logical.kind == TN_PARQUET_LOGICAL_ENUM;
+}
+
+static bool is_bson(const tn_parquet_element *e) {
+  return e->physical == TN_PARQUET_BYTE_ARRAY &&
+         (e->logical.kind == TN_PARQUET_LOGICAL_NONE || e->logical.kind == TN_PARQUET_LOGICAL_BSON);
+}
+
+static void make_int96(tn_parquet_element *e, tn_parquet_write_leaf *leaf) {
+  e->logical = (tn_parquet_logical){0};
+  e->converted = -1;
+  store_as((flat_node){e, &leaf->store}, TN_PARQUET_INT96, TN_PARQUET_PUT_INT96,
+           TN_PARQUET_BY_NOTHING, 12);
+  leaf->store.unit = leaf->field->type.unit;
+}
+
+tn_status tn_parquet_write_schema_store_as(tn_parquet_write_schema *schema, int64_t leaf,
+                                           tn_parquet_store_as as, tn_error *err) {
+  tn_parquet_write_leaf *l = &schema->leaves[leaf];
+  tn_parquet_element *e = &schema->elements[l->element];
+  const char *wants = "text";
+  switch (as) {
+    case TN_PARQUET_STORE_AS_ENUM:
+      if (!is_enum(e)) break;
+      mark_enum(e);
+      return TN_OK;
+    case TN_PARQUET_STORE_AS_BSON:
+      wants = "binary";
+      if (!is_bson(e)) break;
+      mark_bson(e);
+      return TN_OK;
+    case TN_PARQUET_STORE_AS_INT96:
+      wants = "timestamps";
+      if (l->field->type.id != TN_TYPE_TIMESTAMP) break;
+      make_int96(e, l);
+      return TN_OK;
+    default:
+      return TN_OK;
+  }
+  return tn_fail(err, TN_ERR_ARGUMENT, "column \"%s\": only %s can be stored as %s, it is %s",
+                 l->name, wants, tn_parquet_store_as_name(as), tn_type_name(l->field->type.id));
 }
 
 /* ---- the tree -------------------------------------------------------------------------------- */

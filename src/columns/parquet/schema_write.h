@@ -14,6 +14,7 @@
 #ifndef TN_COLUMNS_PARQUET_SCHEMA_WRITE_H
 #define TN_COLUMNS_PARQUET_SCHEMA_WRITE_H
 #include "columns/parquet/metadata.h"
+#include "columns/parquet/parquet.h"
 #include "columns/parquet/stored.h"
 
 typedef struct tn_parquet_step { /* what an array on the way is, and where to go from it */
@@ -53,6 +54,10 @@ typedef struct tn_parquet_write_schema {
 /* `root` is the field of a record batch.  Everything is in the arena. */
 TN_NODISCARD tn_status tn_parquet_write_schema_new(tn_parquet_write_schema *out, tn_arena *arena,
                                                    const tn_field *root, tn_error *err);
+/* TN_ERR_ARGUMENT: the leaf's type cannot be. */
+TN_NODISCARD tn_status tn_parquet_write_schema_store_as(tn_parquet_write_schema *schema,
+                                                        int64_t leaf, tn_parquet_store_as as,
+                                                        tn_error *err);
 /* Bytes that a decimal of `precision` digits needs. */
 int32_t tn_parquet_decimal_bytes(int32_t precision);
 

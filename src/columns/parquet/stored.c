@@ -77,6 +77,24 @@ static tn_status put_seconds64(const int64_t *in, const int64_t *places, int64_t
   return TN_OK;
 }
 
+/* INT96: eight bytes of nanoseconds since midnight, four of the Julian day, little-endian. */
+static tn_status put_int96(tn_time_unit unit, const int64_t *in, const int64_t *places,
+                           int64_t from, int64_t count, uint8_t *out, tn_error *err) {
+  static const int64_t units[] = {
+      [TN_SECONDS] = 1, [TN_MILLIS] = 1000, [TN_MICROS] = 1000000, [TN_NANOS] = 1000000000};
+  const int64_t second = units[unit], day = 86400 * second, epoch = 2440588; /* 1970-01-01 */
+  EACH_VALUE({
+    int64_t days = in[at] / day, rest = in[at] % day;
+    if (rest < 0) days--, rest += day;
+    if (days + epoch < 0 || days + epoch > INT32_MAX) {
+      return cannot_hold(in[at], "as INT96 (days from 4713 BC on) a timestamp of", err);
+    }
+    tn_store_u64(out + i * 12, (uint64_t)(rest * (1000000000 / second)));
+    tn_store_u32(out + i * 12 + 8, (uint32_t)(days + epoch));
+  });
+  return TN_OK;
+}
+
 /* ---- decimals: little-endian words of 4 to 32 bytes ------------------------------------------ */
 
 /* Whether the bytes from `keep` on only repeat the sign of those before. */
@@ -237,6 +255,8 @@ static tn_status convert(const tn_parquet_store *s, const void *in, const int64_
       return put_seconds32(in, places, from, count, out, err);
     case TN_PARQUET_PUT_SECONDS64:
       return put_seconds64(in, places, from, count, out, err);
+    case TN_PARQUET_PUT_INT96:
+      return put_int96(s->unit, in, places, from, count, out, err);
     case TN_PARQUET_PUT_DECIMAL_INT:
     case TN_PARQUET_PUT_DECIMAL_BYTES:
       return put_decimal(s, in, places, from, count, out, err);

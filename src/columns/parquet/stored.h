@@ -24,6 +24,7 @@ typedef enum tn_parquet_put {
   TN_PARQUET_PUT_DATE64,    /* milliseconds to days */
   TN_PARQUET_PUT_SECONDS32, /* int32 seconds to milliseconds */
   TN_PARQUET_PUT_SECONDS64,
+  TN_PARQUET_PUT_INT96, /* timestamps of store->unit to nanoseconds of a Julian day, and that day */
   TN_PARQUET_PUT_DECIMAL_INT,   /* to int32 or int64, as `width` says */
   TN_PARQUET_PUT_DECIMAL_BYTES, /* to `width` bytes, big-endian */
   TN_PARQUET_PUT_MONTHS,        /* the three intervals to months, days, milliseconds */
@@ -53,9 +54,10 @@ typedef enum tn_parquet_order {
 typedef struct tn_parquet_store {
   tn_parquet_put put;
   tn_parquet_order order;
-  int32_t physical; /* TN_PARQUET_INT32 ... */
-  int32_t width;    /* bytes of a stored value; 0: BOOLEAN and BYTE_ARRAY */
-  int32_t arrow;    /* bytes of an Arrow value; 0: bits and variable size */
+  int32_t physical;  /* TN_PARQUET_INT32 ... */
+  int32_t width;     /* bytes of a stored value; 0: BOOLEAN and BYTE_ARRAY */
+  int32_t arrow;     /* bytes of an Arrow value; 0: bits and variable size */
+  tn_time_unit unit; /* INT96 alone */
 } tn_parquet_store;
 
 typedef struct tn_parquet_slice { /* exactly one of the three pointers is set */

@@ -23,6 +23,15 @@ const char *tn_parquet_encode_name(tn_parquet_encode encode) {
   return encode >= 0 && encode < TN_PARQUET_ENCODE_COUNT ? names[encode] : "an unknown encoding";
 }
 
+const char *tn_parquet_store_as_name(tn_parquet_store_as as) {
+  static const char *const names[] = {
+#define X(id, name) name,
+      TN_PARQUET_STORE_AS_LIST(X)
+#undef X
+  };
+  return as >= 0 && as < TN_PARQUET_STORE_AS_COUNT ? names[as] : "an unknown form";
+}
+
 static tn_status in_range(const char *what, int64_t value, int64_t max, tn_error *err) {
   if (value > 0 && value <= max) return TN_OK;
   return tn_fail(err, TN_ERR_ARGUMENT, "%s of %lld; 1 to %lld are possible", what, (long long)value,
@@ -157,8 +166,17 @@ int64_t tn_parquet_leaf_find(const tn_parquet_write_schema *schema, const char *
   return found;
 }
 
-tn_status tn_parquet_options_check(const tn_parquet_write_options *o,
-                                   const tn_parquet_write_schema *schema, tn_error *err) {
+static tn_status store_as_asked(const tn_parquet_write_options *o, tn_parquet_write_schema *schema,
+                                tn_error *err) {
+  for (int64_t i = 0; i < schema->leaf_count; i++) {
+    const tn_parquet_column_options *column = tn_parquet_options_for(o, &schema->leaves[i]);
+    if (column) TN_TRY(tn_parquet_write_schema_store_as(schema, i, column->as, err));
+  }
+  return TN_OK;
+}
+
+tn_status tn_parquet_options_apply(const tn_parquet_write_options *o,
+                                   tn_parquet_write_schema *schema, tn_error *err) {
   for (int32_t i = 0; i < o->column_count; i++) {
     int64_t leaf = 0;
     while (leaf < schema->leaf_count && !covers(o->columns[i].path, &schema->leaves[leaf])) leaf++;
@@ -171,5 +189,5 @@ tn_status tn_parquet_options_check(const tn_parquet_write_options *o,
     return tn_fail(err, TN_ERR_NOT_FOUND, "sort key \"%s\" is not one column",
                    o->sort_keys[i].path);
   }
-  return TN_OK;
+  return store_as_asked(o, schema, err);
 }

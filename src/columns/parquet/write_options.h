@@ -14,10 +14,10 @@ void tn_parquet_write_options_fit(tn_parquet_write_options *options, const tn_fi
 /* The last of the column options that is for this leaf; NULL: none. */
 const tn_parquet_column_options *tn_parquet_options_for(const tn_parquet_write_options *options,
                                                         const tn_parquet_write_leaf *leaf);
-/* TN_ERR_NOT_FOUND: options or sort keys name a column that is not there. */
-TN_NODISCARD tn_status tn_parquet_options_check(const tn_parquet_write_options *options,
-                                                const tn_parquet_write_schema *schema,
-                                                tn_error *err);
+/* Columns are stored as the options ask.  TN_ERR_NOT_FOUND: options or sort keys name a column that
+ * is not there; TN_ERR_ARGUMENT: a column that cannot be stored so. */
+TN_NODISCARD tn_status tn_parquet_options_apply(const tn_parquet_write_options *options,
+                                                tn_parquet_write_schema *schema, tn_error *err);
 /* Leaf number of a path; -1: none, or more than one. */
 int64_t tn_parquet_leaf_find(const tn_parquet_write_schema *schema, const char *path);
 

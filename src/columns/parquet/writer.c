@@ -69,7 +69,7 @@ static tn_status init_schema(tn_parquet_writer *w, const ArrowSchema *schema, tn
   w->footer.version = 2;
   w->footer.elements = w->schema.elements;
   w->footer.element_count = w->schema.element_count;
-  return tn_parquet_options_check(&w->options, &w->schema, err);
+  return tn_parquet_options_apply(&w->options, &w->schema, err);
 }
 
 static tn_status init_crypt(tn_parquet_writer *w, tn_error *err) {
