@@ -83,17 +83,18 @@ static tn_status need_columns(tn_scan *scan, const tn_scan_options *o, const tn_
   return TN_OK;
 }
 
-/* A name that two columns share cannot be asked for.  Without memory to tell none counts as unique:
- * every column is read then. */
-static bool names_are_unique(const ArrowSchema *schema) {
+/* A name that two columns share cannot be asked for. */
+static tn_status are_names_unique(const ArrowSchema *schema, bool *unique, tn_error *err) {
   tn_map names = {0};
-  bool unique = true;
-  for (int64_t i = 0; i < schema->n_children && unique; i++) {
+  tn_status status = TN_OK;
+  *unique = true;
+  for (int64_t i = 0; i < schema->n_children && *unique && status == TN_OK; i++) {
     tn_str name = tn_str_of(schema->children[i]->name);
-    unique = !tn_map_get(&names, name, NULL) && tn_map_put(&names, name, 0, NULL) == TN_OK;
+    *unique = !tn_map_get(&names, name, NULL);
+    if (*unique) status = tn_map_put(&names, name, 0, err);
   }
   tn_map_clear(&names);
-  return unique;
+  return status;
 }
 
 /* ---- opening ---- */
@@ -181,8 +182,9 @@ static tn_status open_text(tn_scan *scan, const tn_scan_options *o, tn_error *er
   TN_TRY(new_predicate(scan, o, &scan->where, err));
   if (every_column(o)) return choose_all(scan, err);
   TN_TRY(need_columns(scan, o, scan->where, &need, err));
-  if (need.count < scan->all.n_children && tn_table_set_bytes(scan->set) >= 0 &&
-      names_are_unique(&scan->all)) {
+  bool narrow = need.count < scan->all.n_children && tn_table_set_bytes(scan->set) >= 0;
+  if (narrow) TN_TRY(are_names_unique(&scan->all, &narrow, err));
+  if (narrow) {
     TN_TRY(reopen_narrow(scan, &need, err));
     if (scan->where) TN_TRY(tn_expr_narrow(scan->where, &scan->input, err));
   }
@@ -229,7 +231,9 @@ static tn_status open_late(tn_scan *scan, const tn_scan_options *o, const tn_exp
                                .schema = &scan->file_schema,
                                .bound = scan->hive ? &scan->bound : NULL,
                                .read = kept};
-  if (!names_are_unique(&scan->input) || !tn_scan_late_pays(scan->file, &late)) return TN_OK;
+  bool unique;
+  TN_TRY(are_names_unique(&scan->input, &unique, err));
+  if (!unique || !tn_scan_late_pays(scan->file, &late)) return TN_OK;
   return tn_scan_late_open(&scan->late, scan->file, &late, err);
 }
 
