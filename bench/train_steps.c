@@ -50,7 +50,8 @@ static tn_status open_run(const char *folder, int32_t threads, tn_error *err) {
   TN_TRY(tn_train_pass_new(&run.pass, run.model, run.stream, run.sequences, run.tokens, err));
   TN_TRY(tn_optimizer_new(&run.optimizer, run.model, run.stream, &options, err));
   tn_tensor flat = tn_model_flat(run.model);
-  TN_TRY(tn_buffer_new(&run.grad_buffer, (size_t)tn_tensor_bytes(&flat), err));
+  TN_TRY(
+      tn_device_buffer_new(tn_device_cpu(), &run.grad_buffer, (size_t)tn_tensor_bytes(&flat), err));
   return tn_tensor_view(&run.grads, run.grad_buffer, 0, TN_F32, 1, flat.shape, err);
 }
 

@@ -130,6 +130,41 @@ static void a_large_product_too(void **state) {
   }
 }
 
+static void zero_last_row(tn_tensor *t) {
+  tn_tensor row = tn_tensor_rows(t, t->shape[0] - 1, 1);
+  memset(tn_tensor_data(&row), 0, (size_t)tn_tensor_bytes(&row));
+}
+
+/* Up to 512 rows of a batch a weight's gradient is made row block by row block, beyond in column
+ * groups: a further row of zeros changes nothing. */
+static void gradients_of_weights_have_one_order_of_sums(void **state) {
+  for (int32_t isa = 0; isa < ISA_NAMES; isa++) {
+    const tn_ops *ops = tn_ops_cpu(isa_names[isa]);
+    if (!ops) continue;
+    call fresh = {0}, longer, shorter;
+    set_size(&fresh, "M", 513);
+    set_size(&fresh, "N", draw(193, 420)); /* some blocks of 96 or 192 rows of dw */
+    set_size(&fresh, "K", draw(100, 200));
+    call_open(&fresh, TN_OP_linear_backward_weight, SIZES_ODD, TN_F32, NULL);
+    zero_last_row(call_named(&fresh, "dy"));
+    for (int32_t threads = 1; threads <= THREADS_MAX; threads++) {
+      tn_stream *stream = open_stream(pools[threads]);
+      call_copy(&longer, &fresh, TN_DTYPE_COUNT);
+      call_copy(&shorter, &fresh, TN_DTYPE_COUNT);
+      *call_named(&shorter, "dy") = tn_tensor_rows(call_named(&shorter, "dy"), 0, 512);
+      *call_named(&shorter, "x") = tn_tensor_rows(call_named(&shorter, "x"), 0, 512);
+      call_must_run(ops, stream, &longer);
+      call_must_run(ops, stream, &shorter);
+      assert_same_bits(&longer, &shorter, "a row of zeros");
+      assert_true(call_guards_hold(&shorter));
+      tn_stream_close(stream);
+      call_close(&longer);
+      call_close(&shorter);
+    }
+    call_close(&fresh);
+  }
+}
+
 static void threads_do_not_show(void **state) {
   for (int32_t isa = 0; isa < ISA_NAMES; isa++) {
     const tn_ops *ops = tn_ops_cpu(isa_names[isa]);
@@ -178,6 +213,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test_setup(a_row_alone_is_a_row_in_a_batch, seed_setup),
       cmocka_unit_test_setup(a_large_product_too, seed_setup),
+      cmocka_unit_test_setup(gradients_of_weights_have_one_order_of_sums, seed_setup),
       cmocka_unit_test_setup(threads_do_not_show, seed_setup),
       cmocka_unit_test_setup(linear_has_the_same_bits_everywhere, seed_setup),
   };
