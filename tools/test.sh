@@ -12,6 +12,7 @@ tools/setup.sh test
 export TENON_TESTDATA=${TENON_TESTDATA:-$(realpath -m ../shared/testdata)}
 [ -d "$TENON_TESTDATA" ] || echo "test: no folder $TENON_TESTDATA (TENON_TESTDATA): its tests are skipped"
 make -s -j"$(nproc)" MODE="$mode" all unit-programs
+[ "$mode" = release ] || make -s -j"$(nproc)" library # Python loads none that wants a sanitizer's runtime
 export TENON="$PWD/build/$mode/tenon"
 
 passed=0 failed=0 skipped=0
