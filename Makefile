@@ -124,7 +124,7 @@ bench-columns: $(PROGRAM) $(patsubst %,$(B)/bench/%,make_table scan_table random
 	$(Q)tools/setup.sh test
 	$(Q).venv/bin/python bench/bench_columns.py $(BENCH_FLAGS)
 
-# Quantization beside the published AWQ and GPTQ, on a model trained here: BENCH_FLAGS="--steps 300"
+# Quantization beside the published AWQ and GPTQ, on a model trained here: BENCH_FLAGS="--autoawq PYTHON --rounds 3"
 .PHONY: bench-quantize
 bench-quantize: $(PROGRAM)
 	$(Q)tools/setup.sh test

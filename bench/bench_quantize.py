@@ -2,15 +2,22 @@
 # SPDX-License-Identifier: Apache-2.0
 """What `tenon quantize` costs in perplexity, beside AWQ and GPTQ as published, on a model trained here.
 
-  bench/bench_quantize.py [--work DIR] [--steps N] [--tokens N] [--samples N]
+  bench/bench_quantize.py [--work DIR] [--steps N] [--tokens N] [--samples N] [--rounds N]
 
 Makes (once, in DIR, default build/quantize) a small Llama on Jane Austen and the King James Bible with
-`tenon train`, rounded to bfloat16; every 25th chapter is held out.  Then quantizes that model every
+`tenon train`, rounded to bfloat16; every 25th chapter is held out.  1,200 short steps at a high rate
+give it what AWQ is for: inputs of 10 to 30 times the median size.  Then quantizes that model every
 way, and by bench/quantize_peer.py as AutoAWQ and GPTQModel do; with --autoawq or --gptqmodel and a
-Python that has the package (pip install autoawq==0.2.9 beside transformers 5.17, or gptqmodel==7.7.0;
-both want --no-build-isolation) by the package itself too (bench/quantize_package.py).  All figures are
-of the same held-out tokens by the same `tenon eval perplexity`; calibration takes the same number of samples of the same
-length from the same training text.  Ends with a table and one JSON line.
+Python that has the package by the package itself too (bench/quantize_package.py):
+
+  pip install torch==2.13.0 wheel setuptools pyarrow safetensors
+  pip install --no-build-isolation autoawq==0.2.9 transformers==4.51.3 tokenizers==0.21.4 'huggingface_hub<1'
+  pip install --no-build-isolation gptqmodel==7.7.0          (in a Python of its own)
+
+All figures are of the same held-out tokens by the same `tenon eval perplexity`; calibration takes the
+same samples of the same training text.  With --rounds N every calibrated way is repeated with one
+sample less each time, so that all samples are other ones; the figures are means, and the spread is
+shown.  Ends with a table and one JSON line.
 """
 import argparse
 import csv
@@ -74,7 +81,8 @@ def make_model(work, steps):
               work / "tokens", "--force")
     settings = {"run": work / "run", "steps": steps, "data.tokens": work / "tokens",
                 "data.tokenizer": work / "tokenizer", "model.intermediate_size": 768, "model.layers": 4,
-                "model.kv_heads": 2, "optimizer.lr": 0.003, "optimizer.warmup_steps": 60}
+                "model.kv_heads": 2, "batch.accumulate": 1, "optimizer.lr": 0.004,
+                "optimizer.warmup_steps": 60}
     sets = [word for key, value in settings.items() for word in ("--set", f"{key}={value}")]
     tenon("train", ROOT / "examples/austen.yaml", *sets)
     import torch
@@ -139,9 +147,10 @@ def by_package(python, package, model, work, tokens, samples):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--work", type=pathlib.Path, default=ROOT / "build/quantize")
-    parser.add_argument("--steps", type=int, default=1500, help="of training (1500)")
+    parser.add_argument("--steps", type=int, default=1200, help="of training (1200)")
     parser.add_argument("--tokens", type=int, default=65536, help="held out, for perplexity (65536)")
     parser.add_argument("--samples", type=int, default=128, help="of 256 tokens, for calibration (128)")
+    parser.add_argument("--rounds", type=int, default=1, help="each with other samples (1)")
     parser.add_argument("--autoawq", metavar="PYTHON", help="that has the package autoawq")
     parser.add_argument("--gptqmodel", metavar="PYTHON", help="that has the package gptqmodel")
     parser.add_argument("--only", default="", help="rows whose name contains this")
@@ -149,32 +158,37 @@ def main():
     args.work.mkdir(parents=True, exist_ok=True)
     model = make_model(args.work, args.steps)
     rows = {"bf16": perplexity(model, args.work, args.tokens)}
+    spreads = {"bf16": 0}
     print(f"bf16: {rows['bf16']:.4f}", flush=True)
 
-    def add(name, value):
-        rows[name] = value
-        print(f"{name}: {value:.4f} ({100 * (value / rows['bf16'] - 1):+.3f} %)", flush=True)
+    def add(name, run, rounds=args.rounds):
+        values = [run(args.samples - i) for i in range(rounds)]
+        rows[name], spreads[name] = sum(values) / rounds, max(values) - min(values)
+        print(f"{name}: {' '.join(f'{v:.4f}' for v in values)} "
+              f"({100 * (rows[name] / rows['bf16'] - 1):+.3f} %)", flush=True)
 
     for name, words in OURS:
         if args.only in name:
-            add(name, ours(model, args.work, args.tokens, args.samples, words))
+            add(name, lambda samples: ours(model, args.work, args.tokens, samples, words),
+                1 if "rtn" in words and "--smooth" not in words else args.rounds)
     for name, method, settings in (
             ("published AWQ (AutoAWQ)", "awq", {}),
             ("published GPTQ (GPTQModel)", "gptq", {}),
             ("published GPTQ, natural order", "gptq", {"group_aware": False}),
             ("published GPTQ, damping 0.01", "gptq", {"damping": 0.01})):
         if args.only in name:
-            add(name, published(model, args.work, args.tokens, args.samples, method, **settings))
+            add(name, lambda samples: published(model, args.work, args.tokens, samples, method, **settings))
     for package in ("autoawq", "gptqmodel"):
         if getattr(args, package) and args.only in package:
-            add(f"{package}, the package", by_package(getattr(args, package), package, model, args.work,
-                                                      args.tokens, args.samples))
-    print(f"\n{'':36}{'perplexity':>12}{'to bf16':>10}")
+            add(f"{package}, the package",
+                lambda samples: by_package(getattr(args, package), package, model, args.work, args.tokens, samples))
+    print(f"\n{'':36}{'perplexity':>12}{'to bf16':>10}{'spread':>12}")
     for name, value in rows.items():
-        print(f"{name:36}{value:12.4f}{100 * (value / rows['bf16'] - 1):+9.3f} %")
+        print(f"{name:36}{value:12.4f}{100 * (value / rows['bf16'] - 1):+9.3f} %"
+              f"{100 * spreads[name] / rows['bf16']:10.3f} %")
     print(json.dumps({"bench": "quantize", "steps": args.steps, "samples": args.samples,
-                      "tokens": args.tokens, "perplexity": rows,
-                      "to_bf16": {k: v / rows["bf16"] for k, v in rows.items()}}))
+                      "tokens": args.tokens, "rounds": args.rounds, "perplexity": rows,
+                      "spread": spreads, "to_bf16": {k: v / rows["bf16"] for k, v in rows.items()}}))
 
 
 if __name__ == "__main__":

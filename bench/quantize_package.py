@@ -44,8 +44,23 @@ def of_awq(t, name):
     return ((codes - zeros.repeat_interleave(group, 0)) * scales.repeat_interleave(group, 0)).T
 
 
+def with_copies(search):
+    """AutoAWQ 0.2.9 keeps a block's weights as state_dict's `.cpu()`, which is a copy on a GPU alone: on
+    the CPU the first candidate's scales stay in the weights, and all others are judged with them."""
+    def run(self, x, w_mean, x_mean, block, *rest, **more):
+        state = block.state_dict
+        block.state_dict = lambda: {name: value.clone() for name, value in state().items()}
+        try:
+            return search(self, x, w_mean, x_mean, block, *rest, **more)
+        finally:
+            del block.state_dict
+    return run
+
+
 def autoawq(model, ids, out):
     from awq import AutoAWQForCausalLM
+    from awq.quantize.quantizer import AwqQuantizer
+    AwqQuantizer._compute_best_scale = with_copies(AwqQuantizer._compute_best_scale)
     peer = AutoAWQForCausalLM.from_pretrained(model, device_map="cpu", torch_dtype=torch.float32)
     peer.quantize(None, quant_config={"zero_point": True, "q_group_size": GROUP, "w_bit": 4, "version": "GEMM"},
                   calib_data=ids, max_calib_samples=len(ids), max_calib_seq_len=len(ids[0]))

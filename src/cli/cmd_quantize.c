@@ -29,7 +29,7 @@ typedef struct command {
   const char *model, *out;
   tn_quantize_options options;
   bool kv_is_float, is_gguf;
-  bool is_plain; /* nothing is quantized: GGUF files of `plain` */
+  bool is_plain; /* no grid is searched for: GGUF files of `plain` */
   tn_dtype plain;
 } command;
 
@@ -50,15 +50,17 @@ static int32_t word_place(const char *word, const char *const *words, int32_t co
 
 /* 0: fine, else the exit code. */
 static int read_grid(command *c) {
-  static const char *const types[] = {"int8", "int4", "fp8", "f32", "f16", "bf16"};
-  static const tn_dtype plain[] = {TN_F32, TN_F16, TN_BF16};
+  static const char *const types[] = {"int8", "int4", "fp8",    "f32",
+                                      "f16",  "bf16", "q4_k_m", "q6_k"};
+  static const tn_dtype plain[] = {TN_F32, TN_F16, TN_BF16, TN_Q4_K, TN_Q6_K};
   static const char *const groups[] = {"32", "64", "128", "channel"};
   static const int64_t group_columns[] = {32, 64, 128, 0};
-  int32_t type = word_place(c->to, types, c->is_gguf ? 6 : 3);
+  int32_t type = word_place(c->to, types, c->is_gguf ? 8 : 3);
   if (type < 0 || (type == 2 && c->is_gguf))
-    return tn_cli_usage_error(
-        "--to %s: must be %s", c->to,
-        c->is_gguf ? "int8, int4, f32, f16 or bf16 with --format gguf" : "int8, int4 or fp8");
+    return tn_cli_usage_error("--to %s: must be %s", c->to,
+                              c->is_gguf
+                                  ? "int8, int4, q4_k_m, q6_k, f32, f16 or bf16 with --format gguf"
+                                  : "int8, int4 or fp8");
   c->is_plain = type > 2;
   if (c->is_plain) c->plain = plain[type - 3];
   if (!c->group) c->group = c->is_gguf ? "32" : type == 1 ? "128" : "channel";
@@ -83,7 +85,8 @@ static int check_gguf(command *c) {
   if (c->activations || c->smooth || c->kv)
     return tn_cli_usage_error("--activations, --smooth and --kv have no place in a GGUF file");
   if (c->is_plain && c->data.count + c->ignore.count > 0)
-    return tn_cli_usage_error("--to %s quantizes nothing: no --data, no --ignore", c->to);
+    return tn_cli_usage_error("--to %s looks at no text and at all linears: no --data, no --ignore",
+                              c->to);
   return 0;
 }
 
@@ -255,6 +258,17 @@ static int64_t quantized_bytes(const tn_quantized *q) {
   return bytes;
 }
 
+/* Of the file that was written, opened as anybody would. */
+static tn_status measure_file(const command *c, const tn_ids *text, result *r,
+                              tn_progress *progress, tn_error *err) {
+  tn_text_model m;
+  if (text->count == 0) return TN_OK;
+  tn_status status = tn_text_model_open(&m, c->out, err);
+  if (status == TN_OK) status = measure(c, &m, text, NULL, TN_F32, &r->after, progress, err);
+  tn_text_model_clear(&m);
+  return status;
+}
+
 static tn_dtype kv_dtype(const command *c) {
   if (!c->kv) return TN_F32;
   return c->kv_is_float ? TN_F8_E4M3 : TN_I8;
@@ -267,8 +281,11 @@ static tn_status quantize(const command *c, tn_text_model *m, tn_weight_source *
   tn_quantized q = {0};
   r->bytes_before = r->bytes_after = tn_model_weight_bytes(m->model);
   if (c->is_gguf) TN_TRY(tn_gguf_export_check(m->model, err));
-  if (c->is_plain) return write_out(c, m, &q, source, r, err);
   TN_TRY(measure(c, m, text, NULL, TN_F32, &r->before, progress, err));
+  if (c->is_plain) {
+    TN_TRY(write_out(c, m, &q, source, r, err));
+    return measure_file(c, text, r, progress, err);
+  }
   TN_TRY(tn_quantize(&q, m->model, source, &samples, &c->options, tn_cli_pool((int32_t)c->threads),
                      progress, err));
   tn_activations activations = {.quantized = &q, .is_float = c->options.grid.is_float};
@@ -342,9 +359,8 @@ static void print_text(const command *c, const result *r) {
   tn_strbuf_add_duration_human(&text, r->seconds);
   if (!text.failed) puts(text.data);
   tn_strbuf_clear(&text);
-  if (c->is_plain) return;
   if (r->before.windows == 0) {
-    puts("perplexity not measured: --eval FILE gives a text for it");
+    if (!c->is_plain) puts("perplexity not measured: --eval FILE gives a text for it");
     return;
   }
   printf("perplexity %.4f -> %.4f (%+.2f %%) over %" PRId64 " tokens%s\n", r->before.perplexity,
@@ -383,7 +399,7 @@ static int run(int argc, char **argv) {
                .strength = 0.5};
   const tn_option options[] = {
       {"--to", 0, TN_OPTION_TEXT, &c.to, "TYPE",
-       "int8, int4 or fp8 (default int4); of a GGUF file also f32, f16, bf16"},
+       "int8, int4 or fp8 (default int4); of a GGUF file also q4_k_m, q6_k, f32, f16, bf16"},
       {"--format", 0, TN_OPTION_TEXT, &c.format, "NAME",
        "compressed-tensors (a folder, the default) or gguf (a file: groups of 32)"},
       {"--group", 'g', TN_OPTION_TEXT, &c.group, "N",

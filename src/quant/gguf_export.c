@@ -8,6 +8,7 @@
 #include "model/gguf_arch.h"
 #include "quant/gguf_tokens.h"
 #include "quant/gguf_write.h"
+#include "quant/k_quant.h"
 
 enum { GROUP = 32, KEY_BYTES = 64 };
 
@@ -79,7 +80,18 @@ static uint32_t file_type(const exporter *e) {
     const tn_grid *g = &e->q->tensors[i].matrix.grid;
     if (e->q->tensors[i].is_quantized) return g->bits == 8 ? 7 : g->symmetric ? 2 : 3;
   }
-  return e->plain == TN_F32 ? 0 : e->plain == TN_F16 ? 1 : 32;
+  switch (e->plain) {
+    case TN_F32:
+      return 0;
+    case TN_F16:
+      return 1;
+    case TN_Q4_K:
+      return 15; /* "Q4_K - Medium" */
+    case TN_Q6_K:
+      return 18;
+    default:
+      return 32;
+  }
 }
 
 static void put_scaling(exporter *e) {
@@ -194,8 +206,18 @@ static tn_status make_quantized(exporter *e, const char *name, const tn_grid_mat
   return TN_OK;
 }
 
+static bool is_k_type(tn_dtype dtype) {
+  return dtype == TN_Q4_K || dtype == TN_Q6_K;
+}
+
 /* Floats of one row into the type of the file. */
 static void put_row(void *out, tn_dtype dtype, const float *x, int64_t count) {
+  if (is_k_type(dtype)) {
+    uint8_t *at = out;
+    for (int64_t i = 0; i < count; i += TN_K_BLOCK, at += tn_dtype_bytes(dtype))
+      (dtype == TN_Q4_K ? tn_q4_k_put : tn_q6_k_put)(at, x + i);
+    return;
+  }
   if (dtype != TN_Q8_0) {
     for (int64_t i = 0; i < count; i++) tn_element_set(out, dtype, i, (double)x[i]);
     return;
@@ -209,17 +231,34 @@ static void put_row(void *out, tn_dtype dtype, const float *x, int64_t count) {
   }
 }
 
+/* The layers whose v and down have 6 bits beside 4: the first and last eighth, and every third. */
+static bool has_more_bits(int64_t layer, int64_t layers) {
+  return layer < layers / 8 || layer >= 7 * layers / 8 || (layer - layers / 8) % 3 == 2;
+}
+
+static bool wants_6_bits(const exporter *e, const char *name) {
+  int64_t layer;
+  if (strcmp(name, e->config->tied ? "model.embed_tokens.weight" : "lm_head.weight") == 0)
+    return true;
+  return (strstr(name, ".v_proj.") || strstr(name, ".down_proj.")) &&
+         sscanf(name, "model.layers.%" SCNd64, &layer) == 1 &&
+         has_more_bits(layer, e->config->layers);
+}
+
 /* Matrices that are not quantized become q8_0 beside those that are. */
-static tn_dtype plain_type(const exporter *e, const tn_tensor *t) {
+static tn_dtype plain_type(const exporter *e, const tn_parameter *p) {
+  const tn_tensor *t = &p->tensor;
   if (t->rank == 1) return TN_F32;
-  if (e->q->quantized == 0) return e->plain;
+  bool is_k = is_k_type(e->plain);
+  if (e->q->quantized == 0 && !is_k) return e->plain;
+  if (is_k && t->shape[1] % TN_K_BLOCK == 0) return wants_6_bits(e, p->name) ? TN_Q6_K : e->plain;
   return t->shape[1] % GROUP == 0 ? TN_Q8_0 : TN_F16;
 }
 
 static tn_status make_plain(exporter *e, const tn_parameter *p, const float *x, tn_tensor *out,
                             tn_error *err) {
   const tn_tensor *t = &p->tensor;
-  tn_dtype dtype = plain_type(e, t);
+  tn_dtype dtype = plain_type(e, p);
   int64_t columns = t->rank == 1 ? 1 : t->shape[1], head_dim = e->config->head_dim;
   TN_TRY(new_tensor(e, dtype, t->rank, t->shape, out, err));
   for (int64_t r = 0; r < t->shape[0]; r++) {

@@ -4,6 +4,11 @@
  *     quantized int4, symmetric        q4_0, with zero points q4_1; embedding and head q8_0
  *     quantized int8, symmetric        q8_0
  *     as they are                      float32, float16 or bfloat16
+ *     Q4_K                             q4_k; q6_k for the head and, in half of the layers, for
+ *                                      v and down, as llama.cpp's Q4_K_M has it
+ *     Q6_K                             q6_k
+ *
+ * The last two are rounded to nearest (k_quant.h); rows that are no multiple of 256 become q8_0.
  *
  * Vectors are float32.  Groups are of 32 and scales are rounded to float16 (tn_quantize_options:
  * scale_dtype), so codes and scales go over as they are.  Llama, Mistral, Qwen 2 and Qwen 3.
@@ -17,7 +22,7 @@
 /* Before any work: TN_ERR_UNSUPPORTED names what such a file cannot say of this model. */
 TN_NODISCARD tn_status tn_gguf_export_check(const tn_model *model, tn_error *err);
 /* q: an empty result (of no tensors) means the model as it is.  plain: the type of matrices that
- * are not quantized when nothing is: F32, F16 or BF16.  folder: of the tokenizer. */
+ * are not quantized when nothing is: F32, F16, BF16, Q4_K or Q6_K.  folder: of the tokenizer. */
 TN_NODISCARD tn_status tn_gguf_export(const char *path, const tn_model *model,
                                       const tn_quantized *q, tn_dtype plain,
                                       tn_weight_source *source, const char *folder, tn_error *err);

@@ -126,6 +126,8 @@ static int32_t type_number(tn_dtype dtype) {
       return 8;
     case TN_Q4_K:
       return 12;
+    case TN_Q6_K:
+      return 14;
     case TN_BF16:
       return 30;
     default:

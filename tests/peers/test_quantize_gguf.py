@@ -122,10 +122,48 @@ def test_gguf_of_llama_3_scaling_and_qwen(tenon, tmp_path):
         assert abs(numpy.load(tmp_path / "l.npy") - want).max() < 1e-3
 
 
+@pytest.mark.parametrize("to, tied", [("q4_k_m", False), ("q4_k_m", True), ("q6_k", False)])
+def test_gguf_k_quants(tenon, tmp_path, to, tied):
+    """The mixture of types that llama.cpp's quantize has; as the package `gguf` and transformers read it."""
+    import numpy
+    import torch
+    from transformers import AutoModelForCausalLM
+    folder, out = tmp_path / "m", tmp_path / "gguf"
+    folder.mkdir()
+    out.mkdir()
+    random_model(folder, tenon, hidden_size=256, intermediate_size=512, num_hidden_layers=8, head_dim=64,
+                 initializer_range=0.08, tie_word_embeddings=tied)
+    got = tenon.json("quantize", folder, out / "m.gguf", "--to", to, "--format", "gguf", "--eval", folder / "text.txt",
+                     "--eval-tokens", 640)
+    measured = tenon.json("eval", "perplexity", out / "m.gguf", "--data", folder / "text.txt", "--tokens", 640)
+    assert got["perplexity_after"] == measured["perplexity"] != got["perplexity_before"]
+    reader, values = gguf_tensors(out / "m.gguf")
+    kinds = {t.name: t.tensor_type.name for t in reader.tensors}
+    six = {f"blk.{layer}.{name}.weight" for layer in (0, 3, 6, 7) for name in ("attn_v", "ffn_down")}
+    six |= {"token_embd.weight" if tied else "output.weight"}
+    for name, kind in kinds.items():
+        assert kind == ("F32" if "norm" in name else "Q6_K" if to == "q6_k" or name in six else "Q4_K"), name
+    plain = tmp_path / "plain.gguf"
+    tenon("quantize", folder, plain, "--to", "f32", "--format", "gguf")
+    for name, want in gguf_tensors(plain)[1].items():
+        error = numpy.linalg.norm(values[name] - want) / numpy.linalg.norm(want)
+        assert error <= {"F32": 0, "Q4_K": 0.08, "Q6_K": 0.02}[kinds[name]], (name, error)
+    ids = list(range(3, 40))
+    tenon("model", "export", out / "m.gguf", tmp_path / "hf", "--dtype", "f32")  # whose inputs are not rounded to int8
+    tenon("model", "logits", "--ids", ",".join(map(str, ids)), "--out", tmp_path / "l.npy", tmp_path / "hf")
+    ours = numpy.load(tmp_path / "l.npy")
+    peer = AutoModelForCausalLM.from_pretrained(out, gguf_file="m.gguf", dtype=torch.float32)
+    with torch.no_grad():
+        theirs = peer(torch.tensor([ids])).logits[0].numpy()
+    assert abs(ours - theirs).max() < 1e-3
+
+
 def test_gguf_refuses_by_name(tenon, model, tmp_path):
     out = tmp_path / "x.gguf"
     words = ("quantize", model, out, "--format", "gguf")
     assert "groups of 32" in tenon.fails(*words, "--group", "64", code=2)
+    assert "no --data" in tenon.fails(*words, "--to", "q4_k_m", "--data", model / "text.txt", code=2)
+    assert "q6_k" in tenon.fails("quantize", model, out, "--to", "q6_k", code=2)
     assert "fp8" in tenon.fails(*words, "--to", "fp8", code=2)
     assert "--kv" in tenon.fails(*words, "--to", "int8", "--kv", "fp8", "--data", model / "text.txt", code=2)
     (tmp_path / "gemma").mkdir()

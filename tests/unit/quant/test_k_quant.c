@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Super-blocks of Q4_K and Q6_K, read back by the reader of GGUF files. */
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "base/random.h"
+#include "quant/k_quant.h"
+#include "tensor/quant.h"
+
+enum { BLOCKS = 64, BLOCK_BYTES_MAX = 210 };
+
+typedef void (*put_fn)(uint8_t *block, const float *x);
+
+static double share_of_error(const float *x, const float *y) {
+  double error = 0, whole = 0;
+  for (int i = 0; i < TN_K_BLOCK; i++) {
+    error += ((double)x[i] - (double)y[i]) * ((double)x[i] - (double)y[i]);
+    whole += (double)x[i] * (double)x[i];
+  }
+  return error / whole;
+}
+
+static void there_and_back(put_fn put, tn_dtype dtype, const float *x, float *y) {
+  uint8_t block[BLOCK_BYTES_MAX + 1];
+  memset(block, 0xa5, sizeof block); /* what was there before does not shine through */
+  put(block, x);
+  assert_int_equal(block[tn_dtype_bytes(dtype)], 0xa5);
+  tn_quant_to_f32(y, block, dtype, TN_K_BLOCK);
+}
+
+/* Normal weights of very different sizes from group to group, some far out. */
+static void make_block(float *x, int block) {
+  for (int i = 0; i < TN_K_BLOCK; i++) {
+    double size = 0.01 * (1 + (i / 16 * 7 + block) % 5);
+    x[i] = (float)(size * tn_random_normal(9, (uint64_t)block, (uint64_t)i));
+    if ((i + block) % 61 == 0) x[i] *= 3;
+  }
+}
+
+/* Each group's whole range in 15 steps whose scale and minimum are not rounded. */
+static void round_plainly(const float *x, float *y) {
+  for (int g = 0; g < TN_K_BLOCK; g += 32) {
+    float low = 0, high = 0;
+    for (int i = g; i < g + 32; i++) {
+      if (x[i] < low) low = x[i];
+      if (x[i] > high) high = x[i];
+    }
+    float step = (high - low) / 15;
+    for (int i = g; i < g + 32; i++) y[i] = low + step * rintf((x[i] - low) / step);
+  }
+}
+
+static void four_bits_lose_less_than_plain_rounding(void **state) {
+  double ours = 0, plain = 0;
+  for (int b = 0; b < BLOCKS; b++) {
+    float x[TN_K_BLOCK], y[TN_K_BLOCK], z[TN_K_BLOCK];
+    make_block(x, b);
+    there_and_back(tn_q4_k_put, TN_Q4_K, x, y);
+    round_plainly(x, z);
+    ours += share_of_error(x, y);
+    plain += share_of_error(x, z);
+  }
+  assert_true(ours < 0.97 * plain);
+}
+
+static void six_bits_are_close(void **state) {
+  for (int b = 0; b < BLOCKS; b++) {
+    float x[TN_K_BLOCK], y[TN_K_BLOCK];
+    make_block(x, b);
+    there_and_back(tn_q6_k_put, TN_Q6_K, x, y);
+    assert_true(share_of_error(x, y) < 0.0006);
+    for (int i = 0; i < TN_K_BLOCK; i++) {
+      float largest = 0;
+      for (int k = i / 16 * 16; k < i / 16 * 16 + 16; k++)
+        if (fabsf(x[k]) > largest) largest = fabsf(x[k]);
+      assert_true(fabsf(x[i] - y[i]) < 0.1f * largest);
+    }
+  }
+}
+
+static void borders(void **state) {
+  static const float constants[] = {0, 0.5f, -0.5f, 1e-30f, -1e-30f};
+  float x[TN_K_BLOCK], y[TN_K_BLOCK];
+  for (size_t c = 0; c < sizeof constants / sizeof *constants; c++) {
+    for (int i = 0; i < TN_K_BLOCK; i++) x[i] = constants[c];
+    there_and_back(tn_q4_k_put, TN_Q4_K, x, y);
+    for (int i = 0; i < TN_K_BLOCK; i++) assert_true(fabsf(x[i] - y[i]) < 2e-3f);
+    there_and_back(tn_q6_k_put, TN_Q6_K, x, y);
+    for (int i = 0; i < TN_K_BLOCK; i++) assert_true(fabsf(x[i] - y[i]) < 2e-3f);
+  }
+  x[3] = NAN, x[40] = INFINITY, x[80] = -INFINITY; /* nothing sensible, and no crash */
+  there_and_back(tn_q4_k_put, TN_Q4_K, x, y);
+  there_and_back(tn_q6_k_put, TN_Q6_K, x, y);
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(four_bits_lose_less_than_plain_rounding),
+      cmocka_unit_test(six_bits_are_close),
+      cmocka_unit_test(borders),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
