@@ -83,6 +83,7 @@ static void read_features(report *r) {
   FEATURE("avx512vnni");
   FEATURE("avx512bf16");
 #undef FEATURE
+  if (tn_ops_cpu("amx")) r->features[r->feature_count++] = "amx";
 #endif
 }
 
