@@ -22,8 +22,6 @@
 #include "kernels/pack.h"
 #include "kernels/peak.h"
 
-#define TENSORS_MAX 12
-
 int tn_cmd_bench_cpu(int argc, char **argv);
 
 /* Sizes by name; a training step of 12 sequences of 128 tokens of a model of width 384, then
@@ -245,8 +243,8 @@ typedef struct bench_call {
   const tn_op_info *info;
   const tn_ops *ops;
   tn_stream *stream;
-  _Alignas(16) char args[2048];
-  tn_buffer *buffers[TENSORS_MAX];
+  _Alignas(16) char args[TN_OP_ARGS_MAX];
+  tn_buffer *buffers[TN_OP_TENSORS_MAX];
   double read_bytes, written_bytes, updated_bytes; /* updated: of those written, in place */
 } bench_call;
 

@@ -26,6 +26,7 @@ const tn_op_info *tn_op_describe(tn_op_id op) {
     typedef tn_##name##_args args;                                                           \
     static const tn_op_tensor_info t[] = {tensors{NULL, TN_ROLE_IN, TN_KIND_REAL, NULL, 0}}; \
     static const tn_op_scalar_info s[] = {scalars{NULL, NULL, 0, 0}};                        \
+    _Static_assert(COUNT(t) <= TN_OP_TENSORS_MAX && sizeof(args) <= TN_OP_ARGS_MAX, #name);  \
     static const tn_op_info info = {#name, summary, t, COUNT(t), s, COUNT(s), sizeof(args)}; \
     return &info;                                                                            \
   }

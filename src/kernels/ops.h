@@ -91,6 +91,10 @@ typedef struct tn_grad_info {
   tn_op_id forward, backward;
 } tn_grad_info;
 
+/* Of any row: room for a call whose row is not known before it runs. */
+#define TN_OP_TENSORS_MAX 16
+#define TN_OP_ARGS_MAX    2048 /* bytes */
+
 const tn_op_info *tn_op_describe(tn_op_id op);
 const tn_grad_info *tn_grad_list(int32_t *count);
 

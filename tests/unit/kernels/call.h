@@ -29,8 +29,8 @@
 typedef struct call {
   tn_op_id op;
   const tn_op_info *info;
-  _Alignas(16) char args[2048];
-  tn_buffer *buffers[12];
+  _Alignas(16) char args[TN_OP_ARGS_MAX];
+  tn_buffer *buffers[TN_OP_TENSORS_MAX];
   tn_str names[CALL_NAMES]; /* of sizes */
   int64_t sizes[CALL_NAMES];
   int32_t name_count;
