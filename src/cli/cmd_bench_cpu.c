@@ -68,6 +68,8 @@ static const struct bench_case {
              {TN_OP_attention_paged, "R=1 Hkv=32 G=1 D=128 P=16 S=1 L=512 N=512", TN_I8},
              {TN_OP_kv_write, "R=256 Hkv=6 P=16 D=64 N=64", TN_F32},
              {TN_OP_kv_write, "R=256 Hkv=6 P=16 D=64 N=64", TN_F16},
+             {TN_OP_kv_write, "R=256 Hkv=6 P=16 D=64 N=64", TN_I8},
+             {TN_OP_kv_write, "R=256 Hkv=6 P=16 D=64 N=64", TN_F8_E4M3},
              {TN_OP_rope_kv_write, "R=256 Hkv=6 G=1 P=16 D=64 N=64 E=128 Dr=64", TN_F32},
              {TN_OP_rope_kv_write, "R=256 Hkv=6 G=1 P=16 D=64 N=64 E=128 Dr=64", TN_F16},
              {TN_OP_embed, "T=1536 C=384 V=4096", TN_F32},

@@ -286,6 +286,61 @@ static void each_code_of_float8_is_read(void **state) {
       check_codes(tn_ops_cpu(isa_names[isa]), many ? 20 : 1);
 }
 
+static void open_written(call *run) {
+  static const char *const names[] = {"R", "Hkv", "D", "P"};
+  const int64_t sizes[] = {1, 1, 256, 16};
+  const tn_kv_write_args *a = (const void *)run->args;
+  for (;;) {
+    for (int32_t i = 0; i < 4; i++) set_size(run, names[i], sizes[i]);
+    call_open(run, TN_OP_kv_write, SIZES_ODD, TN_F32, NULL);
+    if (a->k_cache.dtype == TN_F8_E4M3 && a->v_cache.dtype == TN_F8_E4M3) return;
+    call_close(run);
+  }
+}
+
+/* Values around the middle between two codes; the largest, 448, keeps the scale at 1. */
+static void fill_between(float *x, int64_t n) {
+  for (int64_t i = 0; i < n; i++) {
+    uint8_t code = (uint8_t)(draw_below(0x7e) | (draw_below(2) << 7));
+    float a = tn_f8_e4m3_to_f32(code), b = tn_f8_e4m3_to_f32((uint8_t)(code + 1));
+    float middle = (a + b) / 2;
+    int64_t which = draw_below(4);
+    x[i] = which == 0 ? a : which == 1 ? middle : nextafterf(middle, which == 2 ? 500 : -500);
+  }
+  x[draw_below(n)] = 448;
+}
+
+static void check_written(const uint8_t *codes, int64_t step, const float *x, int64_t n) {
+  for (int64_t i = 0; i < n; i++)
+    if (codes[i * step] != tn_f32_to_f8_e4m3(x[i]))
+      fail_msg("%.9g is code %d, must be %d", (double)x[i], codes[i * step],
+               tn_f32_to_f8_e4m3(x[i]));
+}
+
+/* Every code of float8 is written as it rounds one by one. */
+static void each_code_of_float8_is_written(void **state) {
+  for (int32_t isa = 0; isa < ISA_NAMES; isa++) {
+    const tn_ops *ops = tn_ops_cpu(isa_names[isa]);
+    if (!ops) continue;
+    call run = {0};
+    tn_stream *stream = open_stream(NULL);
+    open_written(&run);
+    const tn_kv_write_args *a = (const void *)run.args;
+    ((int32_t *)tn_tensor_data(&a->slots))[0] = 3;
+    float *k = tn_tensor_data(&a->k), *v = tn_tensor_data(&a->v);
+    for (int32_t i = 0; i < 40; i++) {
+      fill_between(k, 256);
+      fill_between(v, 256);
+      call_must_run(ops, stream, &run);
+      assert_true(((const float *)tn_tensor_data(&a->k_scale))[3] == 1);
+      check_written((const uint8_t *)tn_tensor_data(&a->k_cache) + 3, 16, k, 256);
+      check_written((const uint8_t *)tn_tensor_data(&a->v_cache) + 3 * 256, 1, v, 256);
+    }
+    tn_stream_close(stream);
+    call_close(&run);
+  }
+}
+
 static bool same_place(const call *c, int32_t out, int32_t in) {
   const tn_op_tensor_info *a = &c->info->tensors[out], *b = &c->info->tensors[in];
   return a->role == TN_ROLE_OUT && b->role == TN_ROLE_IN && a->kind == b->kind &&
@@ -396,6 +451,7 @@ int main(void) {
       cmocka_unit_test_setup(a_large_vocabulary_takes_several_chunks, seed_setup),
       cmocka_unit_test_setup(what_is_fused_has_the_bits_of_its_parts, seed_setup),
       cmocka_unit_test_setup(each_code_of_float8_is_read, seed_setup),
+      cmocka_unit_test_setup(each_code_of_float8_is_written, seed_setup),
       cmocka_unit_test_setup(rows_work_in_place_where_they_say_so, seed_setup),
       cmocka_unit_test_setup(out_of_memory_is_an_ordinary_error, seed_setup),
   };
