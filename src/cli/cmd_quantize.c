@@ -427,7 +427,7 @@ static int run(int argc, char **argv) {
       {"--natural-order", 0, TN_OPTION_FLAG, &c.natural_order, NULL,
        "gptq: columns as they are stored, not those of large inputs first"},
       {"--damping", 0, TN_OPTION_REAL, &c.damping, "D",
-       "gptq: share of it added to the diagonal (default 0.05)"},
+       "gptq: this share of its mean is added to the diagonal (default 0.05)"},
       {"--ignore", 0, TN_OPTION_LIST, &c.ignore, "NAME",
        "leave linears alone whose names contain NAME; may be repeated"},
       {"--eval", 'e', TN_OPTION_LIST, &c.eval, "FILE",

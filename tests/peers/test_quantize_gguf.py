@@ -163,6 +163,7 @@ def test_gguf_refuses_by_name(tenon, model, tmp_path):
     words = ("quantize", model, out, "--format", "gguf")
     assert "groups of 32" in tenon.fails(*words, "--group", "64", code=2)
     assert "no --data" in tenon.fails(*words, "--to", "q4_k_m", "--data", model / "text.txt", code=2)
+    assert "zero points for int4 only" in tenon.fails(*words, "--to", "q6_k", "--asymmetric", code=2)
     assert "q6_k" in tenon.fails("quantize", model, out, "--to", "q6_k", code=2)
     assert "fp8" in tenon.fails(*words, "--to", "fp8", code=2)
     assert "--kv" in tenon.fails(*words, "--to", "int8", "--kv", "fp8", "--data", model / "text.txt", code=2)
