@@ -7,7 +7,11 @@
  *     x 16   [ tile 6 ] [ tile 7 ]     are multiplied, then all of them are scaled: vectors run at
  *                                      half their speed between tile instructions
  *
- * Bytes are signed on both sides: expand takes the zeros of unsigned ones off. */
+ * Bytes are signed on both sides: expand takes the zeros of unsigned ones off.
+ *
+ * Why integers: weights as bfloat16 would stay in the tiles over all of K, but 512 nibbles take 72
+ * cycles of vectors to become scale (q - zero), rounded (Sapphire Rapids; 50 with the bits cut
+ * off), and one row must have the bits of many: it would read memory at a third of its speed. */
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "kernels/cpu/cpu.h"
 #include "kernels/cpu/linear.h"

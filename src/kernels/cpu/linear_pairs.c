@@ -117,7 +117,8 @@ tn_status tn_linear_pairs(const tn_pairs_isa *isa, tn_stream *stream, const tn_l
            .panel_bytes = tn_pack_bytes(TN_BF16, 1, K),
            .x = {.pairs = pairs, .piece = isa->piece ? isa->piece : pairs},
            .room_floats = round_up(TN_PAIRS_ROWS_MAX * TN_PAIRS_WIDTH + K, 16)};
-  int64_t rows = min64(j.M, max64(1, X_BYTES / (4 * pairs)));
+  /* one item's rows: more would lie between its pieces and crowd them into half the cache's sets */
+  int64_t rows = min64(min64(j.M, isa->block_rows), max64(1, X_BYTES / (4 * pairs)));
   int64_t room = tn_pool_threads(stream->pool) * j.room_floats;
   int64_t words = rows_touched(&j, rows) * round_up(pairs, j.x.piece);
   void *scratch;
