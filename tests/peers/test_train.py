@@ -2,6 +2,7 @@
 """`tenon train` as its users meet it: killed, stopped, damaged, mistyped, out of disk; and its numbers
 against PyTorch and Hugging Face transformers."""
 import contextlib
+import copy
 import json
 import math
 import os
@@ -342,10 +343,16 @@ optimizer: {{lr: 0.003, lr_min: 0.003, warmup_steps: 0, weight_decay: 0.1, beta1
     ids = [characters.index(c) for c in text]
     windows = torch.tensor([ids[i * tokens:(i + 1) * tokens + 1] for i in range(count)])
     ours = [(line["loss"], line["grad_norm"]) for line in log_lines(job.run)]
+    exact = torch_losses(copy.deepcopy(model).double(), windows, steps, lambda step: 0.003)
     theirs = torch_losses(model, windows, steps, lambda step: 0.003)
-    for step, ((a, norm_a), (b, norm_b)) in enumerate(zip(ours, theirs, strict=True), 1):
+    # Adam makes whole steps of what rounding leaves of gradients that are zero (biases of keys), so norms
+    # part over time: ours may by as much as PyTorch's float32 and float64 do, in order of magnitude
+    noise = 0
+    for step, ((a, norm_a), (b, norm_b), (_, norm)) in enumerate(zip(ours, theirs, exact, strict=True), 1):
+        noise = max(noise, abs(norm_b - norm) / max(1, norm))
         assert abs(a - b) < 1e-3, (step, a, b)
-        assert abs(norm_a - norm_b) < 2e-3 * max(1, norm_b), (step, norm_a, norm_b)
+        assert abs(norm_a - norm_b) < (2e-3 + 4 * noise) * max(1, norm_b), (step, norm_a, norm_b, noise)
+    print("norms of PyTorch's float32 and float64 part by", noise)
     assert ours[-1][0] < ours[0][0] - 1
     trained = GPT2LMHeadModel.from_pretrained(job.run / "latest")
     for (name, a), b in zip(trained.named_parameters(), model.parameters()):
