@@ -9,9 +9,9 @@
  *
  * Bytes are signed on both sides: expand takes the zeros of unsigned ones off.
  *
- * Why integers: weights as bfloat16 would stay in the tiles over all of K, but 512 nibbles take 72
- * cycles of vectors to become scale (q - zero), rounded (Sapphire Rapids; 50 with the bits cut
- * off), and one row must have the bits of many: it would read memory at a third of its speed. */
+ * Why integers: weights as bfloat16 would stay in the tiles over all of K, but 512 nibbles take
+ * about 72 cycles of vectors to become scale (q - zero), rounded (Sapphire Rapids).  One row must
+ * have the bits of many, and read memory at half its speed or less that way. */
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "kernels/cpu/cpu.h"
 #include "kernels/cpu/linear.h"
