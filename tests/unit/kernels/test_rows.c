@@ -238,9 +238,12 @@ static void check_fused(const tn_ops *ops) {
 }
 
 static void what_is_fused_has_the_bits_of_its_parts(void **state) {
-  for (int32_t isa = 0; isa < ISA_NAMES; isa++)
-    for (int32_t i = 0; i < 30 && tn_ops_cpu(isa_names[isa]); i++)
-      if (strcmp(isa_names[isa], "plain") != 0) check_fused(tn_ops_cpu(isa_names[isa]));
+  for (int32_t isa = 0; isa < ISA_NAMES; isa++) {
+    const tn_ops *ops = tn_ops_cpu(isa_names[isa]);
+    /* sets without this row have ref/'s, which rounds once at the end */
+    if (!ops || ops->rope_kv_write == tn_ops_ref()->rope_kv_write) continue;
+    for (int32_t i = 0; i < 30; i++) check_fused(ops);
+  }
 }
 
 /* Every code of float8, the two that are no numbers too, read alone and among many queries. */
