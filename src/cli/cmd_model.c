@@ -41,10 +41,10 @@ static tn_status init_model(const char *config_path, const char *folder, int64_t
   tn_model *model = NULL;
   TN_TRY(read_new_config(&config, config_path, err));
   if (!force) TN_TRY(refuse_to_overwrite(folder, err));
-  TN_TRY(tn_dir_make(folder, err));
   TN_TRY(tn_model_new(&model, &config, tn_device_cpu(), err));
   tn_model_init(model, (uint64_t)seed);
-  tn_status status = tn_model_save(model, folder, dtype, err);
+  tn_status status = tn_dir_make(folder, err);
+  if (status == TN_OK) status = tn_model_save(model, folder, dtype, err);
   tn_model_free(model);
   *parameters = tn_model_config_parameters(&config);
   return status;

@@ -22,10 +22,18 @@ typedef struct source {
   exported *done;
 } source;
 
+/* Whoever asked to stop waits for the weights, and finds nothing then. */
+static tn_status go_on(tn_error *err) {
+  if (!tn_cli_stop_requested()) return TN_OK;
+  return tn_fail(err, TN_ERR_INTERRUPTED, "interrupted; nothing was written");
+}
+
 static tn_status fill_folder(void *context, const char *folder, tn_error *err) {
   const source *s = context;
   const tn_model_config *config = tn_model_config_of(s->model);
+  TN_TRY(go_on(err));
   TN_TRY(tn_model_save(s->model, folder, s->dtype, err));
+  TN_TRY(go_on(err));
   s->done->parameters = tn_model_config_parameters(config);
   s->done->architecture = tn_model_config_class(config);
   return tn_side_files_copy(s->folder, folder, &s->done->companions, err);

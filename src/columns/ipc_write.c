@@ -311,7 +311,7 @@ static tn_status write_dictionaries(tn_ipc_writer *w, const tn_ipc_node *n, cons
   if (step.is_replacement && !w->stream)
     return tn_fail(err, TN_ERR_UNSUPPORTED,
                    "column \"%.100s\": another dictionary than before: a file holds one for all "
-                   "batches, a stream may change it",
+                   "batches, a stream (.arrows) may change it",
                    n->field->name);
   tn_ipc_parts_reset(&w->parts);
   TN_TRY(tn_ipc_parts_add(&w->parts, n->values, a->dictionary, step.from, step.count, err));

@@ -1,10 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <errno.h>
+#include <pthread.h>
 #include <string.h>
 
 #include "columns/arrow.h"
 
+/* The interface asks for one thread at a time; Python's readers are shared by threads all the same,
+ * so they take turns. */
 typedef struct own_stream {
+  pthread_mutex_t turn;
   tn_reader_ops ops;
   void *reader;
   tn_error last;
@@ -49,26 +53,37 @@ static tn_status status_of(int errnum) {
   }
 }
 
-static tn_status own_schema(ArrowArrayStream *s, ArrowSchema *out) {
-  own_stream *own = s->private_data;
-  memset(out, 0, sizeof *out);
+static void begin_turn(own_stream *own) {
+  pthread_mutex_lock(&own->turn);
   memset(&own->last, 0, sizeof own->last);
-  return own->ops.schema(own->reader, out, &own->last);
 }
 
-static tn_status own_next(ArrowArrayStream *s, ArrowArray *out) {
+static tn_status end_turn(own_stream *own, tn_status status, tn_error *err) {
+  if (err && status != TN_OK && status != TN_END) *err = own->last;
+  pthread_mutex_unlock(&own->turn);
+  return status;
+}
+
+static tn_status own_schema(ArrowArrayStream *s, ArrowSchema *out, tn_error *err) {
   own_stream *own = s->private_data;
   memset(out, 0, sizeof *out);
-  memset(&own->last, 0, sizeof own->last);
-  return own->ops.next(own->reader, out, &own->last);
+  begin_turn(own);
+  return end_turn(own, own->ops.schema(own->reader, out, &own->last), err);
+}
+
+static tn_status own_next(ArrowArrayStream *s, ArrowArray *out, tn_error *err) {
+  own_stream *own = s->private_data;
+  memset(out, 0, sizeof *out);
+  begin_turn(own);
+  return end_turn(own, own->ops.next(own->reader, out, &own->last), err);
 }
 
 static int stream_get_schema(ArrowArrayStream *s, ArrowSchema *out) {
-  return errno_of(own_schema(s, out));
+  return errno_of(own_schema(s, out, NULL));
 }
 
 static int stream_get_next(ArrowArrayStream *s, ArrowArray *out) {
-  tn_status status = own_next(s, out);
+  tn_status status = own_next(s, out, NULL);
   return status == TN_END ? 0 : errno_of(status); /* the end: 0 and out->release == NULL */
 }
 
@@ -80,6 +95,7 @@ static const char *stream_last_error(ArrowArrayStream *s) {
 static void stream_release(ArrowArrayStream *s) {
   own_stream *own = s->private_data;
   own->ops.free(own->reader);
+  pthread_mutex_destroy(&own->turn);
   tn_free(own);
   s->release = NULL;
 }
@@ -92,6 +108,7 @@ tn_status tn_stream_new(ArrowArrayStream *out, const tn_reader_ops *ops, void *r
     ops->free(reader);
     return tn_fail_memory(err, "Arrow stream", sizeof *own);
   }
+  pthread_mutex_init(&own->turn, NULL);
   own->ops = *ops;
   own->reader = reader;
   *out = (ArrowArrayStream){stream_get_schema, stream_get_next, stream_last_error, stream_release,
@@ -103,13 +120,7 @@ void tn_stream_clear(ArrowArrayStream *stream) {
   if (stream && stream->release) stream->release(stream);
 }
 
-/* The words and the exact status of an own stream; what can be guessed of a foreign one. */
-static tn_status own_result(ArrowArrayStream *s, tn_status status, tn_error *err) {
-  const own_stream *own = s->private_data;
-  if (err && status != TN_OK && status != TN_END) *err = own->last;
-  return status;
-}
-
+/* Of an own stream the words and the exact status are known; of a foreign one they are guessed. */
 static tn_status foreign_result(ArrowArrayStream *s, int errnum, tn_error *err) {
   if (errnum == 0) return TN_OK;
   const char *text = s->get_last_error ? s->get_last_error(s) : NULL;
@@ -117,13 +128,13 @@ static tn_status foreign_result(ArrowArrayStream *s, int errnum, tn_error *err) 
 }
 
 tn_status tn_stream_schema(ArrowArrayStream *s, ArrowSchema *out, tn_error *err) {
-  if (s->release == stream_release) return own_result(s, own_schema(s, out), err);
+  if (s->release == stream_release) return own_schema(s, out, err);
   memset(out, 0, sizeof *out);
   return foreign_result(s, s->get_schema(s, out), err);
 }
 
 tn_status tn_stream_next(ArrowArrayStream *s, ArrowArray *out, tn_error *err) {
-  if (s->release == stream_release) return own_result(s, own_next(s, out), err);
+  if (s->release == stream_release) return own_next(s, out, err);
   memset(out, 0, sizeof *out);
   TN_TRY(foreign_result(s, s->get_next(s, out), err));
   return out->release ? TN_OK : TN_END;

@@ -22,6 +22,7 @@ typedef struct exporter {
   tn_gguf_writer w;
   tn_buffer **made;
   size_t made_count, made_capacity;
+  tn_progress *progress;
 } exporter;
 
 /* ---- which models ---- */
@@ -324,20 +325,26 @@ static tn_status add_frequencies(exporter *e, tn_error *err) {
 static tn_status add_all(exporter *e, tn_error *err) {
   int64_t count;
   const tn_parameter *p = tn_model_parameters(e->model, &count);
-  for (int64_t i = 0; i < count; i++) TN_TRY(add_parameter(e, i, &p[i], err));
+  tn_progress_begin(e->progress, "write", "tensors", count);
+  for (int64_t i = 0; i < count; i++) {
+    TN_TRY(add_parameter(e, i, &p[i], err));
+    TN_TRY(tn_progress_at(e->progress, i + 1, err));
+  }
+  tn_progress_end(e->progress);
   return add_frequencies(e, err);
 }
 
 tn_status tn_gguf_export(const char *path, const tn_model *model, const tn_quantized *q,
                          tn_dtype plain, tn_weight_source *source, const char *folder,
-                         tn_error *err) {
+                         tn_progress *progress, tn_error *err) {
   TN_TRY(tn_gguf_export_check(model, err));
   exporter e = {.model = model,
                 .config = tn_model_config_of(model),
                 .arch = arch_of(tn_model_config_of(model)),
                 .q = q,
                 .source = source,
-                .plain = plain};
+                .plain = plain,
+                .progress = progress};
   tn_status status = put_metadata(&e, folder, err);
   if (status == TN_OK) status = add_all(&e, err);
   if (status == TN_OK) status = tn_gguf_finish(&e.w, path, err);

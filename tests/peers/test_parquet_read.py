@@ -5,6 +5,7 @@ import decimal
 import pathlib
 import random
 import sys
+import threading
 
 import duckdb
 import pyarrow as pa
@@ -226,3 +227,46 @@ def test_random_tables_of_duckdb(tmp_path, number):
                f"codec '{rng.choice(['snappy', 'zstd', 'gzip', 'lz4_raw', 'brotli'])}', "
                f"parquet_version '{version}')")
     check(tmp_path / "t.parquet", by_pyarrow(tmp_path / "t.parquet", source))
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("rows,group,distinct", [(70000, 70000, 50), (4, 2, 4), (30000, 1000, 900)])
+def test_dictionaries_become_one_arrow_file(tenon, tmp_path, rows, group, distinct, threads):
+    """A file of Arrow has one dictionary a column: batches of ours add to those before."""
+    rng = random.Random(SEED)
+    values = [f"{rng.randrange(distinct)}" * 3 if rng.random() > 0.1 else None for _ in range(rows)]
+    words = pa.dictionary(pa.int32(), pa.string())
+    table = pa.table({"c": pa.array(values).dictionary_encode(),
+                      "l": pa.array([[v, v] if v else None for v in values], pa.list_(words))})
+    pq.write_table(table, tmp_path / "t.parquet", row_group_size=group)
+    tenon("data", "convert", tmp_path / "t.parquet", tmp_path / "t.arrow", "--threads", threads)
+    with pa.OSFile(str(tmp_path / "t.arrow")) as file:
+        read = pa.ipc.open_file(file).read_all()
+    assert read.schema.field("c").type == words
+    assert read["c"].to_pylist() == values and read["l"].to_pylist() == table["l"].to_pylist()
+
+
+def test_threads_of_python_share_a_reader(tmp_path):
+    """Each batch comes out once, whichever thread asks."""
+    rows = 40000
+    pq.write_table(pa.table({"i": range(rows), "s": [str(i) * 9 for i in range(rows)]}), tmp_path / "t.parquet",
+                   row_group_size=3000)
+    for threads in (1, 4):
+        reader = pa.RecordBatchReader.from_stream(library.open(tmp_path / "t.parquet", threads=threads, batch_rows=500))
+        seen, wrong = [], []
+
+        def take():
+            try:
+                while True:
+                    batch = reader.read_next_batch()
+                    seen.extend(batch["i"].to_pylist())
+                    wrong.extend(i for i, s in zip(batch["i"].to_pylist(), batch["s"].to_pylist()) if s != str(i) * 9)
+            except StopIteration:
+                pass
+
+        takers = [threading.Thread(target=take) for _ in range(4)]
+        for taker in takers:
+            taker.start()
+        for taker in takers:
+            taker.join(60)
+        assert sorted(seen) == list(range(rows)) and not wrong

@@ -391,6 +391,7 @@ tn_status tn_parquet_column_reader_read(tn_parquet_column_reader *r, int64_t row
   if (!s->leaf) {
     tn_parquet_slots_start(s, r->leaf);
     s->spare = r->spare;
+    s->interner = r->interner;
   }
   if (rows == 0) return TN_OK;
   if (rows > r->rows - r->row) return rows_end_early(r, rows - (r->rows - r->row), err);

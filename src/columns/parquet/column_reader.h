@@ -24,7 +24,8 @@ void tn_parquet_part_clear(tn_parquet_part *part);
 
 typedef struct tn_parquet_column_reader { /* all zero is valid for clear */
   const tn_parquet_leaf *leaf;
-  tn_parquet_spare *spare; /* borrowed, of the parts; NULL: none */
+  tn_parquet_spare *spare;       /* borrowed, of the parts; NULL: none */
+  tn_parquet_interner *interner; /* likewise */
   tn_parquet_pages pages;
   tn_parquet_dictionary dictionary;
   tn_parquet_values values;

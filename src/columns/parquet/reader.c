@@ -33,6 +33,10 @@ static void scan_free(void *self) {
     tn_free(s->rounds[r].pages);
     tn_free(s->rounds[r].pieces);
   }
+  for (int64_t c = 0; s->interners && c < s->columns; c++) {
+    tn_parquet_interner_clear(&s->interners[c]);
+  }
+  tn_free(s->interners);
   tn_free(s->codecs);
   tn_free(s->lanes);
   tn_free(s->order);
@@ -184,6 +188,7 @@ static tn_status init_lane(tn_parquet_scan_state *s, tn_parquet_lane *lane, tn_e
     tn_parquet_column_reader *column = &lane->columns[c];
     column->leaf = tn_parquet_scan_leaf(s, c);
     column->spare = s->spare;
+    column->interner = &s->interners[c];
     column->pages.source = s->file->source;
     column->pages.spare = s->spare;
     column->pages.skip_crc = s->options.skip_crc;
@@ -231,8 +236,9 @@ static tn_status init_scan(tn_parquet_scan_state *s, tn_error *err) {
   s->lane_count = s->threads > 1 && !o->ranges ? 2 * s->threads : 1;
   s->codecs = tn_alloc((size_t)s->threads, sizeof *s->codecs);
   s->lanes = tn_alloc((size_t)s->lane_count, sizeof *s->lanes);
-  if (!s->codecs || !s->lanes) {
-    return tn_fail_memory(err, "a Parquet scan", (size_t)s->threads * sizeof *s->codecs);
+  s->interners = tn_alloc((size_t)s->columns, sizeof *s->interners);
+  if (!s->codecs || !s->lanes || !s->interners) {
+    return tn_fail_memory(err, "a Parquet scan", (size_t)s->columns * sizeof *s->interners);
   }
   TN_TRY(make_tasks(s, err));
   for (int32_t l = 0; l < s->lane_count; l++) TN_TRY(init_lane(s, &s->lanes[l], err));

@@ -75,6 +75,7 @@ typedef struct tn_parquet_scan_state {
   int32_t threads;
   tn_parquet_codecs *codecs; /* one a thread */
   tn_parquet_spare *spare;
+  tn_parquet_interner *interners; /* one a column */
   int64_t columns;
   int64_t *order;      /* columns, those with the most bytes first */
   int64_t text_column; /* the largest whose pages can be lent to arrays; -1: none */

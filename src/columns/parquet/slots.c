@@ -191,7 +191,7 @@ static tn_status make_decimals(tn_parquet_slots *s, tn_error *err) {
 /* ---- dictionaries: each distinct value once, in the order in which they come -------------------
  */
 
-enum { INTERN_AT_ONCE = 256 };
+enum { INTERN_AT_ONCE = 256, INTERN_KEPT_BYTES = 1 << 20 };
 
 static tn_status intern_all(const tn_parquet_slots *s, tn_parquet_interner *in, uint32_t *indices,
                             tn_error *err) {
@@ -236,16 +236,20 @@ static tn_status dictionary_values(const tn_parquet_slots *s, const tn_parquet_i
   return status;
 }
 
+/* A dictionary begins with those of the batches before, so that who writes them has only values to
+ * add; a large one begins anew. */
 static tn_status make_dictionary(tn_parquet_slots *s, ArrowArray *dictionary, tn_error *err) {
-  tn_parquet_interner in = {.bytes_max = INT32_MAX};
+  tn_parquet_interner own = {0}, *in = s->interner ? s->interner : &own;
+  if (in->values.length > INTERN_KEPT_BYTES) tn_parquet_interner_reset(in);
+  in->bytes_max = INT32_MAX;
   tn_parquet_bytes indices = {0};
   size_t bytes = (size_t)s->count * sizeof(uint32_t);
   TN_TRY(tn_parquet_bytes_reserve(&indices, bytes, err));
   memset(indices.data, 0, bytes);
   indices.length = bytes;
-  tn_status status = intern_all(s, &in, (uint32_t *)(void *)indices.data, err);
-  if (status == TN_OK) status = dictionary_values(s, &in, dictionary, err);
-  tn_parquet_interner_clear(&in);
+  tn_status status = intern_all(s, in, (uint32_t *)(void *)indices.data, err);
+  if (status == TN_OK) status = dictionary_values(s, in, dictionary, err);
+  tn_parquet_interner_clear(&own);
   tn_parquet_bytes_clear(&s->values);
   tn_parquet_bytes_clear(&s->data);
   s->values = indices;

@@ -11,12 +11,14 @@
 #define TN_COLUMNS_PARQUET_SLOTS_H
 #include "columns/array.h"
 #include "columns/parquet/bytes.h"
+#include "columns/parquet/interner.h"
 #include "columns/parquet/schema.h"
 #include "columns/parquet/spare.h"
 
 typedef struct tn_parquet_slots { /* all zero is valid for clear */
   const tn_parquet_leaf *leaf;
-  tn_parquet_spare *spare; /* where memory comes from and goes to; NULL: malloc */
+  tn_parquet_spare *spare;       /* where memory comes from and goes to; NULL: malloc */
+  tn_parquet_interner *interner; /* of a dictionary: values of batches before; NULL: none */
   int64_t count, nulls;
   tn_parquet_bytes valid;  /* a bit a slot, when leaf->max_def > 0 */
   tn_parquet_bytes values; /* values, bits, or count + 1 int32 ends of bytes */
