@@ -94,7 +94,7 @@ static tn_status fill_columns(tn_parquet_write_options *out, tn_arena *arena,
   for (int32_t i = 0; i < o->store_as_count; i++) {
     tn_str name = {0};
     const char *path;
-    TN_TRY(cut_pair(o->store_as[i], "store-as", arena, &path, &name, err));
+    TN_TRY(cut_pair(o->store_as[i], "store_as", arena, &path, &name, err));
     TN_TRY(choose(name, "form", store_as_name, TN_PARQUET_STORE_AS_COUNT - 1, &chosen, err));
     entry_of(columns, &count, path)->as = (tn_parquet_store_as)(chosen + 1);
   }
