@@ -44,8 +44,10 @@ TN_NODISCARD tn_status tn_ipc_writer_new(tn_ipc_writer **out, tn_sink *sink,
                                          const ArrowSchema *schema, const char *const *metadata,
                                          int32_t metadata_count, tn_error *err);
 /* Any valid arrays of the schema, with offsets; what a slice does not show is not written.  A
- * dictionary goes before its first batch; one that extends the last goes as a delta; another one
- * takes its place in a stream and is TN_ERR_UNSUPPORTED in a file, as the format has it. */
+ * dictionary goes before its first batch; one that extends the last goes as a delta.  Another one
+ * takes its place in a stream; in a file, which has one for all batches, the values that are new go
+ * as a delta, and what does not fit into one is TN_ERR_UNSUPPORTED
+ * (columns/ipc_dictionary_write.h). */
 TN_NODISCARD tn_status tn_ipc_writer_batch(tn_ipc_writer *w, const ArrowArray *batch,
                                            tn_error *err);
 TN_NODISCARD tn_status tn_ipc_writer_finish(tn_ipc_writer *w, tn_error *err); /* end, footer */

@@ -331,6 +331,40 @@ static tn_status add_fixed(tn_ipc_parts *p, const tn_type *t, const ArrowArray *
   return add_view_of(p, place(a->buffers[1], from * width), rows * width, err);
 }
 
+/* ---- dictionary indices ---- */
+/* As an unsigned number: one below 0 is beyond every dictionary. */
+static uint64_t index_at(const void *indices, int32_t bits, int64_t i) {
+  switch (bits) {
+    case 8:
+      return ((const uint8_t *)indices)[i];
+    case 16:
+      return ((const uint16_t *)indices)[i];
+    case 32:
+      return ((const uint32_t *)indices)[i];
+    default:
+      return ((const uint64_t *)indices)[i];
+  }
+}
+
+/* What stands under a null, and a placeholder where the dictionary is empty, is written as 0. */
+static tn_status add_indices(tn_ipc_parts *p, const tn_ipc_node *n, const ArrowArray *a,
+                             int64_t from, int64_t rows, const tn_ipc_places *places,
+                             tn_error *err) {
+  int32_t bits = n->field->type.bits;
+  size_t width = (size_t)bits / 8;
+  char *moved = make(rows, width, "dictionary indices", err);
+  if (!moved) return TN_ERR_MEMORY;
+  TN_TRY(add_made(p, moved, rows * (int64_t)width, err));
+  for (int64_t i = 0; places->count > 0 && i < rows; i++) {
+    if (is_null(a, from + i)) continue;
+    uint64_t index = index_at(a->buffers[1], bits, from + i);
+    if (index >= (uint64_t)places->count)
+      return wrong_shape(n, "has an index beyond its dictionary", err);
+    memcpy(moved + (size_t)i * width, &places->of[index], width); /* little-endian: the low bytes */
+  }
+  return TN_OK;
+}
+
 /* Everything behind node and validity. */
 static tn_status add_values(tn_ipc_parts *p, const tn_ipc_node *n, const ArrowArray *a,
                             int64_t from, int64_t rows, tn_error *err) {
@@ -341,6 +375,8 @@ static tn_status add_values(tn_ipc_parts *p, const tn_ipc_node *n, const ArrowAr
     case TN_LAYOUT_BITS:
       return add_bits(p, a->buffers[1], from, rows, err);
     case TN_LAYOUT_FIXED:
+      if (n->values && p->places && p->places[n->dictionary].of)
+        return add_indices(p, n, a, from, rows, &p->places[n->dictionary], err);
       return add_fixed(p, t, a, from, rows, err);
     case TN_LAYOUT_BYTES:
     case TN_LAYOUT_LARGE_BYTES:

@@ -2,7 +2,8 @@
  *
  * A row range of any array is written as if it were the whole: offsets begin with 0, bits with a
  * byte, children hold what the range uses and no more.  What need not be moved for that stays where
- * it is: a part then borrows the array's bytes.
+ * it is: a part then borrows the array's bytes.  Dictionary indices are put into the terms of the
+ * dictionary that is written.
  *
  * Equal values give equal parts (views apart, whose data may be cut otherwise), bits behind the
  * last row are 0.  Thread: one owner. */
@@ -21,7 +22,14 @@ typedef struct tn_ipc_pair { /* a node {rows, nulls}, or a buffer's place {offse
   int64_t first, second;
 } tn_ipc_pair;
 
-typedef struct tn_ipc_parts { /* all zero is empty */
+/* Where the values of an array's dictionary lie in that which is written. */
+typedef struct tn_ipc_places {
+  int64_t *of; /* NULL: each at its own place */
+  int64_t count;
+} tn_ipc_places;
+
+typedef struct tn_ipc_parts {  /* all zero is empty */
+  const tn_ipc_places *places; /* by number of the dictionary; NULL: each value at its own place */
   tn_ipc_pair *nodes;
   tn_ipc_part *parts;
   int64_t *views; /* data buffers of each view array */
@@ -32,7 +40,7 @@ typedef struct tn_ipc_parts { /* all zero is empty */
  * parts.  TN_ERR_ARGUMENT when it has not the shape of the type. */
 TN_NODISCARD tn_status tn_ipc_parts_add(tn_ipc_parts *p, const tn_ipc_node *n, const ArrowArray *a,
                                         int64_t from, int64_t rows, tn_error *err);
-void tn_ipc_parts_reset(tn_ipc_parts *p); /* empty; the lists' memory is kept */
+void tn_ipc_parts_reset(tn_ipc_parts *p); /* empty; places and the lists' memory are kept */
 void tn_ipc_parts_clear(tn_ipc_parts *p);
 
 #endif

@@ -1,42 +1,66 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "columns/ipc_dictionary_write.h"
 
+#include "base/map.h"
+#include "columns/array.h"
 #include "columns/equal.h"
 #include "columns/gather.h"
+#include "columns/value_key.h"
 
 typedef struct sent {
-  ArrowArray array;  /* a copy; released: nothing yet */
-  uint64_t replaced; /* how often it has been */
+  ArrowArray last;   /* a copy of the dictionary that came last; released: none yet */
+  uint64_t replaced; /* how often what is written has been */
   uint64_t made_of;  /* the same of the dictionaries inside */
+  /* Of a file, from the first dictionary on that does not go on where the last ended: */
+  tn_map known;     /* key of each value that is written -> its place */
+  int64_t written;  /* values */
+  int64_t bytes;    /* of these, as text or binary */
+  ArrowArray fresh; /* values of the last step */
 } sent;
 
 struct tn_ipc_dictionary_writer {
   const tn_ipc_schema *schema;
+  bool stream;
   sent *entries;
+  tn_ipc_places *places; /* one an entry */
+  tn_strbuf key;
 };
 
 tn_status tn_ipc_dictionary_writer_new(tn_ipc_dictionary_writer **out, const tn_ipc_schema *schema,
-                                       tn_error *err) {
+                                       bool stream, tn_error *err) {
+  size_t count = (size_t)schema->dictionary_count;
   tn_ipc_dictionary_writer *w = tn_alloc(1, sizeof *w);
-  sent *entries = tn_alloc((size_t)schema->dictionary_count, sizeof *entries);
-  if (!w || !entries) {
-    tn_free(w);
-    tn_free(entries);
-    return tn_fail_memory(err, "Arrow dictionaries",
-                          (size_t)schema->dictionary_count * sizeof *entries);
+  if (!w) return tn_fail_memory(err, "Arrow dictionaries", sizeof *w);
+  *w = (tn_ipc_dictionary_writer){.schema = schema, .stream = stream};
+  w->entries = tn_alloc(count, sizeof *w->entries);
+  w->places = tn_alloc(count, sizeof *w->places);
+  if (w->entries && w->places) {
+    *out = w;
+    return TN_OK;
   }
-  *w = (tn_ipc_dictionary_writer){schema, entries};
-  *out = w;
-  return TN_OK;
+  tn_ipc_dictionary_writer_free(w);
+  return tn_fail_memory(err, "Arrow dictionaries", count * sizeof *w->entries);
 }
 
 void tn_ipc_dictionary_writer_free(tn_ipc_dictionary_writer *w) {
   if (!w) return;
-  for (int32_t i = 0; i < w->schema->dictionary_count; i++) tn_array_clear(&w->entries[i].array);
+  for (int32_t i = 0; w->entries && w->places && i < w->schema->dictionary_count; i++) {
+    tn_array_clear(&w->entries[i].last);
+    tn_array_clear(&w->entries[i].fresh);
+    tn_map_clear(&w->entries[i].known);
+    tn_free(w->places[i].of);
+  }
   tn_free(w->entries);
+  tn_free(w->places);
+  tn_strbuf_clear(&w->key);
   tn_free(w);
 }
 
+const tn_ipc_places *tn_ipc_dictionary_writer_places(const tn_ipc_dictionary_writer *w) {
+  return w->places;
+}
+
+/* ---- comparing ---- */
 static bool same_parts(const tn_ipc_parts *a, const tn_ipc_parts *b) {
   if (a->node_count != b->node_count || a->part_count != b->part_count ||
       a->view_count != b->view_count)
@@ -92,31 +116,156 @@ static uint64_t inner_replaced(const tn_ipc_dictionary_writer *w, const tn_ipc_n
   return sum;
 }
 
-static tn_status keep(sent *s, const tn_field *field, const ArrowArray *dictionary, tn_error *err) {
-  ArrowArray copy;
-  TN_TRY(tn_array_concat(&copy, field, &dictionary, 1, err));
-  tn_array_clear(&s->array);
-  s->array = copy;
+/* ---- a file's values by their keys ---- */
+static tn_status key_of(tn_ipc_dictionary_writer *w, const tn_field *field,
+                        const ArrowArray *values, int64_t row, tn_error *err) {
+  tn_strbuf_reset(&w->key);
+  tn_value_key((tn_value){field, values, row}, &w->key);
+  return tn_strbuf_check(&w->key, err);
+}
+
+/* A value that is written, at the next place; of equal ones the first is found. */
+static tn_status enter(tn_ipc_dictionary_writer *w, sent *s, const tn_field *field,
+                       const ArrowArray *values, int64_t row, tn_error *err) {
+  tn_str key = tn_strbuf_view(&w->key);
+  uint64_t place = (uint64_t)s->written++;
+  s->bytes += (int64_t)tn_value_bytes(field, values, row).length;
+  return tn_map_get(&s->known, key, NULL) ? TN_OK : tn_map_put(&s->known, key, place, err);
+}
+
+/* All that is written so far, which is `last`. */
+static tn_status know_last(tn_ipc_dictionary_writer *w, sent *s, const tn_field *field,
+                           tn_error *err) {
+  for (int64_t row = 0; row < s->last.length; row++) {
+    TN_TRY(key_of(w, field, &s->last, row, err));
+    TN_TRY(enter(w, s, field, &s->last, row, err));
+  }
   return TN_OK;
 }
 
-tn_status tn_ipc_dictionary_writer_next(tn_ipc_dictionary_writer *w, int32_t number,
+/* Rows from `from` on: those that are not known yet are entered and go into fresh[], whose count is
+ * returned in *count. */
+static tn_status place_values(tn_ipc_dictionary_writer *w, sent *s, const tn_field *field,
+                              const ArrowArray *dictionary, int64_t from, int64_t *places,
+                              int64_t *fresh, int64_t *count, tn_error *err) {
+  for (int64_t row = from; row < dictionary->length; row++) {
+    uint64_t place = (uint64_t)s->written;
+    TN_TRY(key_of(w, field, dictionary, row, err));
+    if (!tn_map_get(&s->known, tn_strbuf_view(&w->key), &place)) {
+      TN_TRY(enter(w, s, field, dictionary, row, err));
+      fresh[(*count)++] = row;
+    }
+    places[row] = (int64_t)place;
+  }
+  return TN_OK;
+}
+
+static tn_status check_order(const tn_ipc_node *n, const ArrowArray *dictionary,
+                             const int64_t *places, tn_error *err) {
+  int64_t before = -1;
+  if (!(n->field->schema->flags & ARROW_FLAG_DICTIONARY_ORDERED)) return TN_OK;
+  for (int64_t row = 0; row < dictionary->length; row++) {
+    if (tn_value_is_null(n->values->field, dictionary, row)) continue;
+    if (places[row] < before)
+      return tn_fail(err, TN_ERR_UNSUPPORTED,
+                     "column \"%.100s\": an ordered dictionary whose values come in another order "
+                     "than before: a file holds one for all batches, a stream (.arrows) may change "
+                     "it",
+                     n->field->name);
+    before = places[row];
+  }
+  return TN_OK;
+}
+
+static tn_status check_limits(const sent *s, const tn_ipc_node *n, tn_error *err) {
+  const tn_type *index = &n->field->type;
+  int32_t bits = index->bits - tn_type_is_signed(index->id);
+  if (bits < 63 && s->written > (int64_t)1 << bits)
+    return tn_fail(err, TN_ERR_UNSUPPORTED,
+                   "column \"%.100s\": the file's dictionary grows to %lld values, indices of %s "
+                   "count %lld: take a stream (.arrows), whose dictionary may change, or wider "
+                   "indices",
+                   n->field->name, (long long)s->written, tn_type_name(index->id), 1LL << bits);
+  if (n->values->field->type.layout == TN_LAYOUT_BYTES && s->bytes > INT32_MAX)
+    return tn_fail(
+        err, TN_ERR_UNSUPPORTED,
+        "column \"%.100s\": the file's dictionary grows to %lld bytes, the offsets of %s "
+        "count 2 GiB: take a stream (.arrows), whose dictionary may change",
+        n->field->name, (long long)s->bytes, tn_type_name(n->values->field->type.id));
+  return TN_OK;
+}
+
+/* Rows in order, of which the last is that of the dictionary: mostly all of one that is all new. */
+static tn_status take_fresh(sent *s, const tn_field *field, const ArrowArray *dictionary,
+                            const int64_t *rows, int64_t count, tn_ipc_dictionary_step *step,
+                            tn_error *err) {
+  step->count = count;
+  step->is_new = step->is_delta = count > 0;
+  step->from = dictionary->length - count;
+  step->values = dictionary;
+  if (count == 0 || rows[0] == step->from) return TN_OK;
+  TN_TRY(tn_array_gather(&s->fresh, field, dictionary, rows, count, err));
+  step->from = 0;
+  step->values = &s->fresh;
+  return TN_OK;
+}
+
+/* Of the first `same` values of a dictionary the places are there already. */
+static tn_status place(tn_ipc_dictionary_writer *w, const tn_ipc_node *n,
+                       const ArrowArray *dictionary, int64_t same, tn_ipc_dictionary_step *step,
+                       tn_error *err) {
+  sent *s = &w->entries[n->dictionary];
+  tn_ipc_places *places = &w->places[n->dictionary];
+  int64_t length = dictionary->length, count = 0;
+  int64_t *of = tn_alloc((size_t)length + 1, sizeof *of); /* one more: NULL means something */
+  int64_t *fresh = tn_alloc((size_t)(length - same), sizeof *fresh);
+  tn_status status = TN_OK;
+  if (!of || !fresh)
+    status = tn_fail_memory(err, "places of a dictionary", (unsigned long long)length * 16);
+  if (status == TN_OK && same > 0) memcpy(of, places->of, (size_t)same * sizeof *of);
+  if (status == TN_OK)
+    status = place_values(w, s, n->values->field, dictionary, same, of, fresh, &count, err);
+  if (status == TN_OK) status = check_order(n, dictionary, of, err);
+  if (status == TN_OK) status = check_limits(s, n, err);
+  if (status == TN_OK)
+    status = take_fresh(s, n->values->field, dictionary, fresh, count, step, err);
+  tn_free(fresh);
+  tn_free(places->of);
+  *places = (tn_ipc_places){of, length};
+  return status;
+}
+
+/* ---- the next dictionary ---- */
+static tn_status keep(sent *s, const tn_field *field, const ArrowArray *dictionary, tn_error *err) {
+  ArrowArray copy;
+  TN_TRY(tn_array_concat(&copy, field, &dictionary, 1, err));
+  tn_array_clear(&s->last);
+  s->last = copy;
+  return TN_OK;
+}
+
+tn_status tn_ipc_dictionary_writer_next(tn_ipc_dictionary_writer *w, const tn_ipc_node *n,
                                         const ArrowArray *dictionary, tn_ipc_dictionary_step *step,
                                         tn_error *err) {
-  sent *s = &w->entries[number];
-  const tn_ipc_node *values = w->schema->dictionaries[number].values;
-  uint64_t inner = inner_replaced(w, values);
-  bool is_there = s->array.release, agrees = false;
-  *step = (tn_ipc_dictionary_step){.number = number, .count = dictionary->length};
-  if (is_there && s->made_of == inner) TN_TRY(agree(values, &s->array, dictionary, &agrees, err));
-  if (agrees && dictionary->length <= s->array.length) return TN_OK;
-  step->is_new = true;
-  step->is_delta = agrees;
-  step->is_replacement = is_there && !agrees;
-  step->from = agrees ? s->array.length : 0;
-  step->count = dictionary->length - step->from;
-  TN_TRY(keep(s, values->field, dictionary, err));
-  s->replaced += step->is_replacement;
-  s->made_of = inner;
-  return TN_OK;
+  sent *s = &w->entries[n->dictionary];
+  const tn_field *field = n->values->field;
+  uint64_t inner = inner_replaced(w, n->values);
+  bool is_there = s->last.release, agrees = false, is_placed = w->places[n->dictionary].of;
+  *step = (tn_ipc_dictionary_step){.values = dictionary};
+  tn_array_clear(&s->fresh);
+  if (is_there && s->made_of == inner) TN_TRY(agree(n->values, &s->last, dictionary, &agrees, err));
+  if (agrees && dictionary->length <= s->last.length) return TN_OK;
+  int64_t same = agrees ? s->last.length : 0;
+  if (is_placed || (is_there && !agrees && !w->stream)) {
+    if (!is_placed) TN_TRY(know_last(w, s, field, err));
+    TN_TRY(place(w, n, dictionary, same, step, err));
+  } else {
+    step->is_new = true;
+    step->is_delta = agrees;
+    step->from = same;
+    step->count = dictionary->length - same;
+    s->replaced += is_there && !agrees;
+    s->made_of = inner;
+  }
+  return keep(s, field, dictionary, err);
 }

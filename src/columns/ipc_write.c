@@ -123,7 +123,8 @@ static tn_status writer_init(tn_ipc_writer *w, const ArrowSchema *schema,
                              const tn_ipc_write_options *o, tn_error *err) {
   tn_status status = tn_ipc_schema_copy(&w->schema, schema, err);
   if (status != TN_OK) return tn_error_context(err, status, "%s", w->sink->name);
-  TN_TRY(tn_ipc_dictionary_writer_new(&w->sent, &w->schema, err));
+  TN_TRY(tn_ipc_dictionary_writer_new(&w->sent, &w->schema, o->stream, err));
+  w->parts.places = tn_ipc_dictionary_writer_places(w->sent);
   w->stream = o->stream;
   w->codec = o->codec;
   if (o->codec != TN_IPC_PLAIN)
@@ -262,9 +263,9 @@ static tn_status write_body(tn_ipc_writer *w, tn_error *err) {
   return TN_OK;
 }
 
-/* What w->parts holds as one message; `dictionary` NULL: a batch. */
-static tn_status write_parts(tn_ipc_writer *w, int64_t rows,
-                             const tn_ipc_dictionary_step *dictionary, tn_error *err) {
+/* What w->parts holds as one message; `dictionary` is a node with one, NULL: a batch. */
+static tn_status write_parts(tn_ipc_writer *w, int64_t rows, const tn_ipc_node *dictionary,
+                             bool is_delta, tn_error *err) {
   block_list *list = dictionary ? &w->dictionaries : &w->batches;
   tn_strbuf *b = &w->message;
   if (w->parts.part_count > INT32_MAX / TN_IPC_PAIR_BYTES)
@@ -280,9 +281,9 @@ static tn_status write_parts(tn_ipc_writer *w, int64_t rows,
       begin_message(w, dictionary ? TN_IPC_HEADER_DICTIONARY : TN_IPC_HEADER_BATCH, body);
   if (dictionary) {
     tn_flat_field fields[] = {
-        {TN_IPC_DICTIONARY_ID, 8, (uint64_t)w->schema.dictionaries[dictionary->number].id},
+        {TN_IPC_DICTIONARY_ID, 8, (uint64_t)w->schema.dictionaries[dictionary->dictionary].id},
         {TN_IPC_DICTIONARY_DATA, 4},
-        {TN_IPC_DICTIONARY_IS_DELTA, 1, dictionary->is_delta}};
+        {TN_IPC_DICTIONARY_IS_DELTA, 1, is_delta}};
     tn_flat_point(b, header, tn_flat_add_table(b, fields, 3));
     header = fields[1].at;
   }
@@ -306,16 +307,11 @@ static tn_status write_dictionaries(tn_ipc_writer *w, const tn_ipc_node *n, cons
   if (!n->values) return TN_OK;
   TN_TRY(write_dictionaries(w, n->values, a->dictionary, err));
   tn_ipc_dictionary_step step;
-  TN_TRY(tn_ipc_dictionary_writer_next(w->sent, n->dictionary, a->dictionary, &step, err));
+  TN_TRY(tn_ipc_dictionary_writer_next(w->sent, n, a->dictionary, &step, err));
   if (!step.is_new) return TN_OK;
-  if (step.is_replacement && !w->stream)
-    return tn_fail(err, TN_ERR_UNSUPPORTED,
-                   "column \"%.100s\": another dictionary than before: a file holds one for all "
-                   "batches, a stream (.arrows) may change it",
-                   n->field->name);
   tn_ipc_parts_reset(&w->parts);
-  TN_TRY(tn_ipc_parts_add(&w->parts, n->values, a->dictionary, step.from, step.count, err));
-  return write_parts(w, step.count, &step, err);
+  TN_TRY(tn_ipc_parts_add(&w->parts, n->values, step.values, step.from, step.count, err));
+  return write_parts(w, step.count, n, step.is_delta, err);
 }
 
 static tn_status write_batch(tn_ipc_writer *w, const ArrowArray *batch, tn_error *err) {
@@ -326,7 +322,7 @@ static tn_status write_batch(tn_ipc_writer *w, const ArrowArray *batch, tn_error
   for (int64_t c = 0; c < batch->n_children; c++)
     TN_TRY(tn_ipc_parts_add(&w->parts, &root->children[c], batch->children[c], batch->offset,
                             batch->length, err));
-  return write_parts(w, batch->length, NULL, err);
+  return write_parts(w, batch->length, NULL, false, err);
 }
 
 static tn_status failed_before(const tn_ipc_writer *w, tn_error *err) {

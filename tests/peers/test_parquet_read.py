@@ -7,8 +7,10 @@ import random
 import sys
 import threading
 
+import arro3.io
 import duckdb
 import pyarrow as pa
+import pyarrow.feather
 import pyarrow.parquet as pq
 import pytest
 
@@ -229,10 +231,17 @@ def test_random_tables_of_duckdb(tmp_path, number):
     check(tmp_path / "t.parquet", by_pyarrow(tmp_path / "t.parquet", source))
 
 
+def arrow_file_of(path):
+    """As pyarrow reads it, and arrow-rs must."""
+    read = pa.feather.read_table(path)
+    assert pa.table(arro3.io.read_ipc(str(path)).read_all()).to_pydict() == read.to_pydict()
+    return read
+
+
 @pytest.mark.parametrize("threads", [1, 2])
 @pytest.mark.parametrize("rows,group,distinct", [(70000, 70000, 50), (4, 2, 4), (30000, 1000, 900)])
 def test_dictionaries_become_one_arrow_file(tenon, tmp_path, rows, group, distinct, threads):
-    """A file of Arrow has one dictionary a column: batches of ours add to those before."""
+    """A file of Arrow has one dictionary a column: what a batch has more goes behind."""
     rng = random.Random(SEED)
     values = [f"{rng.randrange(distinct)}" * 3 if rng.random() > 0.1 else None for _ in range(rows)]
     words = pa.dictionary(pa.int32(), pa.string())
@@ -240,10 +249,60 @@ def test_dictionaries_become_one_arrow_file(tenon, tmp_path, rows, group, distin
                       "l": pa.array([[v, v] if v else None for v in values], pa.list_(words))})
     pq.write_table(table, tmp_path / "t.parquet", row_group_size=group)
     tenon("data", "convert", tmp_path / "t.parquet", tmp_path / "t.arrow", "--threads", threads)
-    with pa.OSFile(str(tmp_path / "t.arrow")) as file:
-        read = pa.ipc.open_file(file).read_all()
+    read = arrow_file_of(tmp_path / "t.arrow")
     assert read.schema.field("c").type == words
     assert read["c"].to_pylist() == values and read["l"].to_pylist() == table["l"].to_pylist()
+
+
+def dictionary_values(table, column):
+    return max(len(chunk.dictionary) for chunk in table[column].chunks)
+
+
+@pytest.mark.parametrize("suffix", [".arrow", ".feather"])
+def test_inputs_of_different_dictionaries_become_one_arrow_file(tenon, tmp_path, suffix):
+    """Beyond 1 MiB of values, in another order in each input, some in one alone: each is there once."""
+    rng = random.Random(SEED)
+    shared = [rng.randbytes(300).hex() for _ in range(2500)]
+    want = {"c": [], "s": []}
+    for i in range(12):
+        values = shared + [f"only in {i}: {k}" for k in range(20)] + [None]
+        rng.shuffle(values)
+        table = pa.table({"c": pa.array(values).dictionary_encode(),
+                          "s": pa.array([{"d": v and v[:30]} for v in values],
+                                        pa.struct([("d", pa.dictionary(pa.int32(), pa.large_string()))]))})
+        pq.write_table(table, tmp_path / f"t{i:02}.parquet", row_group_size=1000)
+        for column in want:
+            want[column] += table[column].to_pylist()
+    inputs = sorted(tmp_path.glob("*.parquet"))
+    tenon("data", "convert", *inputs, tmp_path / f"out{suffix}")
+    read = arrow_file_of(tmp_path / f"out{suffix}")
+    assert read.to_pydict() == want
+    assert dictionary_values(read, "c") == len(shared) + 12 * 20
+    assert (tmp_path / f"out{suffix}").stat().st_size < 3 * len(shared) * 600
+    # Inputs that take turns add nothing.
+    tenon("data", "convert", *inputs[:2], *inputs[:2], tmp_path / f"turns{suffix}")
+    assert dictionary_values(arrow_file_of(tmp_path / f"turns{suffix}"), "c") == len(shared) + 2 * 20
+
+
+def test_dictionaries_outgrow_their_indices(tenon, tmp_path):
+    """int8 counts 128 values: 100 and 28 new ones fit, one more does not; a stream may change its own."""
+    names = []
+    for start, count in [(0, 100), (50, 78), (128, 1)]:
+        indices = pa.array(range(count), pa.int8())
+        words = pa.array([f"word {start + i}" for i in range(count)])
+        table = pa.table({"c": pa.DictionaryArray.from_arrays(indices, words)})
+        names.append(tmp_path / f"{start}.arrow")
+        with pa.ipc.new_file(str(names[-1]), table.schema) as file:
+            file.write_table(table)
+    tenon("data", "convert", *names[:2], tmp_path / "fits.arrow")
+    read = arrow_file_of(tmp_path / "fits.arrow")
+    assert read["c"].to_pylist() == [f"word {i}" for i in [*range(100), *range(50, 128)]]
+    error = tenon.fails("data", "convert", *names, tmp_path / "more.arrow")
+    assert 'column "c": the file\'s dictionary grows to 129 values, indices of int8 count 128' in error
+    assert ".arrows" in error and not (tmp_path / "more.arrow").exists()
+    tenon("data", "convert", *names, tmp_path / "more.arrows")
+    with pa.ipc.open_stream(str(tmp_path / "more.arrows")) as stream:
+        assert stream.read_all()["c"].to_pylist()[-1] == "word 128"
 
 
 def test_threads_of_python_share_a_reader(tmp_path):

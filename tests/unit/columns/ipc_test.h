@@ -13,7 +13,8 @@
 
 typedef struct dice {
   uint64_t state;
-  bool growing; /* dictionaries only get longer from batch to batch */
+  bool growing;   /* dictionaries only get longer from batch to batch */
+  bool unordered; /* no dictionary has an order */
 } dice;
 
 static inline uint64_t roll(dice *d, uint64_t sides) { /* splitmix64 */
@@ -93,7 +94,7 @@ static inline tn_status random_field(ArrowSchema *out, const char *name, bool nu
   if (roll(d, 6) == 0 && id != TN_TYPE_NULL) {
     char format[2] = {index_formats[roll(d, 8)], 0};
     flags |= ARROW_FLAG_NULLABLE; /* a placeholder then needs no value of the dictionary */
-    if (roll(d, 3) == 0) flags |= ARROW_FLAG_DICTIONARY_ORDERED;
+    if (roll(d, 3) == 0 && !d->unordered) flags |= ARROW_FLAG_DICTIONARY_ORDERED;
     TN_TRY(tn_schema_init(out, format, name, flags, err));
     TN_TRY(tn_schema_add_dictionary(out, err));
     out = out->dictionary;

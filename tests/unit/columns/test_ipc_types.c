@@ -128,18 +128,19 @@ static void every_type_goes_round(void **state) {
   }
 }
 
-static void dictionaries_may_change_in_a_stream(void **state) {
+static void dictionaries_may_change(void **state) {
   uint64_t seed = new_seed();
-  for (uint64_t round = 0; round < 8; round++) {
-    dice d = {.state = seed + round};
-    table t = {0};
-    tn_strbuf bytes = {0};
-    OK(table_make(&t, &d, &problem));
-    OK(write_table(&bytes, &t, &forms[1], 0, &problem));
-    must_read(&t, &bytes, 0);
-    tn_strbuf_clear(&bytes);
-    table_clear(&t);
-  }
+  for (uint64_t round = 0; round < 12; round++)
+    for (int form = 0; form < FORMS; form++) {
+      dice d = {.state = seed + round, .unordered = !forms[form].stream};
+      table t = {0};
+      tn_strbuf bytes = {0};
+      OK(table_make(&t, &d, &problem));
+      OK(write_table(&bytes, &t, &forms[form], form, &problem));
+      must_read(&t, &bytes, form);
+      tn_strbuf_clear(&bytes);
+      table_clear(&t);
+    }
 }
 
 /* ---- pipes ---- */
@@ -362,27 +363,253 @@ static void decompression_has_a_limit(void **state) {
   tn_schema_clear(&schema);
 }
 
-static void a_file_keeps_its_dictionary(void **state) {
-  for (uint64_t seed = 0; seed < 50; seed++) {
-    dice d = {.state = seed};
-    table t = {0};
-    tn_strbuf bytes = {0};
-    tn_error err = {0};
-    OK(table_make(&t, &d, &problem));
-    tn_status status = write_table(&bytes, &t, &forms[0], 0, &err);
-    bool encoded = false;
-    for (int64_t c = 0; c < t.root->child_count; c++)
-      encoded |= t.root->children[c].dictionary != NULL;
-    if (encoded) {
-      assert_int_equal(status, TN_ERR_UNSUPPORTED);
-      CONTAINS(err.text, "another dictionary");
-      CONTAINS(err.text, "t.arrow");
-    }
-    tn_strbuf_clear(&bytes);
-    table_clear(&t);
-    if (encoded) return;
+/* ---- dictionaries of a file that differ ---- */
+typedef enum word_kind { WORDS, LISTS_OF_WORDS, LISTS_OF_INDICES, WORD_KINDS } word_kind;
+
+typedef struct words { /* batches of one column: a dictionary of letters ('-': null), a row each */
+  word_kind kind;
+  const char *index;
+  int64_t flags;
+  const char *letters[8]; /* of each batch; NULL: no more */
+  int64_t values;         /* in the file's dictionary at the end */
+} words;
+
+static tn_status words_schema(ArrowSchema *out, const words *w, tn_error *err) {
+  TN_TRY(tn_schema_init(out, "+s", "", 0, err));
+  TN_TRY(tn_schema_add_children(out, 1, err));
+  ArrowSchema *c = out->children[0];
+  TN_TRY(tn_schema_init(c, w->index, "letters", ARROW_FLAG_NULLABLE | w->flags, err));
+  TN_TRY(tn_schema_add_dictionary(c, err));
+  if (w->kind == WORDS) return tn_schema_init(c->dictionary, "z", "", ARROW_FLAG_NULLABLE, err);
+  TN_TRY(tn_schema_init(c->dictionary, "+l", "", ARROW_FLAG_NULLABLE, err));
+  TN_TRY(tn_schema_add_children(c->dictionary, 1, err));
+  ArrowSchema *item = c->dictionary->children[0];
+  if (w->kind == LISTS_OF_WORDS) return tn_schema_init(item, "u", "item", ARROW_FLAG_NULLABLE, err);
+  TN_TRY(tn_schema_init(item, "S", "item", ARROW_FLAG_NULLABLE, err));
+  TN_TRY(tn_schema_add_dictionary(item, err));
+  return tn_schema_init(item->dictionary, "u", "", ARROW_FLAG_NULLABLE, err);
+}
+
+static tn_status append_word(tn_builder *values, word_kind kind, tn_str word, tn_error *err) {
+  if (word.data[0] == '-') return tn_builder_append_null(values, err);
+  if (kind == WORDS) return tn_builder_append_str(values, word, err);
+  tn_builder *item = tn_builder_child(values, 0);
+  if (kind == LISTS_OF_INDICES) {
+    tn_builder *inner = tn_builder_dictionary(item);
+    TN_TRY(tn_builder_append_i64(item, tn_builder_length(inner), err));
+    item = inner;
   }
-  fail();
+  TN_TRY(tn_builder_append_str(item, word, err));
+  return tn_builder_end_list(values, err);
+}
+
+/* Rows: each value backwards, then a null. */
+static tn_status words_batch(ArrowArray *out, const tn_field *root, const words *w,
+                             const char *letters, tn_error *err) {
+  tn_builder *b;
+  ArrowArray column = {0};
+  int64_t count = (int64_t)strlen(letters);
+  TN_TRY(tn_builder_new_field(&b, &root->children[0], err));
+  tn_status status = TN_OK;
+  for (int64_t i = 0; status == TN_OK && i < count; i++)
+    status = append_word(tn_builder_dictionary(b), w->kind, (tn_str){letters + i, 1}, err);
+  for (int64_t i = 0; status == TN_OK && i < count; i++)
+    status = tn_builder_append_i64(b, count - 1 - i, err);
+  if (status == TN_OK) status = tn_builder_append_null(b, err);
+  if (status == TN_OK) status = tn_builder_finish(b, &column, err);
+  if (status == TN_OK) status = tn_batch_new(out, &column, 1, count + 1, err);
+  tn_array_clear(&column);
+  tn_builder_free(b);
+  return status;
+}
+
+typedef struct writing {
+  const words *words;
+  ArrowSchema schema;
+  tn_arena arena;
+  tn_field *root;
+  tn_strbuf bytes;
+} writing;
+
+static void writing_clear(writing *t) {
+  tn_schema_clear(&t->schema);
+  tn_arena_clear(&t->arena);
+  tn_strbuf_clear(&t->bytes);
+}
+
+static tn_status write_batches(writing *t, tn_ipc_writer *w, tn_error *err) {
+  for (int i = 0; i < 8 && t->words->letters[i]; i++) {
+    ArrowArray batch;
+    TN_TRY(words_batch(&batch, t->root, t->words, t->words->letters[i], err));
+    tn_status status = tn_ipc_writer_batch(w, &batch, err);
+    tn_array_clear(&batch);
+    TN_TRY(status);
+  }
+  return tn_ipc_writer_finish(w, err);
+}
+
+static tn_status write_words(writing *t, const words *what, tn_error *err) {
+  tn_sink *sink = NULL;
+  tn_ipc_writer *w = NULL;
+  *t = (writing){.words = what};
+  TN_TRY(words_schema(&t->schema, what, err));
+  TN_TRY(tn_field_tree(&t->root, &t->arena, &t->schema, err));
+  TN_TRY(tn_sink_open_memory(&sink, "t.arrow", &t->bytes, err));
+  tn_status status = tn_ipc_writer_open(&w, sink, &t->schema, NULL, err);
+  if (status == TN_OK) status = write_batches(t, w, err);
+  tn_ipc_writer_free(w);
+  tn_sink_close(sink);
+  return status;
+}
+
+static void must_read_words(const writing *t) {
+  ArrowArrayStream stream;
+  ArrowArray got, want;
+  OK(open_bytes(&stream, &t->bytes, &problem));
+  for (int i = 0; i < 8 && t->words->letters[i]; i++) {
+    OK(tn_stream_next(&stream, &got, &problem));
+    OK(words_batch(&want, t->root, t->words, t->words->letters[i], &problem));
+    OK(tn_array_validate(t->root, &got, true, &problem));
+    assert_true(tn_array_equal(t->root, &got, t->root, &want));
+    assert_int_equal(got.children[0]->dictionary->length, t->words->values);
+    tn_array_clear(&got);
+    tn_array_clear(&want);
+  }
+  tn_stream_clear(&stream);
+}
+
+static void a_file_has_each_value_once(void **state) {
+  static const words cases[] = {
+      {.letters = {"abc", "cd", "ba", "abcd"}, .values = 4},
+      {.letters = {"abc", "xyz", "abc", "xyz", "zyxcba"}, .values = 6}, /* turns */
+      {.letters = {"ab-", "-ba", "c-", "abc-d"}, .values = 5},
+      {.letters = {"aab", "ba", "caab"}, .values = 4}, /* the first goes as it is */
+      {.letters = {"bc", "b", "bcbd", "dd"}, .values = 4},
+      {.letters = {"bc", "x", "xyz", "xy", "xyzyb"}, .values = 5}, /* the second goes on */
+      {.letters = {"", "", "ab", "ba", ""}, .values = 2}};
+  for (word_kind kind = WORDS; kind < WORD_KINDS; kind++)
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+      static const char *const indices[] = {"c", "C", "s", "S", "i", "I", "l", "L"};
+      words w = cases[i];
+      writing t;
+      w.kind = kind;
+      w.index = indices[(i + kind) % 8];
+      OK(write_words(&t, &w, &problem));
+      must_read_words(&t);
+      writing_clear(&t);
+    }
+}
+
+static void a_stream_replaces_its_dictionary(void **state) {
+  static const words w = {.index = "c", .letters = {"abc", "cd"}, .values = 2};
+  writing t;
+  tn_sink *sink;
+  tn_ipc_writer *writer;
+  ArrowArrayStream stream;
+  ArrowArray got;
+  OK(write_words(&t, &w, &problem));
+  tn_strbuf_clear(&t.bytes);
+  OK(tn_sink_open_memory(&sink, "t.arrows", &t.bytes, &problem));
+  OK(tn_ipc_writer_open(&writer, sink, &t.schema, &forms[1], &problem));
+  OK(write_batches(&t, writer, &problem));
+  OK(open_bytes(&stream, &t.bytes, &problem));
+  for (int64_t values = 3; values > 1; values--) {
+    OK(tn_stream_next(&stream, &got, &problem));
+    assert_int_equal(got.children[0]->dictionary->length, values);
+    tn_array_clear(&got);
+  }
+  tn_stream_clear(&stream);
+  tn_ipc_writer_free(writer);
+  tn_sink_close(sink);
+  writing_clear(&t);
+}
+
+static void ordered_dictionaries_keep_their_order(void **state) {
+  static const words cases[] = {{.letters = {"abc", "bcd", "ac", "b-de"}, .values = 6},
+                                {.letters = {"abc", "cb"}},
+                                {.letters = {"ac", "abc"}}, /* b would be the greatest */
+                                {.letters = {"ab", "c", "ca"}}};
+  for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+    words w = cases[i];
+    writing t;
+    tn_error err = {0};
+    w.index = "i";
+    w.flags = ARROW_FLAG_DICTIONARY_ORDERED;
+    tn_status status = write_words(&t, &w, &err);
+    assert_int_equal(status, w.values ? TN_OK : TN_ERR_UNSUPPORTED);
+    if (w.values) must_read_words(&t);
+    if (!w.values) CONTAINS(err.text, "t.arrow: column \"letters\": an ordered dictionary");
+    writing_clear(&t);
+  }
+}
+
+/* 64 letters a batch, from `first` on. */
+static const char *letters_from(char *out, int first) {
+  for (int i = 0; i < 64; i++) out[i] = (char)(first + i);
+  out[64] = 0;
+  return out;
+}
+
+static void indices_have_a_limit(void **state) {
+  char first[65], second[65];
+  words w = {.index = "c", .values = 128};
+  writing t;
+  tn_error err = {0};
+  w.letters[0] = letters_from(first, 64);
+  w.letters[1] = letters_from(second, 128);
+  OK(write_words(&t, &w, &problem));
+  must_read_words(&t);
+  writing_clear(&t);
+  w.letters[2] = "a!";
+  assert_int_equal(write_words(&t, &w, &err), TN_ERR_UNSUPPORTED);
+  CONTAINS(err.text, "t.arrow: column \"letters\": the file's dictionary grows to 129 values");
+  CONTAINS(err.text, "indices of int8 count 128");
+  CONTAINS(err.text, ".arrows");
+  writing_clear(&t);
+  w.index = "C";
+  w.values = 129;
+  OK(write_words(&t, &w, &problem));
+  must_read_words(&t);
+  writing_clear(&t);
+}
+
+static void indices_beyond_their_dictionary_are_refused(void **state) {
+  static const words w = {.index = "i", .letters = {"abc", "cd"}, .values = 4};
+  writing t;
+  tn_sink *sink;
+  tn_ipc_writer *writer;
+  ArrowArray batch;
+  tn_strbuf bytes = {0};
+  tn_error err = {0};
+  OK(write_words(&t, &w, &problem));
+  OK(tn_sink_open_memory(&sink, "t.arrow", &bytes, &problem));
+  OK(tn_ipc_writer_open(&writer, sink, &t.schema, NULL, &problem));
+  for (int i = 0; i < 2; i++) {
+    OK(words_batch(&batch, t.root, &w, w.letters[i], &problem));
+    if (i == 1) ((int32_t *)(uintptr_t)batch.children[0]->buffers[1])[0] = -1;
+    tn_status status = tn_ipc_writer_batch(writer, &batch, &err);
+    assert_int_equal(status, i == 1 ? TN_ERR_ARGUMENT : TN_OK);
+    tn_array_clear(&batch);
+  }
+  CONTAINS(err.text, "column \"letters\": an array of int32 has an index beyond its dictionary");
+  tn_ipc_writer_free(writer);
+  tn_sink_close(sink);
+  tn_strbuf_clear(&bytes);
+  writing_clear(&t);
+}
+
+static tn_status write_differing(void *context, tn_error *err) {
+  writing t = {0};
+  tn_status status = write_words(&t, context, err);
+  writing_clear(&t);
+  return status;
+}
+
+static void allocations_for_differing_dictionaries_may_fail(void **state) {
+  for (word_kind kind = WORDS; kind < WORD_KINDS; kind++) {
+    words w = {.kind = kind, .index = "i", .letters = {"abc", "xa-", "xa-yaz", "cz-"}};
+    assert_true(fail_each_allocation(write_differing, &w) > 50);
+  }
 }
 
 static void footers_have_metadata(void **state) {
@@ -446,14 +673,19 @@ static void words_are_swapped(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(every_type_goes_round),
-      cmocka_unit_test(dictionaries_may_change_in_a_stream),
+      cmocka_unit_test(dictionaries_may_change),
       cmocka_unit_test(a_pipe_will_do),
       cmocka_unit_test(others_are_stepped_over),
       cmocka_unit_test(flipped_bytes_are_errors_or_valid),
       cmocka_unit_test(truncated_streams_are_errors),
       cmocka_unit_test(every_allocation_may_fail),
       cmocka_unit_test(decompression_has_a_limit),
-      cmocka_unit_test(a_file_keeps_its_dictionary),
+      cmocka_unit_test(a_file_has_each_value_once),
+      cmocka_unit_test(a_stream_replaces_its_dictionary),
+      cmocka_unit_test(ordered_dictionaries_keep_their_order),
+      cmocka_unit_test(indices_have_a_limit),
+      cmocka_unit_test(indices_beyond_their_dictionary_are_refused),
+      cmocka_unit_test(allocations_for_differing_dictionaries_may_fail),
       cmocka_unit_test(footers_have_metadata),
       cmocka_unit_test(words_are_swapped),
   };
