@@ -305,6 +305,19 @@ def test_dictionaries_outgrow_their_indices(tenon, tmp_path):
         assert stream.read_all()["c"].to_pylist()[-1] == "word 128"
 
 
+def test_dictionaries_come_back_unordered(tenon, tmp_path):
+    """The order of the values is not in the Parquet file's rows, so none is claimed, and inputs join."""
+    names = []
+    for i, indices in enumerate([[2, 1, None, 0], [0, 2, 1, 1]]):
+        sizes = pa.DictionaryArray.from_arrays(pa.array(indices, pa.int32()), pa.array(["S", "M", "L"]), ordered=True)
+        names.append(tmp_path / f"{i}.parquet")
+        pq.write_table(pa.table({"c": sizes}), names[-1])
+    tenon("data", "convert", *names, tmp_path / "out.arrow")
+    read = arrow_file_of(tmp_path / "out.arrow")
+    assert read.schema.field("c").type == pa.dictionary(pa.int32(), pa.string())
+    assert read["c"].to_pylist() == ["L", "M", None, "S", "S", "L", "M", "M"]
+
+
 def test_threads_of_python_share_a_reader(tmp_path):
     """Each batch comes out once, whichever thread asks."""
     rows = 40000

@@ -132,7 +132,6 @@ static tn_status choose_leaf(tn_parquet_leaf *leaf, tn_arena *arena, const Arrow
   const char *format = kept->format;
   if (leaf->form == TN_PARQUET_FORM_BYTES && kept->dictionary) {
     leaf->dictionary = same_bytes(leaf->format, kept->dictionary->format);
-    leaf->ordered = kept->flags & ARROW_FLAG_DICTIONARY_ORDERED;
     return TN_OK;
   }
   if (kept->dictionary) return TN_OK;
@@ -298,7 +297,7 @@ static tn_status make(const tn_parquet_tree *tree, const tn_parquet_footer *foot
   if (node->kind == TN_PARQUET_NODE_LEAF && leaf->dictionary) {
     TN_TRY(tn_schema_add_dictionary(out, err));
     TN_TRY(tn_schema_init(out->dictionary, leaf->format, "", ARROW_FLAG_NULLABLE, err));
-    if (leaf->ordered) out->flags |= ARROW_FLAG_DICTIONARY_ORDERED;
+    /* Never ordered: values come in the order of the rows. */
   }
   if (kept && !is_same_kind(node, kept)) kept = NULL;
   if (kept && node->kind == TN_PARQUET_NODE_MAP)

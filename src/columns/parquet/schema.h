@@ -49,7 +49,6 @@ typedef struct tn_parquet_leaf {
   const char *format;    /* of the Arrow type; with a dictionary of its values */
   tn_type type;
   bool dictionary;  /* becomes indices (int32) and a dictionary */
-  bool ordered;     /* that dictionary */
   const char *text; /* the type for people */
 } tn_parquet_leaf;
 

@@ -236,11 +236,13 @@ static tn_status dictionary_values(const tn_parquet_slots *s, const tn_parquet_i
   return status;
 }
 
-/* A dictionary begins with those of the batches before, so that who writes them has only values to
- * add; a large one begins anew. */
+/* A dictionary begins with those of the batches before: values are found faster than entered, and
+ * who writes the dictionaries has only values to add.  As all of it goes out with each batch, one
+ * that is large, also beside the batch, begins anew. */
 static tn_status make_dictionary(tn_parquet_slots *s, ArrowArray *dictionary, tn_error *err) {
   tn_parquet_interner own = {0}, *in = s->interner ? s->interner : &own;
-  if (in->values.length > INTERN_KEPT_BYTES) tn_parquet_interner_reset(in);
+  if (in->values.length > INTERN_KEPT_BYTES || in->count / 2 > s->count)
+    tn_parquet_interner_reset(in);
   in->bytes_max = INT32_MAX;
   tn_parquet_bytes indices = {0};
   size_t bytes = (size_t)s->count * sizeof(uint32_t);
