@@ -15,7 +15,7 @@ enum { SELECT_MAX = 4096 };
 
 typedef struct scan {
   const char *where, *select, *as, *out;
-  int64_t limit; /* -1: none */
+  int64_t limit; /* INT64_MAX: none */
   bool count, quiet, json;
   data_options options;
   data_paths inputs;
@@ -119,7 +119,7 @@ static tn_status scan_files(scan *s, int64_t first, int64_t count, tn_error *err
   tn_scan_options o = {.where = s->where,
                        .select = s->names,
                        .select_count = s->name_count,
-                       .has_limit = s->limit >= 0,
+                       .has_limit = s->limit < INT64_MAX,
                        .limit = s->limit - s->total.rows_selected,
                        .no_columns = s->count,
                        .hive = s->hive.count ? &s->hive : NULL,
@@ -150,7 +150,7 @@ static tn_status scan_all(scan *s, tn_error *err) {
   int64_t step = one_format && !parquet ? s->inputs.count : 1;
   for (int64_t i = 0; i < s->inputs.count; i += step) {
     if (tn_cli_stop_requested()) return tn_fail(err, TN_ERR_INTERRUPTED, "stopped");
-    if (i > 0 && s->limit >= 0 && s->total.rows_selected >= s->limit) break;
+    if (i > 0 && s->total.rows_selected >= s->limit) break;
     TN_TRY(scan_files(s, i, step, err));
   }
   return end_output(s, err);
@@ -320,7 +320,7 @@ int tn_cmd_data_scan(int argc, char **argv) {
   tn_error err = {0};
   scan *s = tn_alloc(1, sizeof *s);
   if (!s) return tn_fail_memory(&err, "a scan", sizeof *s), tn_cli_fail(&err, NULL);
-  s->limit = -1;
+  s->limit = INT64_MAX;
   s->as = "table";
   const tn_option own[] = {
       {"--where", 'w', TN_OPTION_TEXT, &s->where, "TEXT",
@@ -354,6 +354,7 @@ int tn_cmd_data_scan(int argc, char **argv) {
   int code = tn_args(&usage, argc, argv, &words);
   if (code < 0 && strcmp(s->as, "table") && strcmp(s->as, "csv") && strcmp(s->as, "jsonl"))
     code = tn_cli_usage_error("--as wants table, csv or jsonl, got '%s'", s->as);
+  if (code < 0 && s->limit < 0) code = tn_cli_usage_error("--limit wants a number from 0 on");
   if (code < 0) code = run(s, argv + 1, words);
   clear(s);
   return code;

@@ -225,17 +225,28 @@ tn_status tn_columns_parquet_scan(tn_columns_parquet *file, ArrowArrayStream *ou
   return open_scan(file, NULL, 0, out, err);
 }
 
+/* Of rows that ascend: `last` is the one before, -1: none. */
+static tn_status check_row(const tn_columns_parquet *file, int64_t row, int64_t last,
+                           tn_error *err) {
+  int64_t rows = tn_parquet_rows(file->file);
+  if (row < 0 || row >= rows)
+    return tn_fail(err, TN_ERR_ARGUMENT, "%s: row %lld is asked for; the file has %lld, from 0 on",
+                   tn_parquet_name(file->file), (long long)row, (long long)rows);
+  if (row > last) return TN_OK;
+  return tn_fail(err, TN_ERR_ARGUMENT,
+                 "%s: row %lld is asked for behind row %lld; rows must ascend",
+                 tn_parquet_name(file->file), (long long)row, (long long)last);
+}
+
 tn_status tn_columns_parquet_take(tn_columns_parquet *file, const int64_t *rows, int64_t count,
                                   ArrowArrayStream *out, tn_error *err) {
   *out = (ArrowArrayStream){0};
-  int64_t last = -1, in_file = tn_parquet_rows(file->file), range = -1;
+  int64_t last = -1, range = -1;
   tn_row_range *ranges = tn_alloc(count > 0 ? (size_t)count : 1, sizeof *ranges);
   if (!ranges) return tn_fail_memory(err, "row ranges", (size_t)count * sizeof *ranges);
   for (int64_t i = 0; i < count; i++) {
-    if (rows[i] <= last || rows[i] >= in_file) {
-      tn_status status =
-          tn_fail(err, TN_ERR_ARGUMENT, "row %lld is asked for behind row %lld; the file has %lld",
-                  (long long)rows[i], (long long)last, (long long)in_file);
+    tn_status status = check_row(file, rows[i], last, err);
+    if (status != TN_OK) {
       tn_free(ranges);
       return status;
     }

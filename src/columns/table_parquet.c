@@ -77,6 +77,24 @@ static tn_parquet_column_options *entry_of(tn_parquet_column_options *columns, i
   return &columns[(*count)++];
 }
 
+/* The length of the column's name in "column" and "column=value". */
+static size_t name_length(const char *item, bool pairs) {
+  const char *mark = pairs ? strrchr(item, '=') : NULL;
+  return mark ? (size_t)(mark - item) : strlen(item);
+}
+
+static tn_status check_once(const char *option, const char *const *items, int32_t count, bool pairs,
+                            tn_error *err) {
+  for (int32_t i = 1; i < count; i++) {
+    size_t length = name_length(items[i], pairs);
+    for (int32_t k = 0; k < i; k++)
+      if (name_length(items[k], pairs) == length && memcmp(items[k], items[i], length) == 0)
+        return tn_fail(err, TN_ERR_ARGUMENT, "option %s names column \"%.*s\" twice", option,
+                       (int)length, items[i]);
+  }
+  return TN_OK;
+}
+
 static tn_status fill_columns(tn_parquet_write_options *out, tn_arena *arena,
                               const tn_table_write_options *o, tn_error *err) {
   size_t room = (size_t)o->encoding_count + (size_t)o->store_as_count + (size_t)o->bloom_count;
@@ -84,6 +102,9 @@ static tn_status fill_columns(tn_parquet_write_options *out, tn_arena *arena,
   if (!columns) return tn_fail_memory(err, "column options", room * sizeof *columns);
   int32_t count = 0;
   int chosen;
+  TN_TRY(check_once("encodings", o->encodings, o->encoding_count, true, err));
+  TN_TRY(check_once("store_as", o->store_as, o->store_as_count, true, err));
+  TN_TRY(check_once("bloom", o->bloom, o->bloom_count, false, err));
   for (int32_t i = 0; i < o->encoding_count; i++) {
     tn_str name = {0};
     const char *path;
@@ -135,7 +156,7 @@ static tn_status fill_metadata(tn_parquet_write_options *out, tn_arena *arena,
   if (!pairs) return tn_fail_memory(err, "metadata", (size_t)o->metadata_count * sizeof *pairs);
   for (int32_t i = 0; i < o->metadata_count; i++) {
     const char *mark = strchr(o->metadata[i], '='); /* the first: values may hold more */
-    if (!mark)
+    if (!mark || mark == o->metadata[i])
       return tn_fail(err, TN_ERR_ARGUMENT, "option metadata wants KEY=VALUE, got '%s'",
                      o->metadata[i]);
     pairs[i].key = tn_arena_strndup(arena, o->metadata[i], (size_t)(mark - o->metadata[i]));

@@ -6,6 +6,7 @@ import datetime
 import decimal
 import pathlib
 import random
+import re
 import sys
 import uuid
 
@@ -269,6 +270,19 @@ def test_metadata(tmp_path):
     assert file.metadata.created_by.startswith("tenon version")
     assert file.metadata.row_group(0).sorting_columns == (
         pq.SortingColumn(0, descending=True, nulls_first=True),)
+
+
+@pytest.mark.parametrize("option,value,said", [
+    ("metadata", "=", "option metadata wants KEY=VALUE, got '='"),
+    ("metadata", "a=1,=2", "option metadata wants KEY=VALUE, got '=2'"),
+    ("bloom", "a,b,a", 'option bloom names column "a" twice'),
+    ("encodings", "a=plain,b=plain,a=auto", 'option encodings names column "a" twice'),
+    ("store_as", "b=enum,b=enum", 'option store_as names column "b" twice'),
+])
+def test_options_that_say_nothing_or_too_much(tmp_path, option, value, said):
+    with pytest.raises(Exception, match=re.escape(said)):
+        library.write(tmp_path / "t.parquet", pa.table({"a": [1], "b": ["x"]}), **{option: value})
+    assert not (tmp_path / "t.parquet").exists()
 
 
 def test_unions_are_refused(tmp_path):

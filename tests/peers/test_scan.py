@@ -181,6 +181,8 @@ def test_mistakes(tenon, sorted_file):
     assert "character 6" in tenon.fails("data", "scan", sorted_file, "--where", "id > and")
     assert "no column" in tenon.fails("data", "scan", sorted_file, "--select", "nothing")
     assert "--as wants" in tenon.fails("data", "scan", sorted_file, "--as", "xml", code=2)
+    assert "--limit wants a number from 0 on" in tenon.fails("data", "scan", sorted_file, "--limit", -1, code=2)
+    assert tenon("data", "scan", sorted_file, "--limit", 0, "--count", "-q").stdout == "0\n"
 
 
 @pytest.mark.parametrize("format_", ["parquet", "csv", "jsonl", "arrow"])

@@ -159,6 +159,9 @@ void tn_parquet_close(tn_parquet_file *file) {
 
 /* ---- what it says ---------------------------------------------------------------------------- */
 
+const char *tn_parquet_name(const tn_parquet_file *file) {
+  return file->source->name;
+}
 int64_t tn_parquet_rows(const tn_parquet_file *file) {
   return file->footer.rows;
 }

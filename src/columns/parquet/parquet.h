@@ -216,6 +216,7 @@ typedef struct tn_parquet_open_options { /* zero: the default */
 TN_NODISCARD tn_status tn_parquet_open_with(tn_parquet_file **out, tn_source *source,
                                             const tn_parquet_open_options *options, tn_error *err);
 void tn_parquet_close(tn_parquet_file *file);
+const char *tn_parquet_name(const tn_parquet_file *file); /* of its source */
 int64_t tn_parquet_rows(const tn_parquet_file *file);
 int64_t tn_parquet_row_groups(const tn_parquet_file *file);
 int64_t tn_parquet_bytes_read(const tn_parquet_file *file); /* so far, footer included */

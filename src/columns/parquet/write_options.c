@@ -14,22 +14,22 @@ enum {
   TRAINING_PAGE_ROWS_MAX = 1024,
 };
 
-const char *tn_parquet_encode_name(tn_parquet_encode encode) {
-  static const char *const names[] = {
 #define X(id, name) name,
-      TN_PARQUET_ENCODE_LIST(X)
+static const char *const encode_names[] = {TN_PARQUET_ENCODE_LIST(X)};
+static const char *const store_as_names[] = {TN_PARQUET_STORE_AS_LIST(X)};
 #undef X
-  };
-  return encode >= 0 && encode < TN_PARQUET_ENCODE_COUNT ? names[encode] : "an unknown encoding";
+
+static const char *name_at(const char *const *names, int32_t count, int32_t i,
+                           const char *unknown) {
+  return i >= 0 && i < count ? names[i] : unknown;
+}
+
+const char *tn_parquet_encode_name(tn_parquet_encode encode) {
+  return name_at(encode_names, TN_PARQUET_ENCODE_COUNT, (int32_t)encode, "an unknown encoding");
 }
 
 const char *tn_parquet_store_as_name(tn_parquet_store_as as) {
-  static const char *const names[] = {
-#define X(id, name) name,
-      TN_PARQUET_STORE_AS_LIST(X)
-#undef X
-  };
-  return as >= 0 && as < TN_PARQUET_STORE_AS_COUNT ? names[as] : "an unknown form";
+  return name_at(store_as_names, TN_PARQUET_STORE_AS_COUNT, (int32_t)as, "an unknown form");
 }
 
 static tn_status in_range(const char *what, int64_t value, int64_t max, tn_error *err) {

@@ -168,9 +168,15 @@ static void test_take_rows(void **state) {
   tn_columns_parquet *file;
   OK(tn_columns_parquet_open(&file, place("h.parquet"), NULL, &problem));
   const int64_t wrong[][2] = {{3, 3}, {4, 3}, {0, 9}, {-1, 0}};
-  for (size_t i = 0; i < 4; i++)
+  const char *const said[] = {"row 3 is asked for behind row 3; rows must ascend",
+                              "row 3 is asked for behind row 4; rows must ascend",
+                              "h.parquet: row 9 is asked for; the file has 9, from 0 on",
+                              "h.parquet: row -1 is asked for; the file has 9, from 0 on"};
+  for (size_t i = 0; i < 4; i++) {
     assert_int_equal(tn_columns_parquet_take(file, wrong[i], 2, &stream, &problem),
                      TN_ERR_ARGUMENT);
+    CONTAINS(problem.text, said[i]);
+  }
   tn_columns_parquet_close(file);
 }
 
