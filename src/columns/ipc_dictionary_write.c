@@ -7,6 +7,8 @@
 #include "columns/gather.h"
 #include "columns/value_key.h"
 
+enum { PLACED_AT_ONCE = 64 };
+
 typedef struct sent {
   ArrowArray last;   /* a copy of the dictionary that came last; released: none yet */
   uint64_t replaced; /* how often what is written has been */
@@ -23,7 +25,7 @@ struct tn_ipc_dictionary_writer {
   bool stream;
   sent *entries;
   tn_ipc_places *places; /* one an entry */
-  tn_strbuf key;
+  tn_strbuf keys;
 };
 
 tn_status tn_ipc_dictionary_writer_new(tn_ipc_dictionary_writer **out, const tn_ipc_schema *schema,
@@ -52,7 +54,7 @@ void tn_ipc_dictionary_writer_free(tn_ipc_dictionary_writer *w) {
   }
   tn_free(w->entries);
   tn_free(w->places);
-  tn_strbuf_clear(&w->key);
+  tn_strbuf_clear(&w->keys);
   tn_free(w);
 }
 
@@ -117,45 +119,70 @@ static uint64_t inner_replaced(const tn_ipc_dictionary_writer *w, const tn_ipc_n
 }
 
 /* ---- a file's values by their keys ---- */
-static tn_status key_of(tn_ipc_dictionary_writer *w, const tn_field *field,
-                        const ArrowArray *values, int64_t row, tn_error *err) {
-  tn_strbuf_reset(&w->key);
-  tn_value_key((tn_value){field, values, row}, &w->key);
-  return tn_strbuf_check(&w->key, err);
-}
-
-/* A value that is written, at the next place; of equal ones the first is found. */
-static tn_status enter(tn_ipc_dictionary_writer *w, sent *s, const tn_field *field,
-                       const ArrowArray *values, int64_t row, tn_error *err) {
-  tn_str key = tn_strbuf_view(&w->key);
-  uint64_t place = (uint64_t)s->written++;
-  s->bytes += (int64_t)tn_value_bytes(field, values, row).length;
-  return tn_map_get(&s->known, key, NULL) ? TN_OK : tn_map_put(&s->known, key, place, err);
-}
-
-/* All that is written so far, which is `last`. */
-static tn_status know_last(tn_ipc_dictionary_writer *w, sent *s, const tn_field *field,
-                           tn_error *err) {
-  for (int64_t row = 0; row < s->last.length; row++) {
-    TN_TRY(key_of(w, field, &s->last, row, err));
-    TN_TRY(enter(w, s, field, &s->last, row, err));
+/* Of rows [from, from + count): keys[i] are views of the writer's buffer until the next call. */
+static tn_status keys_of(tn_ipc_dictionary_writer *w, const tn_field *field,
+                         const ArrowArray *values, int64_t from, int64_t count, tn_str *keys,
+                         tn_error *err) {
+  size_t start = 0;
+  tn_strbuf_reset(&w->keys);
+  for (int64_t i = 0; i < count; i++) {
+    tn_value_key((tn_value){field, values, from + i}, &w->keys);
+    keys[i].length = w->keys.length - start;
+    start = w->keys.length;
   }
+  TN_TRY(tn_strbuf_check(&w->keys, err));
+  for (int64_t i = 0; i < count; start -= keys[i++].length)
+    keys[i].data = w->keys.data + w->keys.length - start;
   return TN_OK;
 }
 
-/* Rows from `from` on: those that are not known yet are entered and go into fresh[], whose count is
- * returned in *count. */
-static tn_status place_values(tn_ipc_dictionary_writer *w, sent *s, const tn_field *field,
-                              const ArrowArray *dictionary, int64_t from, int64_t *places,
-                              int64_t *fresh, int64_t *count, tn_error *err) {
-  for (int64_t row = from; row < dictionary->length; row++) {
-    uint64_t place = (uint64_t)s->written;
-    TN_TRY(key_of(w, field, dictionary, row, err));
-    if (!tn_map_get(&s->known, tn_strbuf_view(&w->key), &place)) {
-      TN_TRY(enter(w, s, field, dictionary, row, err));
-      fresh[(*count)++] = row;
+/* Bytes under 32-bit offsets, which cannot count more than 2 GiB; 0 of every other layout. */
+static int64_t text_bytes(const tn_field *field, const ArrowArray *values, int64_t from,
+                          int64_t count) {
+  if (field->type.layout != TN_LAYOUT_BYTES || count == 0) return 0;
+  const int32_t *offsets = (const int32_t *)values->buffers[1] + values->offset + from;
+  return (int64_t)offsets[count] - offsets[0];
+}
+
+/* All that is written so far, which is `last`; of equal values the first is found. */
+static tn_status know_last(tn_ipc_dictionary_writer *w, sent *s, const tn_field *field,
+                           tn_error *err) {
+  tn_str key;
+  for (int64_t row = 0; row < s->last.length; row++) {
+    TN_TRY(keys_of(w, field, &s->last, row, 1, &key, err));
+    if (!tn_map_get(&s->known, key, NULL)) TN_TRY(tn_map_put(&s->known, key, (uint64_t)row, err));
+  }
+  s->written = s->last.length;
+  s->bytes = text_bytes(field, &s->last, 0, s->last.length);
+  return TN_OK;
+}
+
+typedef struct placing { /* of the values of a dictionary */
+  const tn_field *field;
+  const ArrowArray *dictionary;
+  int64_t *of;    /* the place of each */
+  int64_t *fresh; /* rows of those that the file has not yet */
+  int64_t fresh_count;
+} placing;
+
+static tn_status place_values(tn_ipc_dictionary_writer *w, sent *s, placing *p, int64_t from,
+                              tn_error *err) {
+  tn_str keys[PLACED_AT_ONCE];
+  uint64_t known[PLACED_AT_ONCE];
+  for (int64_t n; from < p->dictionary->length; from += n) {
+    n = p->dictionary->length - from;
+    if (n > PLACED_AT_ONCE) n = PLACED_AT_ONCE;
+    TN_TRY(keys_of(w, p->field, p->dictionary, from, n, keys, err));
+    tn_map_get_many(&s->known, keys, (size_t)n, known);
+    for (int64_t i = 0; i < n; i++) {
+      /* Not there before; it may have come a moment ago. */
+      if (known[i] == TN_MAP_NONE && !tn_map_get(&s->known, keys[i], &known[i])) {
+        known[i] = (uint64_t)s->written++;
+        TN_TRY(tn_map_put(&s->known, keys[i], known[i], err));
+        p->fresh[p->fresh_count++] = from + i;
+      }
+      p->of[from + i] = (int64_t)known[i];
     }
-    places[row] = (int64_t)place;
   }
   return TN_OK;
 }
@@ -195,18 +222,19 @@ static tn_status check_limits(const sent *s, const tn_ipc_node *n, tn_error *err
   return TN_OK;
 }
 
-/* Rows in order, of which the last is that of the dictionary: mostly all of one that is all new. */
-static tn_status take_fresh(sent *s, const tn_field *field, const ArrowArray *dictionary,
-                            const int64_t *rows, int64_t count, tn_ipc_dictionary_step *step,
+/* The fresh values: mostly they are the last of the dictionary, and lie there one behind the other.
+ */
+static tn_status take_fresh(sent *s, const placing *p, tn_ipc_dictionary_step *step,
                             tn_error *err) {
-  step->count = count;
-  step->is_new = step->is_delta = count > 0;
-  step->from = dictionary->length - count;
-  step->values = dictionary;
-  if (count == 0 || rows[0] == step->from) return TN_OK;
-  TN_TRY(tn_array_gather(&s->fresh, field, dictionary, rows, count, err));
-  step->from = 0;
-  step->values = &s->fresh;
+  int64_t count = p->fresh_count, from = p->dictionary->length - count;
+  if (count == 0) return TN_OK;
+  *step = (tn_ipc_dictionary_step){true, true, p->dictionary, from, count};
+  if (p->fresh[0] != from) {
+    TN_TRY(tn_array_gather(&s->fresh, p->field, p->dictionary, p->fresh, count, err));
+    step->values = &s->fresh;
+    step->from = 0;
+  }
+  s->bytes += text_bytes(p->field, step->values, step->from, count);
   return TN_OK;
 }
 
@@ -216,22 +244,21 @@ static tn_status place(tn_ipc_dictionary_writer *w, const tn_ipc_node *n,
                        tn_error *err) {
   sent *s = &w->entries[n->dictionary];
   tn_ipc_places *places = &w->places[n->dictionary];
-  int64_t length = dictionary->length, count = 0;
-  int64_t *of = tn_alloc((size_t)length + 1, sizeof *of); /* one more: NULL means something */
-  int64_t *fresh = tn_alloc((size_t)(length - same), sizeof *fresh);
+  int64_t length = dictionary->length;
+  placing p = {.field = n->values->field, .dictionary = dictionary};
+  p.of = tn_alloc((size_t)length + 1, sizeof *p.of); /* one more: NULL would mean something */
+  p.fresh = tn_alloc((size_t)(length - same), sizeof *p.fresh);
   tn_status status = TN_OK;
-  if (!of || !fresh)
+  if (!p.of || !p.fresh)
     status = tn_fail_memory(err, "places of a dictionary", (unsigned long long)length * 16);
-  if (status == TN_OK && same > 0) memcpy(of, places->of, (size_t)same * sizeof *of);
-  if (status == TN_OK)
-    status = place_values(w, s, n->values->field, dictionary, same, of, fresh, &count, err);
-  if (status == TN_OK) status = check_order(n, dictionary, of, err);
+  if (status == TN_OK && same > 0) memcpy(p.of, places->of, (size_t)same * sizeof *p.of);
+  if (status == TN_OK) status = place_values(w, s, &p, same, err);
+  if (status == TN_OK) status = take_fresh(s, &p, step, err);
+  if (status == TN_OK) status = check_order(n, dictionary, p.of, err);
   if (status == TN_OK) status = check_limits(s, n, err);
-  if (status == TN_OK)
-    status = take_fresh(s, n->values->field, dictionary, fresh, count, step, err);
-  tn_free(fresh);
+  tn_free(p.fresh);
   tn_free(places->of);
-  *places = (tn_ipc_places){of, length};
+  *places = (tn_ipc_places){p.of, length};
   return status;
 }
 

@@ -41,6 +41,29 @@ static void keys_may_be_empty_or_hold_nul(void **state) {
 }
 
 /* A put that fails leaves all that was there, and the same put works afterwards. */
+static void many_are_got_at_once(void **state) {
+  enum { KEYS = 5000, PUT = 3000 };
+  static char texts[KEYS][32];
+  static tn_str keys[KEYS];
+  static uint64_t values[KEYS];
+  tn_map map = {0};
+  tn_error err = {0};
+  for (int i = 0; i < KEYS; i++) keys[i] = key_of(i, texts[i]);
+  tn_map_get_many(&map, keys, KEYS, values);
+  for (int i = 0; i < KEYS; i++) assert_true(values[i] == TN_MAP_NONE);
+  for (int i = 0; i < PUT; i++) assert_int_equal(tn_map_put(&map, keys[i], (uint64_t)i, &err), 0);
+  for (size_t count = 0; count < KEYS; count += count < 200 ? 1 : 997) {
+    values[count] = 42;
+    tn_map_get_many(&map, keys + KEYS - count, count, values);
+    for (size_t i = 0; i < count; i++) {
+      size_t key = KEYS - count + i;
+      assert_true(values[i] == (key < PUT ? key : TN_MAP_NONE));
+    }
+    assert_int_equal(values[count], 42);
+  }
+  tn_map_clear(&map);
+}
+
 static void failed_put_changes_nothing(void **state) {
   int64_t live = tn_alloc_live();
   tn_map map = {0};
@@ -91,6 +114,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(puts_gets_and_keeps_order),
       cmocka_unit_test(keys_may_be_empty_or_hold_nul),
+      cmocka_unit_test(many_are_got_at_once),
       cmocka_unit_test(failed_put_changes_nothing),
       cmocka_unit_test(hash_spreads),
   };
