@@ -7,6 +7,7 @@
 #define BLOCK_ROWS    256 /* of x, about: their sums stay in the second-level cache */
 #define TILE_ROWS_MAX 32
 #define QUANTIZE_ROWS 4         /* an item */
+#define BLOCK_RUN     64        /* bytes of a row that lie together in a block */
 #define PASS_BYTES    (8 << 20) /* of quantized x */
 
 typedef struct job {
@@ -21,8 +22,8 @@ typedef struct job {
   int64_t first, rows, block_rows; /* of x: this pass, and those of an item */
   tn_int_rows x;
   int8_t *q;
-  float *scale, *sum;
-  int32_t *start;
+  float *scale;
+  int16_t *sums;
   uint8_t *room; /* worker by worker */
   int64_t room_bytes;
 } job;
@@ -56,47 +57,34 @@ static const float *floats_of_row(const job *j, int64_t row, float *room) {
   return room;
 }
 
-static int32_t zero_of(const job *j) {
-  if (j->isa->centred) return 0;
-  return j->format->zero + (j->format->kind == TN_PANEL_S8 ? j->isa->zero_of_bytes : 0);
-}
-
-/* From sums of 16 to what the tiles add.  at: the row's place among those of all chunks. */
-static void finish_sums(const job *j, int64_t at, const int32_t *sums, int64_t groups) {
-  const float *scale = j->scale + at * TN_CHUNK_GROUPS;
-  int32_t *start = j->start + at * TN_CHUNK_GROUPS * j->x.starts, zero = zero_of(j);
-  if (j->x.starts == 2) {
-    for (int64_t i = 0; i < 2 * groups; i++) start[i] = -zero * sums[i];
-    return;
-  }
-  for (int64_t g = 0; g < groups; g++) {
-    int32_t sum = sums[2 * g] + sums[2 * g + 1];
-    start[g] = -zero * sum;
-    j->sum[at * TN_CHUNK_GROUPS + g] = scale[g] * (float)sum;
-  }
-}
-
 /* Rows of a chunk: whole blocks of those that lie together. */
 static int64_t rows_of_x(const job *j, int64_t rows) {
   return j->isa->blocks ? ceil_div(rows, j->isa->tile_rows) * j->isa->tile_rows : rows;
 }
 
 /* A row of a chunk into its block; at: the row's place among those of all chunks. */
-static void put_in_block(const job *j, int64_t at, const int8_t *q, int64_t groups) {
+static void put_in_block(const job *j, int64_t at, const int8_t *q) {
   int64_t rows = j->isa->tile_rows, lane = at % rows;
-  int8_t *to = j->q + (at - lane) * TN_CHUNK + lane * TN_GROUP;
-  for (int64_t g = 0; g < groups; g++) memcpy(to + g * rows * TN_GROUP, q + g * TN_GROUP, TN_GROUP);
+  int8_t *to = j->q + (at - lane) * TN_CHUNK + lane * BLOCK_RUN;
+  for (int64_t k = 0; k < TN_CHUNK; k += BLOCK_RUN) memcpy(to + k * rows, q + k, BLOCK_RUN);
+}
+
+static void quantize_chunk(const job *j, int64_t at, const float *x, int64_t count) {
+  int8_t room[TN_CHUNK], *q = j->isa->blocks ? room : j->q + at * TN_CHUNK;
+  int16_t sums[TN_SPANS_MAX] = {0}, *to = j->sums + at * j->x.spans;
+  j->scale[at] = j->isa->quantize(q, sums, x, count);
+  memset(q + count, 0, (size_t)(TN_CHUNK - count));
+  if (j->isa->blocks) put_in_block(j, at, q);
+  if (j->x.spans == TN_SPANS_MAX)
+    memcpy(to, sums, sizeof sums);
+  else
+    for (int32_t i = 0; i < j->x.spans; i++) to[i] = (int16_t)(sums[2 * i] + sums[2 * i + 1]);
 }
 
 static void quantize_row(const job *j, int64_t row, const float *x) {
-  int32_t sums[2 * TN_CHUNK_GROUPS];
-  int8_t room[TN_CHUNK];
   for (int64_t chunk = 0; chunk < j->chunks; chunk++) {
-    int64_t at = chunk * j->x.rows + row, k = chunk * TN_CHUNK, count = min64(TN_CHUNK, j->K - k);
-    int8_t *q = j->isa->blocks ? room : j->q + at * TN_CHUNK;
-    j->isa->quantize(q, j->scale + at * TN_CHUNK_GROUPS, sums, x + k, count);
-    if (j->isa->blocks) put_in_block(j, at, q, count / TN_GROUP);
-    finish_sums(j, at, sums, count / TN_GROUP);
+    int64_t k = chunk * TN_CHUNK;
+    quantize_chunk(j, chunk * j->x.rows + row, x + k, min64(TN_CHUNK, j->K - k));
   }
 }
 
@@ -110,20 +98,19 @@ static void quantize_rows(void *context, int64_t item, int32_t worker) {
 
 /* ---- items: some panels by a block of rows ---- */
 
-static void expand_chunk(const job *j, desk *d, int64_t panel, int64_t group, tn_int_panel *into) {
+/* Packed blocks of a panel from a group on; rows are packed now, into the desk. */
+static const uint8_t *blocks_of(const job *j, desk *d, int64_t panel, int64_t group,
+                                int64_t groups) {
   const tn_panel_format *f = j->format;
-  int64_t blocks = (into->groups * TN_GROUP) / f->elements, block = group * TN_GROUP / f->elements;
+  int64_t blocks = groups * TN_GROUP / f->elements, block = group * TN_GROUP / f->elements;
   int32_t panel_block = tn_panel_block_bytes(f);
-  const uint8_t *packed = j->w + panel * j->panel_bytes + block * panel_block;
-  if (j->row_bytes) {
-    int64_t first = panel * TN_PANEL_ROWS, block_bytes = tn_dtype_bytes(j->args->w.dtype);
-    for (int64_t b = 0; b < blocks; b++)
-      tn_panel_pack_block(d->packed + b * panel_block, f, j->args->w.dtype,
-                          j->w + first * j->row_bytes + (block + b) * block_bytes, j->row_bytes,
-                          min64(TN_PANEL_ROWS, j->N - first));
-    packed = d->packed;
-  }
-  j->isa->expand(into, j->args->w.dtype, packed);
+  if (!j->row_bytes) return j->w + panel * j->panel_bytes + block * panel_block;
+  int64_t first = panel * TN_PANEL_ROWS, block_bytes = tn_dtype_bytes(j->args->w.dtype);
+  for (int64_t b = 0; b < blocks; b++)
+    tn_panel_pack_block(d->packed + b * panel_block, f, j->args->w.dtype,
+                        j->w + first * j->row_bytes + (block + b) * block_bytes, j->row_bytes,
+                        min64(TN_PANEL_ROWS, j->N - first));
+  return d->packed;
 }
 
 static bool takes_few(const job *j) {
@@ -132,12 +119,15 @@ static bool takes_few(const job *j) {
 
 /* The next lines of what this thread reads and writes are asked for while it multiplies. */
 
-static void ask_for_y(const job *j, int64_t first, int64_t count, int64_t row, int64_t rows) {
+/* A chunk's share of the rows. */
+static void ask_for_y(const job *j, int64_t first, int64_t count, int64_t chunk, int64_t row,
+                      int64_t rows) {
   const tn_tensor *y = &j->args->y;
   int64_t width = tn_dtype_bytes(y->dtype), at = first * TN_PANEL_ROWS;
   int64_t bytes = min64(count * TN_PANEL_ROWS, j->N - at) * width;
-  const char *to = (const char *)tn_tensor_data(y) + ((j->first + row) * j->N + at) * width;
-  for (int64_t r = 0; r < rows; r++, to += j->N * width)
+  int64_t begin = row + rows * chunk / j->chunks, end = row + rows * (chunk + 1) / j->chunks;
+  const char *to = (const char *)tn_tensor_data(y) + ((j->first + begin) * j->N + at) * width;
+  for (int64_t r = begin; r < end; r++, to += j->N * width)
     for (int64_t i = 0; i < bytes; i += 64) __builtin_prefetch(to + i, 1, 2);
 }
 
@@ -152,27 +142,28 @@ static void ask_for_panels(const job *j, int64_t first, int64_t count, int64_t c
     for (int64_t i = from; i < end; i += 64) __builtin_prefetch(next + i, 0, 2);
 }
 
-/* Expanded panels [p, end) of the desk, which holds those from `first` on, by rows [row, row +
- * rows) of the pass. */
-static void run_tiles(const job *j, desk *d, int64_t first, int64_t p, int64_t end, int64_t chunk,
-                      int64_t row, int64_t rows) {
-  const int64_t width = PASS_PANELS * TN_PANEL_ROWS, tile_rows = j->isa->tile_rows;
-  int64_t at = chunk * j->x.rows + row, step = j->isa->pair ? 2 : 1;
-  for (int64_t r = 0; r < rows; r += tile_rows) {
-    if (chunk == j->chunks - 1 && p == 0)
-      ask_for_y(j, first, end, row + r, min64(tile_rows, rows - r));
-    for (int64_t q = p; q < end; q += step) {
-      bool pair = step == 2 && q + 1 < end;
-      (pair ? j->isa->pair : j->isa->tile)(&d->sums[r][q * TN_PANEL_ROWS], width,
-                                           min64(tile_rows, rows - r), &j->x, at + r, &d->panels[q],
-                                           j->format);
-    }
+/* Panels of the desk from p on by rows [row, row + rows) of a chunk of the pass. */
+static void run_chunk(const job *j, desk *d, int64_t p, const uint8_t *const *blocks,
+                      int64_t panels, int64_t chunk, int64_t row, int64_t rows) {
+  const int64_t ldc = PASS_PANELS * TN_PANEL_ROWS, tile_rows = j->isa->tile_rows;
+  int64_t at = chunk * j->x.rows + row;
+  float *sums = d->sums[0] + p * TN_PANEL_ROWS;
+  if (j->isa->chunk) {
+    j->isa->chunk(sums, ldc, rows, &j->x, at, d->panels + p, blocks, panels, j->args->w.dtype);
+    return;
   }
+  for (int64_t q = 0; q < panels; q++)
+    j->isa->expand(&d->panels[p + q], j->args->w.dtype, blocks[q]);
+  for (int64_t r = 0; r < rows; r += tile_rows)
+    for (int64_t q = 0; q < panels; q++)
+      j->isa->tile(sums + r * ldc + q * TN_PANEL_ROWS, ldc, min64(tile_rows, rows - r), &j->x,
+                   at + r, &d->panels[p + q], j->format);
 }
 
 /* Panels [first, first + count) by rows [row, row + rows) of the pass, into d->sums. */
 static void multiply(const job *j, desk *d, int64_t first, int64_t count, int64_t row,
                      int64_t rows) {
+  const int64_t step = j->row_bytes ? 1 : count; /* rows have room for one packed panel */
   memset(d->sums, 0, (size_t)rows * sizeof d->sums[0]);
   if (takes_few(j)) {
     j->isa->few(d->sums[0], PASS_PANELS * TN_PANEL_ROWS, rows, &j->x, j->groups,
@@ -180,16 +171,17 @@ static void multiply(const job *j, desk *d, int64_t first, int64_t count, int64_
     return;
   }
   for (int64_t chunk = 0; chunk < j->chunks; chunk++) {
-    int64_t group = chunk * TN_CHUNK_GROUPS;
-    for (int64_t p = 0; p < count; p++) {
-      /* weights in rows have one room for packed bytes, which q may point into */
-      d->panels[p].groups = (int32_t)min64(TN_CHUNK_GROUPS, j->groups - group);
-      expand_chunk(j, d, first + p, group, &d->panels[p]);
-      if (j->row_bytes) run_tiles(j, d, first, p, p + 1, chunk, row, rows);
+    int64_t group = chunk * TN_CHUNK_GROUPS, groups = min64(TN_CHUNK_GROUPS, j->groups - group);
+    ask_for_y(j, first, count, chunk, row, rows);
+    if (!j->row_bytes) ask_for_panels(j, first, count, chunk);
+    for (int64_t p = 0; p < count; p += step) {
+      const uint8_t *blocks[PASS_PANELS];
+      for (int64_t q = 0; q < step; q++) {
+        d->panels[p + q].groups = (int32_t)groups;
+        blocks[q] = blocks_of(j, d, first + p + q, group, groups);
+      }
+      run_chunk(j, d, p, blocks, step, chunk, row, rows);
     }
-    if (j->row_bytes) continue;
-    ask_for_panels(j, first, count, chunk);
-    run_tiles(j, d, first, 0, count, chunk, row, rows);
   }
 }
 
@@ -221,7 +213,7 @@ static void run_item(void *context, int64_t item, int32_t worker) {
   int64_t begin = item % j->column_items * j->item_panels;
   int64_t end = min64(j->panels, begin + j->item_panels);
   int64_t step = j->rows <= FEW_ROWS && !takes_few(j) ? 1 : PASS_PANELS;
-  if (j->isa->enter) j->isa->enter(j->format);
+  if (j->isa->enter) j->isa->enter();
   for (int64_t p = begin; p < end; p += step) {
     int64_t count = min64(step, end - p), col = p * TN_PANEL_ROWS;
     multiply(j, d, p, count, row, rows);
@@ -264,17 +256,15 @@ static void *take(uint8_t **room, int64_t bytes) {
 /* Scratch of a pass of `rows`; with room NULL it only counts. */
 static int64_t lay_out(job *j, uint8_t *room, int64_t rows, int64_t threads) {
   uint8_t *at = room;
-  int64_t groups = rows_of_x(j, rows) * j->chunks * TN_CHUNK_GROUPS;
+  int64_t all = rows_of_x(j, rows) * j->chunks;
   j->room_bytes = ceil_div((int64_t)sizeof(desk) + j->K * (int64_t)sizeof(float), 64) * 64;
   j->room = take(&at, threads * j->room_bytes);
-  j->q = take(&at, groups * TN_GROUP);
-  j->scale = take(&at, groups * 4);
-  j->sum = take(&at, groups * 4);
-  j->start = take(&at, groups * 4 * j->x.starts);
+  j->q = take(&at, all * TN_CHUNK);
+  j->scale = take(&at, all * (int64_t)sizeof *j->scale);
+  j->sums = take(&at, all * j->x.spans * (int64_t)sizeof *j->sums);
   j->x.q = j->q;
   j->x.scale = j->scale;
-  j->x.start = zero_of(j) ? j->start : NULL;
-  j->x.sum = j->format->has_minimum ? j->sum : NULL;
+  j->x.sums = j->sums;
   return at - room;
 }
 
@@ -307,7 +297,7 @@ tn_status tn_linear_int(const tn_linear_isa *isa, tn_stream *stream, const tn_li
     j.row_bytes = tn_dtype_bytes_of(args->w.dtype, K);
   else
     j.panel_bytes = tn_pack_bytes(args->w.dtype, 1, K);
-  j.x.starts = j.format->scale_group == 16 ? 2 : 1;
+  j.x.spans = TN_CHUNK / j.format->scale_group;
   int64_t rows = min64(M, max64(1, PASS_BYTES / max64(K, 1)));
   int32_t threads = tn_pool_threads(stream->pool);
   int64_t bytes = lay_out(&j, NULL, rows, threads);

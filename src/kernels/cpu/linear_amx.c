@@ -1,182 +1,249 @@
-/* Products with weights of integers, AMX: 16 rows of x by 16 of w and a whole group of K an
- * instruction.  A group has scales of its own, so its sums leave the tiles through memory that
- * stays in the first-level cache, and AVX-512 scales them.
+/* Products with weights of integers, AMX: 16 rows of x by 16 of w by 64 of K an instruction.
  *
- *             w: 16 rows  16 rows
- *     x 16   [ tile 4 ] [ tile 5 ]     two by two tiles share what is loaded; UNITS groups of each
- *     x 16   [ tile 6 ] [ tile 7 ]     are multiplied, then all of them are scaled: vectors run at
- *                                      half their speed between tile instructions
+ *     factor (q - zero) = 2^shift high + low        bytes: two products a tile, over a whole chunk
  *
- * Bytes are signed on both sides: expand takes the zeros of unsigned ones off.
+ *             w: low       high
+ *     x 16   [ tile 4 ] [ tile 5 ]     what leaves the tiles is a chunk's sum: AVX-512 adds the two,
+ *     x 16   [ tile 6 ] [ tile 7 ]     scales them and adds them to c while tiles multiply the next
  *
- * Why integers: weights as bfloat16 would stay in the tiles over all of K, but 512 nibbles take
- * about 72 cycles of vectors to become scale (q - zero), rounded (Sapphire Rapids).  One row must
- * have the bits of many, and read memory at half its speed or less that way. */
+ * Nibbles: digits of 4 bits of the factor's magnitude times a nibble fit a byte, so that one product
+ * of 16 bits makes two of them; a negative factor takes 15 - q.  Zeros are taken off the products;
+ * minima leave none.  Others: the two bytes of a product of 16 bits, zeros taken off before. */
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "kernels/cpu/cpu.h"
 #include "kernels/cpu/linear.h"
 #include "kernels/cpu/linear_pairs.h"
 
 #if defined(__AVX512BF16__) && defined(__AVX512VNNI__)
-#include <immintrin.h>
-#include <math.h>
-
 #include "kernels/cpu/amx.h"
 
-#define INLINE        static inline __attribute__((always_inline))
 #define ZERO_OF_BYTES 0
-#define VECTOR_BYTES  64
 #define ROWS          16 /* of a tile */
-#define UNITS         4  /* groups, or halves of groups, between two rounds of scaling */
-#define FEW_ROWS      8  /* up to here the vectors alone are faster */
+#define STEP          64 /* of K */
+#define FEW_ROWS      8 /* up to here the vectors alone are faster */
+#include "kernels/cpu/linear_avx512.inc"
 
-INLINE void halves_to_floats(float *out, const uint8_t *in) {
-  _mm512_storeu_ps(out, _mm512_cvtph_ps(_mm256_loadu_si256((const void *)in)));
+/* ---- weights ---- */
+
+INLINE __m512i load(const void *from) {
+  return _mm512_loadu_si512(from);
 }
 
-#include "kernels/cpu/expand.inc"
-#include "kernels/cpu/quantize.inc"
+/* What 15 - q for q leaves to be added where no zero is taken off: -15 of the factor's magnitude. */
+static void offsets_of_flips(tn_int_panel *p) {
+  __mmask32 negative = 0;
+  for (int32_t i = 0; i < TN_CHUNK_GROUPS / 2; i++) {
+    __m512i pair = _mm512_mask_blend_epi16(0xaaaaaaaa, load(p->factor[2 * i]),
+                                           load(p->factor[2 * i + 1]));
+    __m512i below = _mm512_min_epi16(pair, _mm512_setzero_si512());
+    negative |= _mm512_movepi16_mask(pair);
+    _mm512_store_si512(p->offset[i], _mm512_mullo_epi16(below, _mm512_set1_epi16(15)));
+  }
+  p->has_offset = negative != 0;
+}
 
-/* Signed bytes, aligned. */
-static void expand_centred(tn_int_panel *p, tn_dtype dtype, const uint8_t *blocks) {
-  const bytes_v zero = (bytes_v){0} + (uint8_t)tn_panel_format_of(dtype)->zero;
-  expand(p, dtype, blocks);
-  for (int32_t g = 0; g < p->groups; g++) {
-    for (int32_t i = 0; i < TN_GROUP_BYTES; i += VECTOR_BYTES)
-      store_bytes(p->room[g] + i, load_bytes(p->q[g] + i) - zero);
-    p->q[g] = p->room[g];
+/* Products of a group's nibbles with one digit of its factors, less zero (one less: flipped). */
+typedef struct digit {
+  __m512i times, zero;
+} digit;
+
+INLINE digit digit_of(__m512i times, __m512i zero) {
+  __m512i off = _mm512_mullo_epi16(times, zero);
+  return (digit){times, _mm512_or_si512(off, _mm512_slli_epi16(off, 8))};
+}
+
+INLINE void store_digits(const bool zero, uint8_t *to, __m512i q, digit d) {
+  __m512i product = _mm512_mullo_epi16(q, d.times);
+  _mm512_store_si512(to, zero ? _mm512_sub_epi8(product, d.zero) : product);
+}
+
+INLINE void nibbles_of_group(const bool zero, tn_int_panel *p, int32_t g, const uint8_t *words,
+                             int32_t type_zero) {
+  const __m512i nibble = _mm512_set1_epi8(15), fifteen = _mm512_set1_epi16(15);
+  __m512i factor = load(p->factor[g]), flip = _mm512_srai_epi16(factor, 15);
+  __m512i size = _mm512_abs_epi16(factor);
+  __m512i off = _mm512_add_epi16(_mm512_set1_epi16((int16_t)type_zero), flip);
+  digit ones = digit_of(_mm512_and_si512(size, fifteen), off);
+  digit sixteens = digit_of(_mm512_srli_epi16(size, 4), off);
+#pragma GCC unroll 4
+  for (int32_t j = 0; j < 4; j++, words += TN_WORD_BYTES) {
+    __m512i two = _mm512_xor_si512(load(words), flip);
+    __m512i first = _mm512_and_si512(two, nibble);
+    __m512i second = _mm512_and_si512(_mm512_srli_epi16(two, 4), nibble);
+    int32_t at = j * TN_WORD_BYTES, behind = at + 4 * TN_WORD_BYTES;
+    _mm_prefetch((const char *)words + TN_AHEAD_BYTES, _MM_HINT_T0);
+    store_digits(zero, p->room[g] + at, first, ones);
+    store_digits(zero, p->high[g] + at, first, sixteens);
+    store_digits(zero, p->room[g] + behind, second, ones);
+    store_digits(zero, p->high[g] + behind, second, sixteens);
   }
 }
 
-/* Sums of a unit: tile by tile, rows of x by rows of w */
-typedef int32_t unit_sums[ROWS][TN_PANEL_ROWS];
+static void expand_nibbles(tn_int_panel *p, const tn_panel_format *f, const uint8_t *blocks) {
+  int32_t block_groups = f->elements / TN_GROUP;
+  for (int32_t g = 0; g < p->groups; g++, blocks += 4 * TN_WORD_BYTES) {
+    if (g % block_groups == 0) blocks += f->header_bytes;
+    if (f->zero)
+      nibbles_of_group(true, p, g, blocks, f->zero);
+    else
+      nibbles_of_group(false, p, g, blocks, 0);
+  }
+  p->has_offset = false;
+  if (!f->zero) offsets_of_flips(p);
+}
 
-/* Units [first, first + count) of a chunk; q: a block of x. */
-INLINE void multiply_units(const int32_t halves, const bool tall, const bool wide,
-                           unit_sums sums[4][UNITS], const int8_t *q, const tn_int_panel *p,
-                           int32_t first, int32_t count) {
-  for (int32_t u = 0; u < count; u++) {
-    int32_t g = (first + u) / halves, half = (first + u) % halves;
-    int32_t skip = half * TN_GROUP_BYTES / 2;
-    const int8_t *a = q + g * 2 * ROWS * TN_GROUP + half * TN_GROUP / 2;
-    TN_AMX_LOAD(0, a, TN_GROUP);
-    TN_AMX_LOAD(2, p[0].q[g] + skip, TN_WORD_BYTES);
-    TN_AMX_ZERO(4);
+/* Bytes of the panel's q to those of their products. */
+static void expand_bytes(tn_int_panel *p, const tn_panel_format *f) {
+  const __m512i zero = _mm512_set1_epi8((int8_t)f->zero), below = _mm512_set1_epi16(0xff);
+  const int32_t halves = f->scale_group == 16 ? 2 : 1;
+  for (int32_t g = 0; g < p->groups; g++)
+#pragma GCC unroll 8
+    for (int32_t j = 0; j < 8; j++) {
+      int32_t at = j * TN_WORD_BYTES;
+      __m512i factor = load(p->factor[g * halves + (halves == 2 ? j / 4 : 0)]);
+      __m512i q = _mm512_sub_epi8(load(p->q[g] + at), zero);
+      __m512i even = _mm512_srai_epi16(_mm512_slli_epi16(q, 8), 8), odd = _mm512_srai_epi16(q, 8);
+      even = _mm512_mullo_epi16(even, factor);
+      odd = _mm512_mullo_epi16(odd, factor);
+      _mm512_store_si512(p->room[g] + at, _mm512_or_si512(_mm512_and_si512(even, below),
+                                                          _mm512_slli_epi16(odd, 8)));
+      _mm512_store_si512(p->high[g] + at, _mm512_or_si512(_mm512_srli_epi16(even, 8),
+                                                          _mm512_andnot_si512(below, odd)));
+    }
+  p->has_offset = false;
+}
+
+static void expand_digits(tn_int_panel *p, tn_dtype dtype, const uint8_t *blocks) {
+  const tn_panel_format *f = tn_panel_format_of(dtype);
+  if (f->kind == TN_PANEL_U4) {
+    scales_of(p, dtype, blocks);
+    expand_nibbles(p, f, blocks);
+  } else {
+    expand(p, dtype, blocks);
+    expand_bytes(p, f);
+  }
+  if (p->groups % 2) { /* the rest of a step */
+    memset(p->room[p->groups], 0, TN_GROUP_BYTES);
+    memset(p->high[p->groups], 0, TN_GROUP_BYTES);
+  }
+}
+
+/* ---- products ---- */
+
+typedef int32_t tile_sums[ROWS][TN_PANEL_ROWS];
+
+/* 32 rows by a panel: where its sums go.  sums: low and high of rows 0 to 15, then of 16 to 31 */
+typedef struct square {
+  float *c;
+  int64_t m, at;
+  const tn_int_panel *p;
+  tile_sums *sums;
+} square;
+
+/* How a type's digits lie, and what else it has. */
+typedef struct digits {
+  bool low_signed, high_signed, minima;
+  int32_t shift, spans;
+} digits;
+
+/* A step of K: q, the step's piece of a block of x. */
+INLINE void multiply_step(const digits d, const bool tall, const int8_t *q, const tn_int_panel *p,
+                          int32_t g) {
+  TN_AMX_LOAD(0, q, STEP);
+  TN_AMX_LOAD(2, p->room[g], TN_WORD_BYTES);
+  if (d.low_signed)
     TN_AMX_INT8(4, 0, 2);
-    if (wide) {
-      TN_AMX_LOAD(3, p[1].q[g] + skip, TN_WORD_BYTES);
-      TN_AMX_ZERO(5);
-      TN_AMX_INT8(5, 0, 3);
-    }
-    if (tall) {
-      TN_AMX_LOAD(1, a + ROWS * TN_GROUP, TN_GROUP);
-      TN_AMX_ZERO(6);
-      TN_AMX_INT8(6, 1, 2);
-    }
-    if (tall && wide) {
-      TN_AMX_ZERO(7);
-      TN_AMX_INT8(7, 1, 3);
-    }
-    TN_AMX_STORE(4, sums[0][u], TN_WORD_BYTES);
-    if (wide) TN_AMX_STORE(5, sums[1][u], TN_WORD_BYTES);
-    if (tall) TN_AMX_STORE(6, sums[2][u], TN_WORD_BYTES);
-    if (tall && wide) TN_AMX_STORE(7, sums[3][u], TN_WORD_BYTES);
-  }
-}
-
-/* c[m][16] += the chain over units of sums, scales of w and of x (TN_CHUNK_GROUPS a row). */
-INLINE void add_scaled(const int32_t m, const int32_t halves, const bool minima, float *c,
-                       int64_t ldc, unit_sums *sums, const tn_int_panel *p, int32_t first,
-                       int32_t count, const float *x_scale, const float *x_sum) {
-  __m512 total[ROWS];
-#pragma GCC unroll 16
-  for (int32_t r = 0; r < m; r++) total[r] = _mm512_loadu_ps(c + r * ldc);
-  for (int32_t u = 0; u < count; u++) {
-    int32_t g = (first + u) / halves;
-    __m512 scale = _mm512_loadu_ps(p->scale[first + u]);
-#pragma GCC unroll 16
-    for (int32_t r = 0; r < m; r++)
-      total[r] = _mm512_fmadd_ps(
-          _mm512_cvtepi32_ps(_mm512_loadu_si512(sums[u][r])),
-          _mm512_mul_ps(scale, _mm512_set1_ps(x_scale[r * TN_CHUNK_GROUPS + g])), total[r]);
-    if (!minima) continue;
-    __m512 minimum = _mm512_loadu_ps(p->minimum[g]);
-#pragma GCC unroll 16
-    for (int32_t r = 0; r < m; r++)
-      total[r] = _mm512_fmadd_ps(minimum, _mm512_set1_ps(x_sum[r * TN_CHUNK_GROUPS + g]), total[r]);
-  }
-#pragma GCC unroll 16
-  for (int32_t r = 0; r < m; r++) _mm512_storeu_ps(c + r * ldc, total[r]);
-}
-
-/* One tile's m rows. */
-INLINE void scale_tile(const int32_t halves, const bool minima, int64_t m, float *c, int64_t ldc,
-                       unit_sums *sums, const tn_int_panel *p, int32_t first, int32_t count,
-                       const float *x_scale, const float *x_sum) {
-  if (m >= ROWS) {
-    add_scaled(ROWS, halves, minima, c, ldc, sums, p, first, count, x_scale, x_sum);
-    return;
-  }
-  for (int64_t r = 0; r < m; r++)
-    add_scaled(1, halves, minima, c + r * ldc, ldc, (unit_sums *)(sums[0] + r), p, first, count,
-               x_scale + r * TN_CHUNK_GROUPS, x_sum + (minima ? r * TN_CHUNK_GROUPS : 0));
-}
-
-INLINE void tiles_body(const int32_t halves, const bool minima, const bool tall, const bool wide,
-                       float *c, int64_t ldc, int64_t m, const tn_int_rows *x, int64_t at,
-                       const tn_int_panel *p) {
-  _Alignas(64) unit_sums sums[4][UNITS];
-  const int8_t *q = x->q + at * TN_CHUNK;
-  const float *scale = x->scale + at * TN_CHUNK_GROUPS;
-  const float *sum = minima ? x->sum + at * TN_CHUNK_GROUPS : NULL;
-  int32_t units = p->groups * halves;
-  for (int32_t first = 0; first < units; first += UNITS) {
-    int32_t count = units - first < UNITS ? units - first : UNITS;
-    multiply_units(halves, tall, wide, sums, q, p, first, count);
-    for (int32_t t = 0; t < 4; t++) {
-      int32_t row = t / 2 * ROWS, panel = t % 2;
-      if ((row && !tall) || (panel && !wide)) continue;
-      scale_tile(halves, minima, m - row, c + row * ldc + panel * TN_PANEL_ROWS, ldc, sums[t],
-                 p + panel, first, count, scale + row * TN_CHUNK_GROUPS,
-                 minima ? sum + row * TN_CHUNK_GROUPS : NULL);
-    }
-  }
-}
-
-#define TILES(halves, minima, wide)                              \
-  if (m > ROWS)                                                  \
-    tiles_body(halves, minima, true, wide, c, ldc, m, x, at, p); \
-  else                                                           \
-    tiles_body(halves, minima, false, wide, c, ldc, m, x, at, p);
-
-static void tile(float *c, int64_t ldc, int64_t m, const tn_int_rows *x, int64_t at,
-                 const tn_int_panel *p, const tn_panel_format *f) {
-  if (x->starts == 2) {
-    TILES(2, false, false)
-  } else if (x->sum) {
-    TILES(1, true, false)
-  } else {
-    TILES(1, false, false)
-  }
-}
-
-static void pair(float *c, int64_t ldc, int64_t m, const tn_int_rows *x, int64_t at,
-                 const tn_int_panel *p, const tn_panel_format *f) {
-  if (x->starts == 2) {
-    TILES(2, false, true)
-  } else if (x->sum) {
-    TILES(1, true, true)
-  } else {
-    TILES(1, false, true)
-  }
-}
-
-static void enter(const tn_panel_format *f) {
-  static const tn_amx_shapes group = TN_AMX_SHAPES(8), half = TN_AMX_SHAPES(4);
-  if (f->scale_group == 16)
-    TN_AMX_SET(half);
   else
-    TN_AMX_SET(group);
+    TN_AMX_BYTES(4, 0, 2);
+  TN_AMX_LOAD(3, p->high[g], TN_WORD_BYTES);
+  if (d.high_signed)
+    TN_AMX_INT8(5, 0, 3);
+  else
+    TN_AMX_BYTES(5, 0, 3);
+  if (!tall) return;
+  TN_AMX_LOAD(1, q + ROWS * STEP, STEP);
+  if (d.low_signed)
+    TN_AMX_INT8(6, 1, 2);
+  else
+    TN_AMX_BYTES(6, 1, 2);
+  if (d.high_signed)
+    TN_AMX_INT8(7, 1, 3);
+  else
+    TN_AMX_BYTES(7, 1, 3);
+}
+
+/* Rows [first, end) of a square to c. */
+INLINE void finish(const digits d, const square *s, int64_t ldc, const tn_int_rows *x,
+                   int64_t first, int64_t end) {
+  for (int64_t r = first; r < end; r++) {
+    tile_sums *two = s->sums + r / ROWS * 2;
+    __m512i high = _mm512_slli_epi32(load(two[1][r % ROWS]), (uint32_t)d.shift);
+    finish_row(d.spans, d.minima, s->c + r * ldc, _mm512_add_epi32(load(two[0][r % ROWS]), high), x,
+               s->at + r, s->p);
+  }
+}
+
+/* The tiles' sums of a square; between steps the one before, if there is one, goes to c. */
+INLINE void multiply(const digits d, const bool tall, const square *s, const square *before,
+                     int64_t ldc, const tn_int_rows *x) {
+  const int8_t *q = x->q + s->at * TN_CHUNK;
+  int64_t steps = (s->p->groups + 1) / 2, done = 0;
+  TN_AMX_ZERO(4);
+  TN_AMX_ZERO(5);
+  if (tall) TN_AMX_ZERO(6);
+  if (tall) TN_AMX_ZERO(7);
+  for (int64_t k = 0; k < steps; k++) {
+    int64_t end = before->m * (k + 1) / steps;
+    multiply_step(d, tall, q + k * 2 * ROWS * STEP, s->p, (int32_t)(2 * k));
+    finish(d, before, ldc, x, done, end);
+    done = end;
+  }
+  TN_AMX_STORE(4, s->sums[0], TN_WORD_BYTES);
+  TN_AMX_STORE(5, s->sums[1], TN_WORD_BYTES);
+  if (tall) TN_AMX_STORE(6, s->sums[2], TN_WORD_BYTES);
+  if (tall) TN_AMX_STORE(7, s->sums[3], TN_WORD_BYTES);
+}
+
+INLINE void chunk_body(const digits d, float *c, int64_t ldc, int64_t rows, const tn_int_rows *x,
+                       int64_t at, tn_int_panel *p, const uint8_t *const *blocks, int64_t panels,
+                       tn_dtype dtype) {
+  _Alignas(64) tile_sums room[2][4];
+  square before = {0}, now;
+  int32_t turn = 0;
+  for (int64_t r = 0; r < rows; r += 2 * ROWS)
+    for (int64_t i = 0; i < panels; i++, before = now, turn = !turn) {
+      int64_t m = rows - r < 2 * ROWS ? rows - r : 2 * ROWS;
+      if (r == 0) expand_digits(p + i, dtype, blocks[i]);
+      now = (square){c + r * ldc + i * TN_PANEL_ROWS, m, at + r, p + i, room[turn]};
+      if (m > ROWS)
+        multiply(d, true, &now, &before, ldc, x);
+      else
+        multiply(d, false, &now, &before, ldc, x);
+    }
+  finish(d, &before, ldc, x, 0, before.m);
+}
+
+#define BODY(...) \
+  chunk_body((digits){__VA_ARGS__}, c, ldc, rows, x, at, p, blocks, panels, dtype)
+
+static void chunk(float *c, int64_t ldc, int64_t rows, const tn_int_rows *x, int64_t at,
+                  tn_int_panel *p, const uint8_t *const *blocks, int64_t panels, tn_dtype dtype) {
+  const tn_panel_format *f = tn_panel_format_of(dtype);
+  if (f->kind == TN_PANEL_U4 && f->has_minimum)
+    BODY(.shift = 4, .spans = TN_CHUNK_GROUPS, .minima = true);
+  else if (f->kind == TN_PANEL_U4)
+    BODY(.low_signed = true, .high_signed = true, .shift = 4, .spans = TN_CHUNK_GROUPS);
+  else if (f->kind == TN_PANEL_U6)
+    BODY(.high_signed = true, .shift = 8, .spans = TN_SPANS_MAX);
+  else if (f->has_minimum)
+    BODY(.high_signed = true, .shift = 8, .spans = TN_CHUNK_GROUPS, .minima = true);
+  else
+    BODY(.high_signed = true, .shift = 8, .spans = TN_CHUNK_GROUPS);
+}
+
+static void enter(void) {
+  static const tn_amx_shapes shapes = TN_AMX_SHAPES(STEP / 4);
+  TN_AMX_SET(shapes);
 }
 
 static void leave(void) {
@@ -184,13 +251,9 @@ static void leave(void) {
 }
 
 const tn_linear_isa tn_linear_amx = {.tile_rows = 2 * ROWS,
-                                     .zero_of_bytes = ZERO_OF_BYTES,
-                                     .centred = true,
                                      .blocks = true,
                                      .quantize = quantize,
-                                     .expand = expand_centred,
-                                     .tile = tile,
-                                     .pair = pair,
+                                     .chunk = chunk,
                                      .enter = enter,
                                      .leave = leave};
 

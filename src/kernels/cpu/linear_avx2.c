@@ -1,6 +1,7 @@
 /* Products with weights of integers, AVX2: 32 products an instruction, of unsigned weights and
- * signed x, summed in pairs to 16 bits.  How many pairs 16 bits hold decides when they are widened:
- * 2 * 127 * 15 * 8 and 2 * 127 * 31 * 4 and 2 * 127 * 63 * 2 and 2 * 127 * 128 are below 2^15.
+ * signed x, summed in pairs to 16 bits.  How many pairs 16 bits hold decides when they are multiplied
+ * by the span's factor, which widens them: 2 * 127 * 15 * 8 and 2 * 127 * 31 * 4 and 2 * 127 * 63 * 2
+ * and 2 * 127 * 128 are below 2^15.
  * Signed bytes give their sign to x (127 at most, so that nothing overflows) and multiply as
  * magnitudes. */
 /* SPDX-License-Identifier: Apache-2.0 */
@@ -20,6 +21,10 @@ INLINE void halves_to_floats(float *out, const uint8_t *in) {
   _mm256_storeu_ps(out + 8, _mm256_cvtph_ps(_mm_loadu_si128((const void *)(in + 16))));
 }
 
+INLINE void floats_to_ints(int32_t *out, const void *in) {
+  _mm256_store_si256((void *)out, _mm256_cvtps_epi32(_mm256_load_ps(in)));
+}
+
 #include "kernels/cpu/expand.inc"
 #include "kernels/cpu/quantize.inc"
 
@@ -31,9 +36,6 @@ INLINE __m256i four_of(const int8_t *x) {
   memcpy(&bits, x, 4);
   return _mm256_set1_epi32(bits);
 }
-INLINE __m256i widen(__m256i pairs) {
-  return _mm256_madd_epi16(pairs, _mm256_set1_epi16(1));
-}
 
 /* Sums of a loop stay in their registers: given intrinsics, the compiler copies and spills them. */
 INLINE void add16(__m256i *sum, __m256i a) {
@@ -43,9 +45,10 @@ INLINE void add32(__m256i *sum, __m256i a) {
   __asm__("vpaddd %1, %0, %0" : "+x"(*sum) : "x"(a));
 }
 
-/* sum[r] = products of `words` words, x[r] and w; depth of them fit 16 bits. */
+/* sum[r] += factor by products of `words` words, x[r] and w; depth of them fit 16 bits. */
 INLINE void dot_unsigned(const int32_t m, const int32_t words, const int32_t depth,
-                         __m256i (*sum)[2], const int8_t *x, const uint8_t *w) {
+                         __m256i (*sum)[2], const int8_t *x, const uint8_t *w,
+                         const void *factor) {
 #pragma GCC unroll 4
   for (int32_t d = 0; d < words; d += depth) {
     __m256i pairs[TILE_ROWS][2];
@@ -64,95 +67,103 @@ INLINE void dot_unsigned(const int32_t m, const int32_t words, const int32_t dep
         }
       }
     }
+    __m256i f0 = load(factor), f1 = load((const uint8_t *)factor + 32);
 #pragma GCC unroll 4
-    for (int32_t r = 0; r < m; r++)
-#pragma GCC unroll 2
-      for (int32_t h = 0; h < 2; h++) {
-        __m256i wide = widen(pairs[r][h]);
-        sum[r][h] = d == 0 ? wide : _mm256_add_epi32(sum[r][h], wide);
-      }
+    for (int32_t r = 0; r < m; r++) {
+      sum[r][0] = _mm256_add_epi32(sum[r][0], _mm256_madd_epi16(pairs[r][0], f0));
+      sum[r][1] = _mm256_add_epi32(sum[r][1], _mm256_madd_epi16(pairs[r][1], f1));
+    }
   }
 }
 
-INLINE void dot_signed(const int32_t m, __m256i (*sum)[2], const int8_t *x, const uint8_t *w) {
+INLINE void dot_signed(const int32_t m, __m256i (*sum)[2], const int8_t *x, const uint8_t *w,
+                       const void *factor) {
+  __m256i here[TILE_ROWS][2];
 #pragma GCC unroll 8
   for (int32_t j = 0; j < 8; j++, w += TN_WORD_BYTES) {
-    __m256i w0 = load(w), w1 = load(w + 32);
+    __m256i w0 = load(w), w1 = load(w + 32), f0 = load(factor);
+    __m256i f1 = load((const uint8_t *)factor + 32);
     if (m == 2) __builtin_prefetch(w + TN_AHEAD_BYTES, 0, 3);
     __m256i u0 = _mm256_abs_epi8(w0), u1 = _mm256_abs_epi8(w1);
 #pragma GCC unroll 4
     for (int32_t r = 0; r < m; r++) {
       __m256i a = four_of(x + r * TN_CHUNK + 4 * j);
-      __m256i s0 = widen(_mm256_maddubs_epi16(u0, _mm256_sign_epi8(a, w0)));
-      __m256i s1 = widen(_mm256_maddubs_epi16(u1, _mm256_sign_epi8(a, w1)));
+      __m256i s0 = _mm256_madd_epi16(_mm256_maddubs_epi16(u0, _mm256_sign_epi8(a, w0)), f0);
+      __m256i s1 = _mm256_madd_epi16(_mm256_maddubs_epi16(u1, _mm256_sign_epi8(a, w1)), f1);
       if (j == 0) {
-        sum[r][0] = s0;
-        sum[r][1] = s1;
+        here[r][0] = s0;
+        here[r][1] = s1;
       } else {
-        add32(&sum[r][0], s0);
-        add32(&sum[r][1], s1);
+        add32(&here[r][0], s0);
+        add32(&here[r][1], s1);
       }
     }
   }
-}
-
-/* What rows of x are besides their bytes, from a group on.  NULL: the type has none. */
-typedef struct beside {
-  const float *scale, *sum;
-  const int32_t *start;
-} beside;
-
-INLINE void add_scaled(const int32_t m, const int32_t starts, float *c, int64_t ldc,
-                       __m256i (*sum)[2], const float *scale, const float *minimum,
-                       const beside *x) {
-  __m256 s0 = _mm256_load_ps(scale), s1 = _mm256_load_ps(scale + 8);
 #pragma GCC unroll 4
   for (int32_t r = 0; r < m; r++) {
-    if (x->start) {
-      __m256i from = _mm256_set1_epi32(x->start[r * starts]);
-      sum[r][0] = _mm256_add_epi32(sum[r][0], from);
-      sum[r][1] = _mm256_add_epi32(sum[r][1], from);
-    }
-    __m256 xs = _mm256_set1_ps(x->scale[r * TN_CHUNK_GROUPS]);
-    __m256 c0 = _mm256_loadu_ps(c + r * ldc), c1 = _mm256_loadu_ps(c + r * ldc + 8);
-    c0 = _mm256_fmadd_ps(_mm256_cvtepi32_ps(sum[r][0]), _mm256_mul_ps(s0, xs), c0);
-    c1 = _mm256_fmadd_ps(_mm256_cvtepi32_ps(sum[r][1]), _mm256_mul_ps(s1, xs), c1);
-    if (minimum) {
-      __m256 x_sum = _mm256_set1_ps(x->sum[r * TN_CHUNK_GROUPS]);
-      c0 = _mm256_fmadd_ps(_mm256_load_ps(minimum), x_sum, c0);
-      c1 = _mm256_fmadd_ps(_mm256_load_ps(minimum + 8), x_sum, c1);
-    }
-    _mm256_storeu_ps(c + r * ldc, c0);
-    _mm256_storeu_ps(c + r * ldc + 8, c1);
+    sum[r][0] = _mm256_add_epi32(sum[r][0], here[r][0]);
+    sum[r][1] = _mm256_add_epi32(sum[r][1], here[r][1]);
   }
 }
 
-/* Types have a zero or minima, signed bytes no zero; minima have no halves. */
+/* sum[h] + sums of a row's spans by pairs */
+INLINE void add_pairs(__m256i sum[2], const int16_t *sums, const void *pairs,
+                      const int32_t spans) {
+  const uint8_t *by = pairs;
+#pragma GCC unroll 8
+  for (int32_t i = 0; i < spans / 2; i++, by += sizeof(tn_int_pairs)) {
+    __m256i two = four_of((const int8_t *)(sums + 2 * i));
+    sum[0] = _mm256_add_epi32(sum[0], _mm256_madd_epi16(load(by), two));
+    sum[1] = _mm256_add_epi32(sum[1], _mm256_madd_epi16(load(by + 32), two));
+  }
+}
+
+INLINE void add_scaled(float *c, const __m256i sum[2], const float *unit, float x_scale) {
+#pragma GCC unroll 2
+  for (int32_t h = 0; h < 2; h++) {
+    __m256 scale = _mm256_mul_ps(_mm256_load_ps(unit + 8 * h), _mm256_set1_ps(x_scale));
+    _mm256_storeu_ps(c + 8 * h, _mm256_fmadd_ps(_mm256_cvtepi32_ps(sum[h]), scale,
+                                                _mm256_loadu_ps(c + 8 * h)));
+  }
+}
+
+/* c[m] += the sums of a chunk, and what its zeros and minima make of the sums of x */
+INLINE void finish_rows(const int32_t m, const int32_t spans, const bool minima, float *c, int64_t ldc, __m256i (*sum)[2], const tn_int_rows *x, int64_t at,
+                        const tn_int_panel *p) {
+#pragma GCC unroll 4
+  for (int32_t r = 0; r < m; r++) {
+    const int16_t *sums = x->sums + (at + r) * spans;
+    float scale = x->scale[at + r];
+    if (p->has_offset) add_pairs(sum[r], sums, p->offset, spans);
+    add_scaled(c + r * ldc, sum[r], p->unit, scale);
+    if (minima) {
+      __m256i lowest[2] = {_mm256_setzero_si256(), _mm256_setzero_si256()};
+      add_pairs(lowest, sums, p->minimum, spans);
+      add_scaled(c + r * ldc, lowest, p->minimum_unit, scale);
+    }
+  }
+}
+
+/* Types have a zero or minima, signed bytes no zero; minima have no spans of 16. */
 INLINE void tile_body(const int32_t m, const tn_panel_kind kind, const bool minima, float *c,
                       int64_t ldc, const tn_int_rows *x, int64_t at, const tn_int_panel *p) {
   const int32_t halves = kind == TN_PANEL_U6 ? 2 : 1, words = 8 / halves;
   const int32_t depth = kind == TN_PANEL_U4 ? 8 : kind == TN_PANEL_U5 ? 4 : 2;
-  const int32_t starts = TN_CHUNK_GROUPS * halves;
-  const bool zero = kind != TN_PANEL_S8 && !minima;
   const int8_t *q = x->q + at * TN_CHUNK;
-  const beside first = {.scale = x->scale + at * TN_CHUNK_GROUPS,
-                        .sum = minima ? x->sum + at * TN_CHUNK_GROUPS : NULL,
-                        .start = zero ? x->start + at * starts : NULL};
+  __m256i sum[TILE_ROWS][2];
+#pragma GCC unroll 4
+  for (int32_t r = 0; r < m; r++) sum[r][0] = sum[r][1] = _mm256_setzero_si256();
   for (int32_t g = 0; g < p->groups; g++, q += TN_GROUP) {
 #pragma GCC unroll 2
     for (int32_t h = 0; h < halves; h++) {
-      __m256i sum[TILE_ROWS][2];
-      const beside here = {.scale = first.scale + g,
-                           .sum = minima ? first.sum + g : NULL,
-                           .start = zero ? first.start + g * halves + h : NULL};
+      const void *factor = p->factor[g * halves + h];
       if (kind == TN_PANEL_S8)
-        dot_signed(m, sum, q, p->q[g]);
+        dot_signed(m, sum, q, p->q[g], factor);
       else
-        dot_unsigned(m, words, depth, sum, q + 16 * h, p->q[g] + h * words * TN_WORD_BYTES);
-      add_scaled(m, starts, c, ldc, sum, p->scale[g * halves + h], minima ? p->minimum[g] : NULL,
-                 &here);
+        dot_unsigned(m, words, depth, sum, q + 16 * h, p->q[g] + h * words * TN_WORD_BYTES, factor);
     }
   }
+  finish_rows(m, TN_CHUNK_GROUPS * halves, minima, c, ldc, sum, x, at, p);
 }
 
 #define KIND_CASE(m, kind)                         \
@@ -184,13 +195,15 @@ static void tile(float *c, int64_t ldc, int64_t m, const tn_int_rows *x, int64_t
 
 /* ---- a row alone: weights go from the packed panel to registers ---- */
 
-/* sum[h] = products of x and a packed group: of all words, or of a half each. */
-INLINE void dot_nibbles(const tn_panel_kind kind, __m256i sum[2][1][2], const int8_t *x,
-                        const uint8_t *planes, const uint8_t *words) {
+/* sum += factor by products of x and a packed group. */
+INLINE void dot_nibbles(const tn_panel_kind kind, __m256i sum[2], const int8_t *x,
+                        const uint8_t *planes, const uint8_t *words, const void *factor) {
   const int32_t above = kind == TN_PANEL_U4 ? 0 : kind == TN_PANEL_U5 ? 1 : 2;
 #pragma GCC unroll 2
   for (int32_t v = 0; v < 2; v++) {
-    __m256i pairs[2], wide[2];
+    __m256i low_factor = load((const uint8_t *)factor + 32 * v), high_factor = low_factor;
+    if (kind == TN_PANEL_U6) high_factor = load((const uint8_t *)factor + sizeof(tn_int_pairs) + 32 * v);
+    __m256i pairs[2];
 #pragma GCC unroll 4
     for (int32_t j = 0; j < 4; j++) {
       bytes_v low, high;
@@ -204,19 +217,14 @@ INLINE void dot_nibbles(const tn_panel_kind kind, __m256i sum[2][1][2], const in
         add16(&pairs[0], p0);
         add16(&pairs[1], p1);
       }
-      if (kind == TN_PANEL_U6 && j == 1) {
-        wide[0] = widen(pairs[0]);
-        wide[1] = widen(pairs[1]);
+      if ((kind == TN_PANEL_U6 && j == 1) || (kind != TN_PANEL_U4 && j == 3)) {
+        sum[v] = _mm256_add_epi32(sum[v], _mm256_madd_epi16(pairs[0], low_factor));
+        sum[v] = _mm256_add_epi32(sum[v], _mm256_madd_epi16(pairs[1], high_factor));
       }
     }
-    if (kind == TN_PANEL_U6) {
-      sum[0][0][v] = _mm256_add_epi32(wide[0], widen(pairs[0]));
-      sum[1][0][v] = _mm256_add_epi32(wide[1], widen(pairs[1]));
-    } else if (kind == TN_PANEL_U5) {
-      sum[0][0][v] = _mm256_add_epi32(widen(pairs[0]), widen(pairs[1]));
-    } else {
-      sum[0][0][v] = widen(_mm256_add_epi16(pairs[0], pairs[1]));
-    }
+    if (kind == TN_PANEL_U4)
+      sum[v] = _mm256_add_epi32(
+          sum[v], _mm256_madd_epi16(_mm256_add_epi16(pairs[0], pairs[1]), low_factor));
   }
 }
 
@@ -231,43 +239,30 @@ INLINE void row_body(float *c, const tn_int_rows *x, int64_t at, tn_int_panel *p
                      const uint8_t *blocks, const tn_dtype dtype, const tn_panel_kind kind,
                      const int32_t elements, const int32_t header_bytes, const int32_t planes,
                      const int32_t words, const bool minima) {
-  const int32_t halves = kind == TN_PANEL_U6 ? 2 : 1, starts = TN_CHUNK_GROUPS * halves;
-  const bool zero = kind != TN_PANEL_S8 && !minima;
+  const int32_t halves = kind == TN_PANEL_U6 ? 2 : 1, group_bytes = (planes + words) * TN_WORD_BYTES;
   const int8_t *q = x->q + at * TN_CHUNK;
-  beside here = {.scale = x->scale + at * TN_CHUNK_GROUPS,
-                 .sum = minima ? x->sum + at * TN_CHUNK_GROUPS : NULL,
-                 .start = zero ? x->start + at * starts : NULL};
-  for (int32_t g = 0; g < p->groups; g++) {
+  __m256i sum[1][2] = {{_mm256_setzero_si256(), _mm256_setzero_si256()}};
+  scales_of(p, dtype, blocks);
+  for (int32_t g = 0; g < p->groups; g++, q += TN_GROUP, blocks += group_bytes) {
     if (g % (elements / TN_GROUP) == 0) {
       ask_ahead(blocks, header_bytes);
-      expand_scales(p, dtype, g, blocks);
       blocks += header_bytes;
     }
-    ask_ahead(blocks, (planes + words) * TN_WORD_BYTES);
-    __m256i sum[2][1][2];
+    ask_ahead(blocks, group_bytes);
     if (kind == TN_PANEL_S8)
-      dot_signed(1, sum[0], q, blocks);
+      dot_signed(1, sum, q, blocks, p->factor[g]);
     else
-      dot_nibbles(kind, sum, q, blocks, blocks + planes * TN_WORD_BYTES);
-#pragma GCC unroll 2
-    for (int32_t h = 0; h < halves; h++) {
-      add_scaled(1, starts, c, 0, sum[h], p->scale[g * halves + h], minima ? p->minimum[g] : NULL,
-                 &here);
-      if (zero) here.start++;
-    }
-    here.scale++;
-    if (minima) here.sum++;
-    q += TN_GROUP;
-    blocks += (planes + words) * TN_WORD_BYTES;
+      dot_nibbles(kind, sum[0], q, blocks, blocks + planes * TN_WORD_BYTES, p->factor[g * halves]);
   }
+  finish_rows(1, TN_CHUNK_GROUPS * halves, minima, c, 0, sum, x, at, p);
 }
 
 /* c[16] += the row of x at a chunk by `groups` groups of packed blocks; of p scales are used. */
 static void row(float *c, const tn_int_rows *x, int64_t at, tn_int_panel *p, tn_dtype dtype,
                 const uint8_t *blocks) {
   switch (dtype) {
-#define X(type, kind, elements, header, planes, words, zero, group, minimum)             \
-  case type:                                                                             \
+#define X(type, kind, elements, header, planes, words, zero, group, minimum)                    \
+  case type:                                                                                    \
     row_body(c, x, at, p, blocks, type, kind, elements, header, planes, words, minimum); \
     break;
     TN_PANEL_LIST(X)
@@ -293,7 +288,6 @@ static void few(float *c, int64_t ldc, int64_t m, const tn_int_rows *x, int64_t 
 }
 
 const tn_linear_isa tn_linear_avx2 = {.tile_rows = TILE_ROWS,
-                                      .zero_of_bytes = ZERO_OF_BYTES,
                                       .quantize = quantize,
                                       .expand = expand,
                                       .tile = tile,

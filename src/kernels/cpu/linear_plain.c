@@ -17,12 +17,17 @@ static void halves_to_floats(float *out, const uint8_t *in) {
   }
 }
 
+static inline void floats_to_ints(int32_t *out, const void *in) {
+  const float *from = in;
+  for (int32_t i = 0; i < VECTOR_BYTES / 4; i++) out[i] = (int32_t)rintf(from[i]);
+}
+
 #include "kernels/cpu/expand.inc"
 
 /* Magnitudes of floats order like their bits; not finite ones come last. */
-static uint32_t largest_magnitude(const float *x) {
+static uint32_t largest_magnitude(const float *x, int64_t K) {
   uint32_t largest = 0;
-  for (int32_t i = 0; i < TN_GROUP; i++) {
+  for (int64_t i = 0; i < K; i++) {
     uint32_t bits;
     memcpy(&bits, x + i, 4);
     bits &= 0x7fffffff;
@@ -31,23 +36,17 @@ static uint32_t largest_magnitude(const float *x) {
   return largest;
 }
 
-static void quantize(int8_t *q, float *scale, int32_t *sums, const float *x, int64_t K) {
-  for (int64_t g = 0; g < K / TN_GROUP; g++, x += TN_GROUP, q += TN_GROUP) {
-    uint32_t bits = largest_magnitude(x);
-    float largest, inverse = 0;
-    memcpy(&largest, &bits, 4);
-    if (bits >= 0x7f800000) {
-      scale[g] = NAN;
-    } else {
-      scale[g] = largest / 127;
-      if (largest > TN_TINY) inverse = 127 / largest;
-    }
-    sums[2 * g] = sums[2 * g + 1] = 0;
-    for (int32_t i = 0; i < TN_GROUP; i++) {
-      q[i] = inverse == 0 ? 0 : (int8_t)rintf(x[i] * inverse);
-      sums[2 * g + i / 16] += q[i];
-    }
+static float quantize(int8_t *q, int16_t *sums, const float *x, int64_t K) {
+  uint32_t bits = largest_magnitude(x, K);
+  float largest, inverse = 0;
+  memcpy(&largest, &bits, 4);
+  bool finite = bits < 0x7f800000;
+  if (finite && largest > TN_TINY) inverse = 127 / largest;
+  for (int64_t k = 0; k < K; k++) {
+    q[k] = inverse == 0 ? 0 : (int8_t)rintf(x[k] * inverse);
+    sums[k / 16] = (int16_t)(sums[k / 16] + q[k]);
   }
+  return finite ? largest / 127 : NAN;
 }
 
 static int32_t dot(const int8_t *x, const uint8_t *w, int32_t words, bool is_signed) {
@@ -57,30 +56,35 @@ static int32_t dot(const int8_t *x, const uint8_t *w, int32_t words, bool is_sig
   return sum;
 }
 
-static void tile(float *c, int64_t ldc, int64_t m, const tn_int_rows *x, int64_t at,
-                 const tn_int_panel *p, const tn_panel_format *f) {
-  int32_t halves = x->starts, words = 8 / halves;
-  for (int64_t r = at; r < at + m; r++, c += ldc)
-    for (int32_t g = 0; g < p->groups; g++) {
-      int64_t i = r * TN_CHUNK_GROUPS + g;
-      for (int32_t n = 0; n < TN_PANEL_ROWS; n++) {
-        for (int32_t h = 0; h < halves; h++) {
-          int32_t sum =
-              dot(x->q + i * TN_GROUP + h * 16, p->q[g] + h * words * TN_WORD_BYTES + 4 * n, words,
-                  f->kind == TN_PANEL_S8);
-          if (x->start) sum += x->start[i * halves + h];
-          c[n] = fmaf((float)sum, p->scale[g * halves + h][n] * x->scale[i], c[n]);
-        }
-        if (x->sum) c[n] = fmaf(p->minimum[g][n], x->sum[i], c[n]);
-      }
-    }
+static int32_t dot_pairs(const int16_t *sums, const tn_int_pairs *pairs, int32_t n, int32_t spans) {
+  int32_t sum = 0;
+  for (int32_t i = 0; i < spans; i++) sum += sums[i] * pairs[i / 2][n][i % 2];
+  return sum;
 }
 
-const tn_linear_isa tn_linear_plain = {.tile_rows = 4,
-                                       .zero_of_bytes = ZERO_OF_BYTES,
-                                       .quantize = quantize,
-                                       .expand = expand,
-                                       .tile = tile};
+static void tile(float *c, int64_t ldc, int64_t m, const tn_int_rows *x, int64_t at,
+                 const tn_int_panel *p, const tn_panel_format *f) {
+  int32_t spans = x->spans, length = TN_CHUNK / spans, words = length / 4;
+  int32_t there = p->groups * TN_GROUP / length;
+  for (int64_t r = at; r < at + m; r++, c += ldc) {
+    const int16_t *sums = x->sums + r * spans;
+    for (int32_t n = 0; n < TN_PANEL_ROWS; n++) {
+      int32_t sum = p->has_offset ? dot_pairs(sums, p->offset, n, spans) : 0;
+      for (int32_t i = 0; i < there; i++)
+        sum += p->factor[i][n][0] * dot(x->q + r * TN_CHUNK + i * length,
+                                        p->q[i * length / TN_GROUP] +
+                                            i * length % TN_GROUP / 4 * TN_WORD_BYTES + 4 * n,
+                                        words, f->kind == TN_PANEL_S8);
+      c[n] = fmaf((float)sum, p->unit[n] * x->scale[r], c[n]);
+      if (f->has_minimum)
+        c[n] = fmaf((float)dot_pairs(sums, p->minimum, n, spans), p->minimum_unit[n] * x->scale[r],
+                    c[n]);
+    }
+  }
+}
+
+const tn_linear_isa tn_linear_plain = {
+    .tile_rows = 4, .quantize = quantize, .expand = expand, .tile = tile};
 
 /* ---- packed floats ---- */
 

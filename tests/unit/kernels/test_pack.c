@@ -318,19 +318,60 @@ static void a_row_is_the_same_in_any_batch(void **state) {
     }
 }
 
-/* x as the kernels round it: the group's scale and integers, in double. */
-static double rounded_x(const tn_tensor *x, int64_t at, double *half_step) {
-  int64_t group = at / 32 * 32;
+/* x as the kernels round it: a chunk's scale and integers, in double. */
+static double rounded_x(const tn_tensor *x, int64_t row, int64_t k, double *half_step) {
+  int64_t K = x->shape[1], chunk = k / 256 * 256, end = chunk + 256 < K ? chunk + 256 : K;
   float largest = 0;
-  for (int64_t k = group; k < group + 32; k++) largest = fmaxf(largest, fabsf((float)get(x, k)));
-  float q = largest > 0 ? rintf((float)get(x, at) * (127 / largest)) : 0;
+  for (int64_t i = chunk; i < end; i++)
+    largest = fmaxf(largest, fabsf((float)get(x, row * K + i)));
+  float q = largest > 0 ? rintf((float)get(x, row * K + k) * (127 / largest)) : 0;
   *half_step = 0.5 * (double)(largest / 127) * 1.0001;
   return (double)(largest / 127) * (double)q;
 }
 
-/* Against x rounded to int8, then exact: only float32 roundings of a sum of groups remain.  Against
- * the exact product: half a step of x by each weight, besides. */
-static void sums_are_exact_but_for_rounding_x(void **state) {
+static float half_of(const uint8_t *at) {
+  uint16_t bits;
+  memcpy(&bits, at, 2);
+  return tn_f16_to_f32(bits);
+}
+
+/* Scale and minimum of the block that holds an element: of types that have floats for them. */
+static void scale_of(const tn_tensor *w, int64_t n, int64_t k, float *scale, float *minimum) {
+  const uint8_t *block = (const uint8_t *)tn_tensor_data(w) +
+                         n * tn_dtype_bytes_of(w->dtype, w->shape[1]) +
+                         k / tn_dtype_block(w->dtype) * tn_dtype_bytes(w->dtype);
+  *scale = half_of(block);
+  *minimum = w->dtype == TN_Q4_1 || w->dtype == TN_Q5_1 ? half_of(block + 2) : 0;
+  if (w->dtype < TN_I4_G32) return;
+  float zero;
+  memcpy(scale, block, 4);
+  memcpy(&zero, block + 4, 4);
+  *minimum = -*scale * zero;
+}
+
+static double to_unit(float value, float largest, float top) {
+  return largest > 0 ? (double)(largest / top) * (double)rintf(value * (top / largest)) : 0;
+}
+
+/* A weight as the kernels take it: scales and minima of a chunk are multiples of one unit. */
+static double rounded_weight(const tn_tensor *w, int64_t n, int64_t k) {
+  int64_t K = w->shape[1], chunk = k / 256 * 256, end = chunk + 256 < K ? chunk + 256 : K;
+  double weight = get(w, n * K + k);
+  float scale, minimum, most = 0, lowest = 0;
+  if (w->dtype == TN_Q4_K || w->dtype == TN_Q5_K || w->dtype == TN_Q6_K) return weight;
+  for (int64_t i = chunk; i < end; i += 32) {
+    scale_of(w, n, i, &scale, &minimum);
+    most = fmaxf(most, fabsf(scale));
+    lowest = fmaxf(lowest, fabsf(minimum));
+  }
+  scale_of(w, n, k, &scale, &minimum);
+  double q = scale != 0 ? (weight - (double)minimum) / (double)scale : 0;
+  return to_unit(scale, most, 255) * q + to_unit(minimum, lowest, 32767);
+}
+
+/* Against x rounded to int8 and scales to integers, then exact: only float32 roundings of a sum of
+ * chunks remain.  Against the exact product: what those two roundings make, besides. */
+static void sums_are_exact_but_for_rounding(void **state) {
   for (int32_t i = 0; i < INT_TYPES; i++)
     for (int32_t isa = 0; isa < INT_ISAS; isa++) {
       if (!tn_ops_cpu(int_isas[isa])) continue;
@@ -345,22 +386,20 @@ static void sums_are_exact_but_for_rounding_x(void **state) {
         for (int64_t n = 0; n < N; n++) {
           double exact = 0, rounded = 0, terms = 0, steps = 0;
           for (int64_t k = 0; k < K; k++) {
-            double half_step, q = rounded_x(x, m * K + k, &half_step);
-            double weight = get(&w.rows, n * K + k);
+            double half_step, q = rounded_x(x, m, k, &half_step);
+            double weight = get(&w.rows, n * K + k), taken = rounded_weight(&w.rows, n, k);
             exact += get(x, m * K + k) * weight;
-            rounded += q * weight;
+            rounded += q * taken;
             /* scale q and minimum are summed apart, and are larger than their difference */
             terms += fabs(q) * (fabs(weight) + 12);
-            steps += half_step * fabs(weight);
+            steps += half_step * fabs(taken) + fabs(get(x, m * K + k) * (taken - weight));
           }
           double slack = (8 + sqrt((double)K)) * 0x1p-24 * terms;
           if (fabs((double)y[m * N + n] - rounded) > slack ||
               fabs((double)y[m * N + n] - exact) > slack + steps)
-            fail_msg(
-                "%s, %s, K = %d: %.9g, with x rounded %.9g (within %.2g), exact %.9g (within "
-                "%.2g)",
-                int_isas[isa], tn_dtype_name(int_types[i]), (int)K, (double)y[m * N + n], rounded,
-                slack, exact, slack + steps);
+            fail_msg("%s, %s, K = %d: %.9g, rounded %.9g (within %.2g), exact %.9g (within %.2g)",
+                     int_isas[isa], tn_dtype_name(int_types[i]), (int)K, (double)y[m * N + n],
+                     rounded, slack, exact, slack + steps);
         }
       tn_free(y);
       close_product(&c, &w);
@@ -494,7 +533,7 @@ int main(void) {
       cmocka_unit_test_setup(every_set_and_layout_has_the_same_bits, seed_setup),
       cmocka_unit_test_setup(floats_too, seed_setup),
       cmocka_unit_test_setup(a_row_is_the_same_in_any_batch, seed_setup),
-      cmocka_unit_test_setup(sums_are_exact_but_for_rounding_x, seed_setup),
+      cmocka_unit_test_setup(sums_are_exact_but_for_rounding, seed_setup),
       cmocka_unit_test_setup(the_largest_integers_do_not_overflow, seed_setup),
       cmocka_unit_test_setup(what_is_not_finite_shows, seed_setup),
       cmocka_unit_test_setup(wrong_packed_weights_are_refused, seed_setup),
