@@ -9,9 +9,9 @@
 
 const char *tn_pack_key(void) {
 #if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
-  return "panels16.1-le";
+  return "panels16.2-le";
 #else
-  return "panels16.1-be";
+  return "panels16.2-be";
 #endif
 }
 
@@ -34,9 +34,14 @@ static int64_t panel_bytes(tn_dtype dtype, int64_t cols) {
                                                                                          : bytes;
   }
   if ((!f && !is_float8(dtype)) || cols % tn_dtype_block(dtype)) return 0;
-  int64_t blocks = cols / tn_dtype_block(dtype);
-  int32_t block_bytes = f ? tn_panel_block_bytes(f) : tn_panel_float8_bytes(dtype);
-  return __builtin_mul_overflow(blocks, block_bytes, &bytes) ? -1 : bytes;
+  int64_t blocks = f ? cols / TN_CHUNK : cols / tn_dtype_block(dtype), rest = 0;
+  int32_t block_bytes = f ? tn_panel_chunk_bytes(f) : tn_panel_float8_bytes(dtype);
+  if (f && cols % TN_CHUNK)
+    rest = f->header_bytes + cols % TN_CHUNK / TN_GROUP * tn_panel_group_bytes(f);
+  return __builtin_mul_overflow(blocks, block_bytes, &bytes) ||
+                 __builtin_add_overflow(bytes, rest, &bytes)
+             ? -1
+             : bytes;
 }
 
 int64_t tn_pack_bytes(tn_dtype dtype, int64_t rows, int64_t cols) {
@@ -56,12 +61,18 @@ typedef struct packing {
   int64_t rows, cols, row_bytes, panel_bytes;
 } packing;
 
-static void pack_blocks(const packing *p, uint8_t *to, const uint8_t *from, int64_t rows) {
+static int32_t groups_from(int64_t k, int64_t cols) {
+  return (int32_t)((cols - k < TN_CHUNK ? cols - k : TN_CHUNK) / TN_GROUP);
+}
+
+static void pack_chunks(const packing *p, uint8_t *to, const uint8_t *from, int64_t rows) {
   const tn_panel_format *f = tn_panel_format_of(p->dtype);
-  int32_t block_bytes = tn_dtype_bytes(p->dtype), panel_block_bytes = tn_panel_block_bytes(f);
-  for (int64_t b = 0; b < p->cols / f->elements; b++)
-    tn_panel_pack_block(to + b * panel_block_bytes, f, p->dtype, from + b * block_bytes,
-                        p->row_bytes, rows);
+  int64_t from_bytes = tn_dtype_bytes_of(p->dtype, TN_CHUNK);
+  for (int64_t k = 0; k < p->cols; k += TN_CHUNK) {
+    tn_panel_pack_chunk(to, f, p->dtype, from, p->row_bytes, rows, groups_from(k, p->cols));
+    to += tn_panel_chunk_bytes(f);
+    from += from_bytes;
+  }
 }
 
 static void pack_float8(const packing *p, uint8_t *to, const uint8_t *from, int64_t rows) {
@@ -100,7 +111,7 @@ static void pack_panel(void *context, int64_t item, int32_t worker) {
   const uint8_t *from = p->from + first * p->row_bytes;
   uint8_t *to = p->to + item * p->panel_bytes;
   if (tn_panel_format_of(p->dtype)) {
-    pack_blocks(p, to, from, rows);
+    pack_chunks(p, to, from, rows);
     return;
   }
   memset(to, 0, (size_t)p->panel_bytes);
@@ -160,64 +171,10 @@ tn_status tn_pack_buffer_new(tn_buffer **out, size_t bytes, tn_error *err) {
 
 /* ---- one row back ---- */
 
-static float half_at(const uint8_t *header, int32_t list, int64_t lane) {
-  uint16_t bits;
-  memcpy(&bits, header + (list * TN_PANEL_ROWS + lane) * 2, 2);
-  return tn_f16_to_f32(bits);
-}
-
 static float float_at(const uint8_t *header, int32_t list, int64_t lane) {
   float f;
   memcpy(&f, header + (list * TN_PANEL_ROWS + lane) * 4, 4);
   return f;
-}
-
-/* value = scale (q - zero) - minimum, in the order in which quant.c makes it */
-static void scale_of(tn_dtype dtype, const uint8_t *header, int64_t lane, int32_t at, double *scale,
-                     double *zero, double *minimum) {
-  *scale = half_at(header, 0, lane);
-  switch (dtype) {
-    case TN_Q4_1:
-    case TN_Q5_1:
-      *minimum = -(double)half_at(header, 1, lane);
-      break;
-    case TN_Q4_K:
-    case TN_Q5_K:
-      *scale *= header[(4 + at / 32) * TN_PANEL_ROWS + lane];
-      *minimum = (double)half_at(header, 1, lane) * header[(12 + at / 32) * TN_PANEL_ROWS + lane];
-      break;
-    case TN_Q6_K:
-      *scale *= (int8_t)header[(2 + at / 16) * TN_PANEL_ROWS + lane];
-      break;
-    case TN_Q4_0:
-    case TN_Q5_0:
-    case TN_Q8_0:
-      break;
-    default:
-      *scale = float_at(header, 0, lane);
-      *zero = float_at(header, 1, lane);
-  }
-}
-
-static int32_t integer_at(const tn_panel_format *f, const uint8_t *group, int64_t lane, int32_t e) {
-  const uint8_t *words = group + f->planes * TN_WORD_BYTES + lane * 4 + e % 4;
-  int32_t j = e / 4;
-  if (f->words == 8) return (int8_t)words[j * TN_WORD_BYTES];
-  int32_t q = words[j % 4 * TN_WORD_BYTES] >> (j < 4 ? 0 : 4) & 15;
-  const uint8_t *planes = group + lane * 4 + e % 4;
-  if (f->planes == 1) q |= (planes[0] >> j & 1) << 4;
-  if (f->planes == 2) q |= (planes[j / 4 * TN_WORD_BYTES] >> j % 4 * 2 & 3) << 4;
-  return q;
-}
-
-static void block_to_f32(float *out, const tn_panel_format *f, tn_dtype dtype, const uint8_t *block,
-                         int64_t lane) {
-  for (int32_t e = 0; e < f->elements; e++) {
-    double scale, zero = f->zero, minimum = 0;
-    scale_of(dtype, block, lane, e, &scale, &zero, &minimum);
-    const uint8_t *group = block + f->header_bytes + e / TN_GROUP * tn_panel_group_bytes(f);
-    out[e] = (float)(scale * (integer_at(f, group, lane, e % TN_GROUP) - zero) - minimum);
-  }
 }
 
 static void float8_to_f32(float *out, tn_dtype dtype, const uint8_t *panel, int64_t cols,
@@ -236,8 +193,8 @@ void tn_pack_row_to_f32(float *out, const tn_tensor *packed, int64_t row) {
       (const uint8_t *)tn_tensor_data(packed) + row / TN_PANEL_ROWS * panel_bytes(dtype, cols);
   const tn_panel_format *f = tn_panel_format_of(dtype);
   if (f) {
-    for (int64_t b = 0; b < cols / f->elements; b++)
-      block_to_f32(out + b * f->elements, f, dtype, panel + b * tn_panel_block_bytes(f), lane);
+    for (int64_t k = 0; k < cols; k += TN_CHUNK, panel += tn_panel_chunk_bytes(f))
+      tn_panel_chunk_to_f32(out + k, f, panel, lane, groups_from(k, cols));
     return;
   }
   if (is_float8(dtype)) {

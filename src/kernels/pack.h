@@ -2,16 +2,16 @@
  *
  * A packed weight is a tn_tensor of the same type and shape whose layout is TN_LAYOUT_PANELS:
  *
- *     w[N, K]  ->  panels of 16 rows; inside a panel, blocks of K, one after the other
+ *     w[N, K]  ->  panels of 16 rows; inside a panel, pieces of K, one after the other
  *
- *     quantized   block = the 16 rows' scales, then words of 4 elements: [K / 4][16 rows][4]
- *                 (nibbles: a byte holds elements 4 j + i below and 4 (j + 4) + i above; bits above
- *                 the fourth lie in planes of their own)
+ *     quantized   chunk of 256 = the 16 rows' scales, then words of 4 elements: [K / 4][16 rows][4]
+ *                 (panel.h)
  *     float       [K][16 rows];  bfloat16 in pairs, [K / 2][16 rows][2];  float8 with the 16 rows'
  *                 scales before each block
  *
- * No value changes: linear gives the same bits for both layouts, and embed reads rows of either.
- * Missing rows of the last panel are zeros.  The layout is the same on every CPU of this build;
+ * linear gives the same bits for both layouts, and embed reads rows of either.  Values stay what they
+ * are, but for scales of quantized types other than K-quants, which become 8-bit multiples of one
+ * unit a chunk (panel.h; linear takes them so from rows too).  Missing rows of the last panel are zeros.  The layout is the same on every CPU of this build;
  * tn_pack_key names it, for files that keep packed weights beside a model.
  *
  * Thread: tn_pack uses the pool that it is given; everything else is a pure function. */

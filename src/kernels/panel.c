@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "kernels/panel.h"
 
+#include <math.h>
+#include <stdlib.h>
+
 #include "tensor/quant.h"
 
 const tn_panel_format *tn_panel_format_of(tn_dtype dtype) {
@@ -18,50 +21,97 @@ const tn_panel_format *tn_panel_format_of(tn_dtype dtype) {
   }
 }
 
-/* ---- scales ---- */
+/* ---- headers ---- */
 
-/* The f-th 16-bit (32-bit) field of a block goes to place `row` of the f-th list of 16. */
-static void put_halves(uint8_t *header, const uint8_t *block, int32_t count, int64_t row) {
-  for (int32_t f = 0; f < count; f++)
-    memcpy(header + (f * TN_PANEL_ROWS + row) * 2, block + f * 2, 2);
+/* Where the lists of a header begin. */
+typedef struct lists {
+  int32_t count; /* of factors, and of minima */
+  uint8_t *unit, *minimum_unit, *factor, *minimum;
+} lists;
+
+static bool is_k_quant(const tn_panel_format *f) {
+  return f->elements == TN_CHUNK;
 }
 
-static void put_floats(uint8_t *header, const uint8_t *block, int64_t row) {
-  for (int32_t f = 0; f < 2; f++) memcpy(header + (f * TN_PANEL_ROWS + row) * 4, block + f * 4, 4);
+static lists lists_of(const tn_panel_format *f, const uint8_t *header) {
+  int32_t count = TN_CHUNK / (is_k_quant(f) ? f->span : f->elements);
+  int32_t unit_bytes = (is_k_quant(f) ? 2 : 4) * TN_PANEL_ROWS;
+  uint8_t *unit = (uint8_t *)header;
+  uint8_t *factor = unit + (f->has_minimum ? 2 : 1) * unit_bytes;
+  return (lists){count, unit, unit + unit_bytes, factor, factor + count * TN_PANEL_ROWS};
 }
 
-static void put_k_scales(uint8_t *header, const uint8_t *block, int64_t row) {
-  uint8_t *scales = header + 4 * TN_PANEL_ROWS, *minima = scales + 8 * TN_PANEL_ROWS;
-  put_halves(header, block, 2, row);
-  for (int32_t j = 0; j < 8; j++) {
+static void put_k_scales(const tn_panel_format *f, const lists *l, const uint8_t *block,
+                         int64_t row) {
+  if (!f->has_minimum) { /* q6_k */
+    memcpy(l->unit + 2 * row, block + 208, 2);
+    for (int32_t j = 0; j < l->count; j++) l->factor[j * TN_PANEL_ROWS + row] = block[192 + j];
+    return;
+  }
+  memcpy(l->unit + 2 * row, block, 2);
+  memcpy(l->minimum_unit + 2 * row, block + 2, 2);
+  for (int32_t j = 0; j < l->count; j++) {
     int32_t scale, minimum;
     tn_quant_k_scale(block + 4, j, &scale, &minimum);
-    scales[j * TN_PANEL_ROWS + row] = (uint8_t)scale;
-    minima[j * TN_PANEL_ROWS + row] = (uint8_t)minimum;
+    l->factor[j * TN_PANEL_ROWS + row] = (uint8_t)scale;
+    l->minimum[j * TN_PANEL_ROWS + row] = (uint8_t)minimum;
   }
 }
 
-static void put_header(uint8_t *header, tn_dtype dtype, const uint8_t *block, int64_t row) {
-  switch (dtype) {
-    case TN_Q4_0:
-    case TN_Q5_0:
-    case TN_Q8_0:
-      put_halves(header, block, 1, row);
-      break;
-    case TN_Q4_1:
-    case TN_Q5_1:
-      put_halves(header, block, 2, row);
-      break;
-    case TN_Q4_K:
-    case TN_Q5_K:
-      put_k_scales(header, block, row);
-      break;
-    case TN_Q6_K:
-      put_halves(header, block + 208, 1, row);
-      for (int32_t j = 0; j < 16; j++) header[(2 + j) * TN_PANEL_ROWS + row] = block[192 + j];
-      break;
-    default:
-      put_floats(header, block, row);
+static float half_at(const uint8_t *at) {
+  uint16_t bits;
+  memcpy(&bits, at, 2);
+  return tn_f16_to_f32(bits);
+}
+
+static float float_at(const uint8_t *at) {
+  float f;
+  memcpy(&f, at, 4);
+  return f;
+}
+
+static void scale_of_block(tn_dtype dtype, const uint8_t *block, float *scale, float *minimum) {
+  bool halves = dtype < TN_I4_G32;
+  *scale = halves ? half_at(block) : float_at(block);
+  if (halves)
+    *minimum = dtype == TN_Q4_1 || dtype == TN_Q5_1 ? half_at(block + 2) : 0;
+  else
+    *minimum = -*scale * float_at(block + 4);
+}
+
+/* The unit of which values are whole multiples, the largest `top`; out: the multiples.  Not finite:
+ * NaN of zeros. */
+static float to_integers(int32_t *out, const float *values, int32_t count, float top) {
+  float largest = 0;
+  bool finite = true;
+  for (int32_t i = 0; i < count; i++) {
+    finite = finite && isfinite(values[i]);
+    largest = fmaxf(largest, fabsf(values[i]));
+  }
+  bool usable = finite && largest > TN_TINY;
+  for (int32_t i = 0; i < count; i++)
+    out[i] = usable ? (int32_t)rintf(values[i] * (top / largest)) : 0;
+  return usable ? largest / top : finite ? 0 : NAN;
+}
+
+static void put_scales(const tn_panel_format *f, tn_dtype dtype, const lists *l,
+                       const uint8_t *blocks, int32_t count, int64_t row) {
+  float scale[TN_CHUNK_GROUPS], minimum[TN_CHUNK_GROUPS], unit;
+  int32_t multiple[TN_CHUNK_GROUPS];
+  for (int32_t i = 0; i < count; i++)
+    scale_of_block(dtype, blocks + i * tn_dtype_bytes(dtype), &scale[i], &minimum[i]);
+  unit = to_integers(multiple, scale, count, f->kind == TN_PANEL_S8 ? 255 : 127);
+  memcpy(l->unit + 4 * row, &unit, 4);
+  for (int32_t i = 0; i < count; i++) {
+    int32_t factor = f->kind == TN_PANEL_S8 ? abs(multiple[i]) : multiple[i];
+    l->factor[i * TN_PANEL_ROWS + row] = (uint8_t)factor;
+  }
+  if (!f->has_minimum) return;
+  unit = to_integers(multiple, minimum, count, 32767);
+  memcpy(l->minimum_unit + 4 * row, &unit, 4);
+  for (int32_t i = 0; i < count; i++) {
+    int16_t lowest = (int16_t)multiple[i];
+    memcpy(l->minimum + (i * TN_PANEL_ROWS + row) * 2, &lowest, 2);
   }
 }
 
@@ -144,17 +194,81 @@ static void group_words(uint32_t out[8], tn_dtype dtype, const uint8_t *block, i
   }
 }
 
-void tn_panel_pack_block(uint8_t *out, const tn_panel_format *f, tn_dtype dtype,
-                         const uint8_t *blocks, int64_t row_bytes, int64_t rows) {
-  if (rows < TN_PANEL_ROWS) memset(out, 0, (size_t)tn_panel_block_bytes(f));
-  int32_t count = f->planes + f->words;
+/* Bytes with the other sign. */
+static void negate(uint32_t words[8]) {
+  int8_t bytes[TN_GROUP];
+  memcpy(bytes, words, sizeof bytes);
+  for (int32_t i = 0; i < TN_GROUP; i++)
+    bytes[i] = bytes[i] == -128 ? 127 : (int8_t)-bytes[i];
+  memcpy(words, bytes, sizeof bytes);
+}
+
+static bool scale_is_negative(tn_dtype dtype, const uint8_t *block) {
+  float scale, minimum;
+  scale_of_block(dtype, block, &scale, &minimum);
+  return scale < 0;
+}
+
+void tn_panel_pack_chunk(uint8_t *out, const tn_panel_format *f, tn_dtype dtype,
+                         const uint8_t *blocks, int64_t row_bytes, int64_t rows, int32_t groups) {
+  int32_t count = f->planes + f->words, block_groups = f->elements / TN_GROUP;
+  lists l = lists_of(f, out);
+  memset(out, 0, (size_t)(f->header_bytes + groups * tn_panel_group_bytes(f)));
   for (int64_t row = 0; row < rows; row++, blocks += row_bytes) {
-    put_header(out, dtype, blocks, row);
-    for (int32_t g = 0; g < f->elements / TN_GROUP; g++) {
+    if (is_k_quant(f))
+      put_k_scales(f, &l, blocks, row);
+    else
+      put_scales(f, dtype, &l, blocks, groups / block_groups, row);
+    for (int32_t g = 0; g < groups; g++) {
       uint32_t words[8];
+      const uint8_t *block = blocks + g / block_groups * tn_dtype_bytes(dtype);
       uint8_t *to = out + f->header_bytes + g * count * TN_WORD_BYTES + row * 4;
-      group_words(words, dtype, blocks, g);
+      group_words(words, dtype, block, g % block_groups);
+      if (f->kind == TN_PANEL_S8 && scale_is_negative(dtype, block)) negate(words);
       for (int32_t j = 0; j < count; j++) memcpy(to + j * TN_WORD_BYTES, &words[j], 4);
     }
+  }
+}
+
+/* ---- one row back ---- */
+
+static int32_t integer_at(const tn_panel_format *f, const uint8_t *group, int64_t lane, int32_t e) {
+  const uint8_t *words = group + f->planes * TN_WORD_BYTES + lane * 4 + e % 4;
+  int32_t j = e / 4;
+  if (f->words == 8) return (int8_t)words[j * TN_WORD_BYTES];
+  int32_t q = words[j % 4 * TN_WORD_BYTES] >> (j < 4 ? 0 : 4) & 15;
+  const uint8_t *planes = group + lane * 4 + e % 4;
+  if (f->planes == 1) q |= (planes[0] >> j & 1) << 4;
+  if (f->planes == 2) q |= (planes[j / 4 * TN_WORD_BYTES] >> j % 4 * 2 & 3) << 4;
+  return q;
+}
+
+/* Scale and minimum of the i-th list, in the order of operations of quant.c for K-quants. */
+static void scale_at(const tn_panel_format *f, const lists *l, int64_t lane, int32_t i,
+                     double *scale, double *minimum) {
+  int64_t at = i * TN_PANEL_ROWS + lane;
+  int32_t factor = f->kind == TN_PANEL_S8 ? l->factor[at] : (int8_t)l->factor[at];
+  *minimum = 0;
+  if (is_k_quant(f)) {
+    *scale = (double)half_at(l->unit + 2 * lane) * factor;
+    if (f->has_minimum) *minimum = (double)half_at(l->minimum_unit + 2 * lane) * -l->minimum[at];
+    return;
+  }
+  int16_t lowest = 0;
+  *scale = (double)float_at(l->unit + 4 * lane) * factor;
+  if (!f->has_minimum) return;
+  memcpy(&lowest, l->minimum + 2 * at, 2);
+  *minimum = (double)float_at(l->minimum_unit + 4 * lane) * lowest;
+}
+
+void tn_panel_chunk_to_f32(float *out, const tn_panel_format *f, const uint8_t *chunk, int64_t lane,
+                           int32_t groups) {
+  lists l = lists_of(f, chunk);
+  int32_t share = TN_CHUNK / l.count;
+  for (int32_t e = 0; e < groups * TN_GROUP; e++) {
+    const uint8_t *group = chunk + f->header_bytes + e / TN_GROUP * tn_panel_group_bytes(f);
+    double scale, minimum;
+    scale_at(f, &l, lane, e / share, &scale, &minimum);
+    out[e] = (float)(scale * (integer_at(f, group, lane, e % TN_GROUP) - f->zero) + minimum);
   }
 }

@@ -98,18 +98,16 @@ static void quantize_rows(void *context, int64_t item, int32_t worker) {
 
 /* ---- items: some panels by a block of rows ---- */
 
-/* Packed blocks of a panel from a group on; rows are packed now, into the desk. */
-static const uint8_t *blocks_of(const job *j, desk *d, int64_t panel, int64_t group,
-                                int64_t groups) {
+/* A packed chunk of a panel; rows are packed now, into the desk. */
+static const uint8_t *packed_chunk(const job *j, desk *d, int64_t panel, int64_t chunk,
+                                   int64_t groups) {
   const tn_panel_format *f = j->format;
-  int64_t blocks = groups * TN_GROUP / f->elements, block = group * TN_GROUP / f->elements;
-  int32_t panel_block = tn_panel_block_bytes(f);
-  if (!j->row_bytes) return j->w + panel * j->panel_bytes + block * panel_block;
-  int64_t first = panel * TN_PANEL_ROWS, block_bytes = tn_dtype_bytes(j->args->w.dtype);
-  for (int64_t b = 0; b < blocks; b++)
-    tn_panel_pack_block(d->packed + b * panel_block, f, j->args->w.dtype,
-                        j->w + first * j->row_bytes + (block + b) * block_bytes, j->row_bytes,
-                        min64(TN_PANEL_ROWS, j->N - first));
+  if (!j->row_bytes) return j->w + panel * j->panel_bytes + chunk * tn_panel_chunk_bytes(f);
+  int64_t first = panel * TN_PANEL_ROWS;
+  const uint8_t *from = j->w + first * j->row_bytes;
+  tn_panel_pack_chunk(d->packed, f, j->args->w.dtype,
+                      from + chunk * tn_dtype_bytes_of(j->args->w.dtype, TN_CHUNK), j->row_bytes,
+                      min64(TN_PANEL_ROWS, j->N - first), (int32_t)groups);
   return d->packed;
 }
 
@@ -133,8 +131,7 @@ static void ask_for_y(const job *j, int64_t first, int64_t count, int64_t chunk,
 
 /* A share of the first chunk of the panels that come behind these. */
 static void ask_for_panels(const job *j, int64_t first, int64_t count, int64_t chunk) {
-  int64_t groups = min64(TN_CHUNK_GROUPS, j->groups) * TN_GROUP;
-  int64_t bytes = groups / j->format->elements * tn_panel_block_bytes(j->format);
+  int64_t bytes = min64(tn_panel_chunk_bytes(j->format), j->panel_bytes);
   int64_t from = bytes * chunk / j->chunks / 64 * 64, end = bytes * (chunk + 1) / j->chunks;
   const uint8_t *next = j->w + (first + count) * j->panel_bytes;
   int64_t behind = min64(count, j->panels - first - count);
@@ -143,17 +140,17 @@ static void ask_for_panels(const job *j, int64_t first, int64_t count, int64_t c
 }
 
 /* Panels of the desk from p on by rows [row, row + rows) of a chunk of the pass. */
-static void run_chunk(const job *j, desk *d, int64_t p, const uint8_t *const *blocks,
+static void run_chunk(const job *j, desk *d, int64_t p, const uint8_t *const *packed,
                       int64_t panels, int64_t chunk, int64_t row, int64_t rows) {
   const int64_t ldc = PASS_PANELS * TN_PANEL_ROWS, tile_rows = j->isa->tile_rows;
   int64_t at = chunk * j->x.rows + row;
   float *sums = d->sums[0] + p * TN_PANEL_ROWS;
   if (j->isa->chunk) {
-    j->isa->chunk(sums, ldc, rows, &j->x, at, d->panels + p, blocks, panels, j->args->w.dtype);
+    j->isa->chunk(sums, ldc, rows, &j->x, at, d->panels + p, packed, panels, j->args->w.dtype);
     return;
   }
   for (int64_t q = 0; q < panels; q++)
-    j->isa->expand(&d->panels[p + q], j->args->w.dtype, blocks[q]);
+    j->isa->expand(&d->panels[p + q], j->args->w.dtype, packed[q]);
   for (int64_t r = 0; r < rows; r += tile_rows)
     for (int64_t q = 0; q < panels; q++)
       j->isa->tile(sums + r * ldc + q * TN_PANEL_ROWS, ldc, min64(tile_rows, rows - r), &j->x,
@@ -171,16 +168,16 @@ static void multiply(const job *j, desk *d, int64_t first, int64_t count, int64_
     return;
   }
   for (int64_t chunk = 0; chunk < j->chunks; chunk++) {
-    int64_t group = chunk * TN_CHUNK_GROUPS, groups = min64(TN_CHUNK_GROUPS, j->groups - group);
+    int64_t groups = min64(TN_CHUNK_GROUPS, j->groups - chunk * TN_CHUNK_GROUPS);
     ask_for_y(j, first, count, chunk, row, rows);
     if (!j->row_bytes) ask_for_panels(j, first, count, chunk);
     for (int64_t p = 0; p < count; p += step) {
-      const uint8_t *blocks[PASS_PANELS];
+      const uint8_t *packed[PASS_PANELS];
       for (int64_t q = 0; q < step; q++) {
         d->panels[p + q].groups = (int32_t)groups;
-        blocks[q] = blocks_of(j, d, first + p + q, group, groups);
+        packed[q] = packed_chunk(j, d, first + p + q, chunk, groups);
       }
-      run_chunk(j, d, p, blocks, step, chunk, row, rows);
+      run_chunk(j, d, p, packed, step, chunk, row, rows);
     }
   }
 }
@@ -297,7 +294,7 @@ tn_status tn_linear_int(const tn_linear_isa *isa, tn_stream *stream, const tn_li
     j.row_bytes = tn_dtype_bytes_of(args->w.dtype, K);
   else
     j.panel_bytes = tn_pack_bytes(args->w.dtype, 1, K);
-  j.x.spans = TN_CHUNK / j.format->scale_group;
+  j.x.spans = TN_CHUNK / j.format->span;
   int64_t rows = min64(M, max64(1, PASS_BYTES / max64(K, 1)));
   int32_t threads = tn_pool_threads(stream->pool);
   int64_t bytes = lay_out(&j, NULL, rows, threads);

@@ -1,12 +1,8 @@
-/* linear.h - products with weights of integers: x rounded to int8, scales of weights to integers,
- * exact integer sums, one float product a chunk of 256.
+/* linear.h - products with weights of integers: x rounded to int8, exact integer sums, one float
+ * product a chunk of 256.
  *
  *     x[m]    chunks of 256:  q = round(x 127 / max |x|), scale = max |x| / 127
- *     w[n]    spans of 32 (16), from a packed panel, a chunk of them as
- *                 unit factor (q - zero) [+ minimum_unit minimum]      factor, minimum: integers
- *             K-quants have those in their blocks.  Else unit = max |scale| / 255 and factor =
- *             round(scale / unit): weights differ from their values by |q - zero| unit / 2 at most;
- *             minimum_unit = max |minimum| / 32767 likewise.
+ *     w[n]    from a packed panel:  unit factor (q - zero) [+ minimum_unit minimum]     (panel.h)
  *     y[m, n] = the chain over chunks, in rising order from 0, of
  *                   fma(float(sum of q_x factor (q_w - zero)), unit scale_x, .)
  *                   [fma(float(sum of minimum q_x), minimum_unit scale_x, .)]
@@ -23,14 +19,9 @@
 #include "kernels/ops.h"
 #include "kernels/panel.h"
 
-#define TN_CHUNK_GROUPS 8 /* 256 elements of K: whole blocks of every type */
-#define TN_CHUNK        (TN_CHUNK_GROUPS * TN_GROUP)
-#define TN_SPANS_MAX    (2 * TN_CHUNK_GROUPS)
-#define TN_FACTOR_MAX   255       /* of a scale that is rounded: its products with int8 fit 16 bits */
-#define TN_MINIMUM_MAX  32767     /* of a minimum */
-#define TN_AHEAD_BYTES  2048      /* of weights that are asked for while others are used */
-#define TN_FEW_PANELS   4         /* that few rows read side by side */
-#define TN_TINY         0x1p-119f /* a chunk of x, or of scales, that stays below counts as zeros */
+#define TN_SPANS_MAX   (2 * TN_CHUNK_GROUPS)
+#define TN_AHEAD_BYTES 2048 /* of weights that are asked for while others are used */
+#define TN_FEW_PANELS  4    /* that few rows read side by side */
 
 /* x, quantized, a chunk of K after the other: rows of a chunk lie side by side, so that a tile's
  * rows share few pages and never one set of the cache.  The last chunk is full too: of zeros. */
@@ -64,14 +55,14 @@ typedef struct tn_linear_isa {
   bool blocks; /* q of tile_rows rows lies together: [TN_CHUNK / 64][rows][64] */
   /* K <= TN_CHUNK elements of x: q, its sums of 16, and the scale, which is returned */
   float (*quantize)(int8_t *q, int16_t *sums, const float *x, int64_t K);
-  /* p->groups groups from the start of a block */
-  void (*expand)(tn_int_panel *p, tn_dtype dtype, const uint8_t *blocks);
+  /* p->groups groups of a packed chunk */
+  void (*expand)(tn_int_panel *p, tn_dtype dtype, const uint8_t *chunk);
   /* c[m][16] += m rows of a chunk of x by p;  at = chunk x->rows + first row,  m <= tile_rows */
   void (*tile)(float *c, int64_t ldc, int64_t m, const tn_int_rows *x, int64_t at,
                const tn_int_panel *p, const tn_panel_format *f);
-  /* c[rows][16 panels] += rows of a chunk of x by packed blocks, which p has room for */
+  /* c[rows][16 panels] += rows of a chunk of x by packed chunks, which p has room for */
   void (*chunk)(float *c, int64_t ldc, int64_t rows, const tn_int_rows *x, int64_t at,
-                tn_int_panel *p, const uint8_t *const *blocks, int64_t panels, tn_dtype dtype);
+                tn_int_panel *p, const uint8_t *const *chunks, int64_t panels, tn_dtype dtype);
   /* What follows may be missing. */
   /* All of K, without a table: c[m][16 panels] += rows [0, m) of x by packed panels, which are read
    * in one stream each;  m <= few_rows, panels <= TN_FEW_PANELS */

@@ -79,14 +79,12 @@ INLINE void nibbles_of_group(const bool zero, tn_int_panel *p, int32_t g, const 
   }
 }
 
-static void expand_nibbles(tn_int_panel *p, const tn_panel_format *f, const uint8_t *blocks) {
-  int32_t block_groups = f->elements / TN_GROUP;
-  for (int32_t g = 0; g < p->groups; g++, blocks += 4 * TN_WORD_BYTES) {
-    if (g % block_groups == 0) blocks += f->header_bytes;
+static void expand_nibbles(tn_int_panel *p, const tn_panel_format *f, const uint8_t *group) {
+  for (int32_t g = 0; g < p->groups; g++, group += 4 * TN_WORD_BYTES) {
     if (f->zero)
-      nibbles_of_group(true, p, g, blocks, f->zero);
+      nibbles_of_group(true, p, g, group, f->zero);
     else
-      nibbles_of_group(false, p, g, blocks, 0);
+      nibbles_of_group(false, p, g, group, 0);
   }
   p->has_offset = false;
   if (!f->zero) offsets_of_flips(p);
@@ -95,7 +93,7 @@ static void expand_nibbles(tn_int_panel *p, const tn_panel_format *f, const uint
 /* Bytes of the panel's q to those of their products. */
 static void expand_bytes(tn_int_panel *p, const tn_panel_format *f) {
   const __m512i zero = _mm512_set1_epi8((int8_t)f->zero), below = _mm512_set1_epi16(0xff);
-  const int32_t halves = f->scale_group == 16 ? 2 : 1;
+  const int32_t halves = f->span == 16 ? 2 : 1;
   for (int32_t g = 0; g < p->groups; g++)
 #pragma GCC unroll 8
     for (int32_t j = 0; j < 8; j++) {
@@ -113,13 +111,13 @@ static void expand_bytes(tn_int_panel *p, const tn_panel_format *f) {
   p->has_offset = false;
 }
 
-static void expand_digits(tn_int_panel *p, tn_dtype dtype, const uint8_t *blocks) {
+static void expand_digits(tn_int_panel *p, tn_dtype dtype, const uint8_t *chunk) {
   const tn_panel_format *f = tn_panel_format_of(dtype);
   if (f->kind == TN_PANEL_U4) {
-    scales_of(p, dtype, blocks);
-    expand_nibbles(p, f, blocks);
+    header_of(p, dtype, chunk);
+    expand_nibbles(p, f, chunk + f->header_bytes);
   } else {
-    expand(p, dtype, blocks);
+    expand(p, dtype, chunk);
     expand_bytes(p, f);
   }
   if (p->groups % 2) { /* the rest of a step */
@@ -205,7 +203,7 @@ INLINE void multiply(const digits d, const bool tall, const square *s, const squ
 }
 
 INLINE void chunk_body(const digits d, float *c, int64_t ldc, int64_t rows, const tn_int_rows *x,
-                       int64_t at, tn_int_panel *p, const uint8_t *const *blocks, int64_t panels,
+                       int64_t at, tn_int_panel *p, const uint8_t *const *chunks, int64_t panels,
                        tn_dtype dtype) {
   _Alignas(64) tile_sums room[2][4];
   square before = {0}, now;
@@ -213,7 +211,7 @@ INLINE void chunk_body(const digits d, float *c, int64_t ldc, int64_t rows, cons
   for (int64_t r = 0; r < rows; r += 2 * ROWS)
     for (int64_t i = 0; i < panels; i++, before = now, turn = !turn) {
       int64_t m = rows - r < 2 * ROWS ? rows - r : 2 * ROWS;
-      if (r == 0) expand_digits(p + i, dtype, blocks[i]);
+      if (r == 0) expand_digits(p + i, dtype, chunks[i]);
       now = (square){c + r * ldc + i * TN_PANEL_ROWS, m, at + r, p + i, room[turn]};
       if (m > ROWS)
         multiply(d, true, &now, &before, ldc, x);
@@ -224,10 +222,10 @@ INLINE void chunk_body(const digits d, float *c, int64_t ldc, int64_t rows, cons
 }
 
 #define BODY(...) \
-  chunk_body((digits){__VA_ARGS__}, c, ldc, rows, x, at, p, blocks, panels, dtype)
+  chunk_body((digits){__VA_ARGS__}, c, ldc, rows, x, at, p, chunks, panels, dtype)
 
 static void chunk(float *c, int64_t ldc, int64_t rows, const tn_int_rows *x, int64_t at,
-                  tn_int_panel *p, const uint8_t *const *blocks, int64_t panels, tn_dtype dtype) {
+                  tn_int_panel *p, const uint8_t *const *chunks, int64_t panels, tn_dtype dtype) {
   const tn_panel_format *f = tn_panel_format_of(dtype);
   if (f->kind == TN_PANEL_U4 && f->has_minimum)
     BODY(.shift = 4, .spans = TN_CHUNK_GROUPS, .minima = true);

@@ -21,10 +21,6 @@ INLINE void halves_to_floats(float *out, const uint8_t *in) {
   _mm256_storeu_ps(out + 8, _mm256_cvtph_ps(_mm_loadu_si128((const void *)(in + 16))));
 }
 
-INLINE void floats_to_ints(int32_t *out, const void *in) {
-  _mm256_store_si256((void *)out, _mm256_cvtps_epi32(_mm256_load_ps(in)));
-}
-
 #include "kernels/cpu/expand.inc"
 #include "kernels/cpu/quantize.inc"
 
@@ -228,42 +224,40 @@ INLINE void dot_nibbles(const tn_panel_kind kind, __m256i sum[2], const int8_t *
   }
 }
 
-/* Every line once, planes and scales too: one that is missing stalls the row. */
-INLINE void ask_ahead(const uint8_t *from, const int32_t bytes) {
+/* The same place of the next chunk; every line once: one that is missing stalls the row. */
+INLINE void ask_ahead(const uint8_t *from, const int32_t ahead, const int32_t bytes) {
 #pragma GCC unroll 8
-  for (int32_t i = 0; i < bytes; i += 64) __builtin_prefetch(from + TN_AHEAD_BYTES + i, 0, 3);
+  for (int32_t i = 0; i < bytes; i += 64) __builtin_prefetch(from + ahead + i, 0, 3);
 }
 
 /* Everything about the type is a constant where this is called. */
 INLINE void row_body(float *c, const tn_int_rows *x, int64_t at, tn_int_panel *p,
-                     const uint8_t *blocks, const tn_dtype dtype, const tn_panel_kind kind,
-                     const int32_t elements, const int32_t header_bytes, const int32_t planes,
-                     const int32_t words, const bool minima) {
+                     const uint8_t *chunk, const tn_panel_kind kind, const int32_t header_bytes,
+                     const int32_t planes, const int32_t words, const bool minima) {
   const int32_t halves = kind == TN_PANEL_U6 ? 2 : 1, group_bytes = (planes + words) * TN_WORD_BYTES;
+  const int32_t ahead = header_bytes + TN_CHUNK_GROUPS * group_bytes;
   const int8_t *q = x->q + at * TN_CHUNK;
+  const uint8_t *group = chunk + header_bytes;
   __m256i sum[1][2] = {{_mm256_setzero_si256(), _mm256_setzero_si256()}};
-  scales_of(p, dtype, blocks);
-  for (int32_t g = 0; g < p->groups; g++, q += TN_GROUP, blocks += group_bytes) {
-    if (g % (elements / TN_GROUP) == 0) {
-      ask_ahead(blocks, header_bytes);
-      blocks += header_bytes;
-    }
-    ask_ahead(blocks, group_bytes);
+  ask_ahead(chunk, ahead, header_bytes);
+  for (int32_t g = 0; g < p->groups; g++, q += TN_GROUP, group += group_bytes) {
+    ask_ahead(group, ahead, group_bytes);
     if (kind == TN_PANEL_S8)
-      dot_signed(1, sum, q, blocks, p->factor[g]);
+      dot_signed(1, sum, q, group, p->factor[g]);
     else
-      dot_nibbles(kind, sum[0], q, blocks, blocks + planes * TN_WORD_BYTES, p->factor[g * halves]);
+      dot_nibbles(kind, sum[0], q, group, group + planes * TN_WORD_BYTES, p->factor[g * halves]);
   }
   finish_rows(1, TN_CHUNK_GROUPS * halves, minima, c, 0, sum, x, at, p);
 }
 
-/* c[16] += the row of x at a chunk by `groups` groups of packed blocks; of p scales are used. */
+/* c[16] += the row of x at a chunk by a packed chunk; of p the header is used. */
 static void row(float *c, const tn_int_rows *x, int64_t at, tn_int_panel *p, tn_dtype dtype,
-                const uint8_t *blocks) {
+                const uint8_t *chunk) {
+  header_of(p, dtype, chunk);
   switch (dtype) {
-#define X(type, kind, elements, header, planes, words, zero, group, minimum)                    \
-  case type:                                                                                    \
-    row_body(c, x, at, p, blocks, type, kind, elements, header, planes, words, minimum); \
+#define X(type, kind, elements, header, planes, words, zero, span, minimum) \
+  case type:                                                                \
+    row_body(c, x, at, p, chunk, kind, header, planes, words, minimum);     \
     break;
     TN_PANEL_LIST(X)
 #undef X
@@ -275,14 +269,13 @@ static void row(float *c, const tn_int_rows *x, int64_t at, tn_int_panel *p, tn_
 /* Panels take turns chunk by chunk: one stream each. */
 static void few(float *c, int64_t ldc, int64_t m, const tn_int_rows *x, int64_t groups,
                 const uint8_t *panel, int64_t panel_bytes, int64_t panels, tn_dtype dtype) {
-  const tn_panel_format *f = tn_panel_format_of(dtype);
-  int64_t chunk_bytes = TN_CHUNK / f->elements * tn_panel_block_bytes(f);
-  tn_int_panel scales;
+  int64_t chunk_bytes = tn_panel_chunk_bytes(tn_panel_format_of(dtype));
+  tn_int_panel header;
   (void)ldc, (void)m; /* one row */
   for (int64_t g = 0; g < groups; g += TN_CHUNK_GROUPS, panel += chunk_bytes) {
-    scales.groups = (int32_t)(groups - g < TN_CHUNK_GROUPS ? groups - g : TN_CHUNK_GROUPS);
+    header.groups = (int32_t)(groups - g < TN_CHUNK_GROUPS ? groups - g : TN_CHUNK_GROUPS);
     for (int64_t p = 0; p < panels; p++)
-      row(c + p * TN_PANEL_ROWS, x, g / TN_CHUNK_GROUPS * x->rows, &scales, dtype,
+      row(c + p * TN_PANEL_ROWS, x, g / TN_CHUNK_GROUPS * x->rows, &header, dtype,
           panel + p * panel_bytes);
   }
 }

@@ -154,36 +154,33 @@ INLINE void few_group(const int32_t m, const tn_panel_kind kind, __m512i *all, c
     }
 }
 
-/* Where a chunk's weights lie, and what is asked for meanwhile: the next chunk of the panel; behind
- * its end the panel that this thread most likely reads next. */
+/* A packed chunk, and how far on lies what is asked for meanwhile: the next chunk of the panel;
+ * behind its end the panel that this thread most likely reads next. */
 typedef struct few_weights {
-  const uint8_t *blocks;
+  const uint8_t *chunk;
   int64_t ahead;
 } few_weights;
 
-INLINE void ask_ahead(const few_weights *w, int64_t bytes) {
-  for (int64_t i = 0; i < bytes; i += 64) __builtin_prefetch(w->blocks + w->ahead + i, 0, 3);
+INLINE void ask_ahead(const few_weights *w, const uint8_t *from, int64_t bytes) {
+  for (int64_t i = 0; i < bytes; i += 64) __builtin_prefetch(from + w->ahead + i, 0, 3);
 }
 
-/* A chunk of one panel by m rows of x from `at` on; of p scales are used. */
+/* A chunk of one panel by m rows of x from `at` on; of p the header is used. */
 INLINE void few_chunk(const int32_t m, const tn_panel_kind kind, const bool minima, float *c,
-                      int64_t ldc, const tn_int_rows *x, int64_t at, tn_int_panel *p,
-                      const tn_panel_format *f, few_weights w) {
+                      int64_t ldc, const tn_int_rows *x, int64_t at, const tn_int_panel *p,
+                      int32_t header_bytes, few_weights w) {
   const int32_t halves = kind == TN_PANEL_U6 ? 2 : 1;
   const int32_t planes = kind == TN_PANEL_U5 ? 1 : kind == TN_PANEL_U6 ? 2 : 0;
   const int32_t group_bytes = (planes + (kind == TN_PANEL_S8 ? 8 : 4)) * TN_WORD_BYTES;
   const int8_t *q = x->q + at * TN_CHUNK;
-  int32_t block_groups = f->elements / TN_GROUP;
+  const uint8_t *group = w.chunk + header_bytes;
   __m512i all[FEW_TOGETHER];
 #pragma GCC unroll 4
   for (int32_t r = 0; r < m; r++) all[r] = _mm512_setzero_si512();
-  for (int32_t g = 0; g < p->groups; g += block_groups) {
-    ask_ahead(&w, f->header_bytes);
-    w.blocks += f->header_bytes;
-    for (int32_t i = g; i < g + block_groups; i++, q += TN_GROUP, w.blocks += group_bytes) {
-      ask_ahead(&w, group_bytes);
-      few_group(m, kind, all, q, w.blocks, p->factor[i * halves]);
-    }
+  ask_ahead(&w, w.chunk, header_bytes);
+  for (int32_t g = 0; g < p->groups; g++, q += TN_GROUP, group += group_bytes) {
+    ask_ahead(&w, group, group_bytes);
+    few_group(m, kind, all, q, group, p->factor[g * halves]);
   }
 #pragma GCC unroll 4
   for (int32_t r = 0; r < m; r++)
@@ -195,17 +192,17 @@ INLINE void few_body(const int32_t m, const tn_panel_kind kind, const bool minim
                      int64_t ldc, const tn_int_rows *x, int64_t row, int64_t groups,
                      const uint8_t *panel, int64_t panel_bytes, int64_t panels, tn_dtype dtype) {
   const tn_panel_format *f = tn_panel_format_of(dtype);
-  int64_t chunk_bytes = TN_CHUNK / f->elements * tn_panel_block_bytes(f);
-  tn_int_panel scales;
+  int64_t chunk_bytes = tn_panel_chunk_bytes(f);
+  tn_int_panel header;
   for (int64_t chunk = 0; chunk * TN_CHUNK_GROUPS < groups; chunk++) {
-    int64_t left = groups - chunk * TN_CHUNK_GROUPS;
-    scales.groups = (int32_t)(left < TN_CHUNK_GROUPS ? left : TN_CHUNK_GROUPS);
-    int64_t ahead = left > TN_CHUNK_GROUPS ? chunk_bytes : panels * panel_bytes - chunk * chunk_bytes;
+    int64_t left = groups - chunk * TN_CHUNK_GROUPS, begin = chunk * chunk_bytes;
+    int64_t ahead = left > TN_CHUNK_GROUPS ? chunk_bytes : panels * panel_bytes - begin;
+    header.groups = (int32_t)(left < TN_CHUNK_GROUPS ? left : TN_CHUNK_GROUPS);
     for (int64_t p = 0; p < panels; p++) {
-      few_weights w = {panel + p * panel_bytes + chunk * chunk_bytes, ahead};
-      scales_of(&scales, dtype, w.blocks);
-      few_chunk(m, kind, minima, c + p * TN_PANEL_ROWS, ldc, x, chunk * x->rows + row, &scales, f,
-                w);
+      few_weights w = {panel + p * panel_bytes + begin, ahead};
+      header_of(&header, dtype, w.chunk);
+      few_chunk(m, kind, minima, c + p * TN_PANEL_ROWS, ldc, x, chunk * x->rows + row, &header,
+                f->header_bytes, w);
     }
   }
 }

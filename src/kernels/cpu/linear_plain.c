@@ -17,11 +17,6 @@ static void halves_to_floats(float *out, const uint8_t *in) {
   }
 }
 
-static inline void floats_to_ints(int32_t *out, const void *in) {
-  const float *from = in;
-  for (int32_t i = 0; i < VECTOR_BYTES / 4; i++) out[i] = (int32_t)rintf(from[i]);
-}
-
 #include "kernels/cpu/expand.inc"
 
 /* Magnitudes of floats order like their bits; not finite ones come last. */
