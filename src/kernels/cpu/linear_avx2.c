@@ -21,6 +21,21 @@ INLINE void halves_to_floats(float *out, const uint8_t *in) {
   _mm256_storeu_ps(out + 8, _mm256_cvtph_ps(_mm_loadu_si128((const void *)(in + 16))));
 }
 
+INLINE void bytes_to_ints(int32_t *out, const uint8_t *in, const bool is_signed) {
+#pragma GCC unroll 2
+  for (int32_t i = 0; i < TN_PANEL_ROWS; i += 8) {
+    __m128i bytes = _mm_loadl_epi64((const void *)(in + i));
+    _mm256_store_si256((void *)(out + i),
+                       is_signed ? _mm256_cvtepi8_epi32(bytes) : _mm256_cvtepu8_epi32(bytes));
+  }
+}
+INLINE void shorts_to_ints(int32_t *out, const uint8_t *in) {
+#pragma GCC unroll 2
+  for (int32_t i = 0; i < TN_PANEL_ROWS; i += 8)
+    _mm256_store_si256((void *)(out + i),
+                       _mm256_cvtepi16_epi32(_mm_loadu_si128((const void *)(in + 2 * i))));
+}
+
 #include "kernels/cpu/expand.inc"
 #include "kernels/cpu/quantize.inc"
 

@@ -17,6 +17,15 @@ static void halves_to_floats(float *out, const uint8_t *in) {
   }
 }
 
+static void bytes_to_ints(int32_t *out, const uint8_t *in, bool is_signed) {
+  for (int32_t i = 0; i < TN_PANEL_ROWS; i++) out[i] = is_signed ? (int8_t)in[i] : in[i];
+}
+static void shorts_to_ints(int32_t *out, const uint8_t *in) {
+  int16_t shorts[TN_PANEL_ROWS];
+  memcpy(shorts, in, sizeof shorts);
+  for (int32_t i = 0; i < TN_PANEL_ROWS; i++) out[i] = shorts[i];
+}
+
 #include "kernels/cpu/expand.inc"
 
 /* Magnitudes of floats order like their bits; not finite ones come last. */
