@@ -20,6 +20,7 @@
 #define ZERO_OF_BYTES 0
 #define ROWS          16 /* of a tile */
 #define STEP          64 /* of K */
+#define TOGETHER      2 /* panels whose bytes stay in the first-level cache with a block of x */
 #define FEW_ROWS      8 /* up to here the vectors alone are faster */
 #include "kernels/cpu/linear_avx512.inc"
 
@@ -170,32 +171,57 @@ INLINE void multiply_step(const digits d, const bool tall, const int8_t *q, cons
     TN_AMX_BYTES(7, 1, 3);
 }
 
-/* Rows [first, end) of a square to c. */
-INLINE void finish(const digits d, const square *s, int64_t ldc, const tn_int_rows *x,
-                   int64_t first, int64_t end) {
-  for (int64_t r = first; r < end; r++) {
-    tile_sums *two = s->sums + r / ROWS * 2;
-    __m512i high = _mm512_slli_epi32(load(two[1][r % ROWS]), (uint32_t)d.shift);
-    finish_row(d.spans, d.minima, s->c + r * ldc, _mm512_add_epi32(load(two[0][r % ROWS]), high), x,
-               s->at + r, s->p);
+/* All rows of two tiles to c; what is the same for every row stays in registers. */
+INLINE void finish_tile(const digits d, float *c, int64_t ldc, const uint8_t *low,
+                        const uint8_t *high, const tn_int_rows *x, int64_t at, const tn_int_panel *p) {
+  const __m512 unit = _mm512_load_ps(p->unit), minimum_unit = _mm512_load_ps(p->minimum_unit);
+  const int16_t *sums = x->sums + at * d.spans;
+  __m512i minima[TN_CHUNK_GROUPS / 2];
+  for (int32_t i = 0; i < TN_CHUNK_GROUPS / 2; i++)
+    minima[i] = d.minima ? load(p->minimum[i]) : _mm512_setzero_si512();
+#pragma GCC unroll 4
+  for (int64_t r = 0; r < ROWS; r++, c += ldc, sums += d.spans) {
+    __m512 scale = _mm512_set1_ps(x->scale[at + r]), total = _mm512_loadu_ps(c);
+    __m512i sum = _mm512_slli_epi32(load(high + r * TN_WORD_BYTES), (uint32_t)d.shift);
+    sum = _mm512_add_epi32(load(low + r * TN_WORD_BYTES), sum);
+    total = _mm512_fmadd_ps(_mm512_cvtepi32_ps(sum), _mm512_mul_ps(unit, scale), total);
+    if (d.minima) {
+      __m512i lowest = _mm512_setzero_si512();
+#pragma GCC unroll 4
+      for (int32_t i = 0; i < TN_CHUNK_GROUPS / 2; i++)
+        lowest = _mm512_dpwssd_epi32(lowest, minima[i], four_of(sums + 2 * i));
+      total = _mm512_fmadd_ps(_mm512_cvtepi32_ps(lowest), _mm512_mul_ps(minimum_unit, scale), total);
+    }
+    _mm512_storeu_ps(c, total);
   }
 }
 
-/* The tiles' sums of a square; between steps the one before, if there is one, goes to c. */
-INLINE void multiply(const digits d, const bool tall, const square *s, const square *before,
-                     int64_t ldc, const tn_int_rows *x) {
+/* A square's sums to c. */
+INLINE void finish(const digits d, const square *s, int64_t ldc, const tn_int_rows *x) {
+  for (int64_t r = 0; r < s->m; r += ROWS) {
+    const uint8_t *low = (const uint8_t *)s->sums[r / ROWS * 2], *high = low + sizeof(tile_sums);
+    int64_t m = s->m - r < ROWS ? s->m - r : ROWS;
+    float *c = s->c + r * ldc;
+    if (m == ROWS && !s->p->has_offset)
+      finish_tile(d, c, ldc, low, high, x, s->at + r, s->p);
+    else
+      for (int64_t i = 0; i < m; i++) {
+        __m512i sum = _mm512_slli_epi32(load(high + i * TN_WORD_BYTES), (uint32_t)d.shift);
+        sum = _mm512_add_epi32(load(low + i * TN_WORD_BYTES), sum);
+        finish_row(d.spans, d.minima, c + i * ldc, sum, x, s->at + r + i, s->p);
+      }
+  }
+}
+
+/* The tiles' sums of a square. */
+INLINE void multiply(const digits d, const bool tall, const square *s, const tn_int_rows *x) {
   const int8_t *q = x->q + s->at * TN_CHUNK;
-  int64_t steps = (s->p->groups + 1) / 2, done = 0;
   TN_AMX_ZERO(4);
   TN_AMX_ZERO(5);
   if (tall) TN_AMX_ZERO(6);
   if (tall) TN_AMX_ZERO(7);
-  for (int64_t k = 0; k < steps; k++) {
-    int64_t end = before->m * (k + 1) / steps;
-    multiply_step(d, tall, q + k * 2 * ROWS * STEP, s->p, (int32_t)(2 * k));
-    finish(d, before, ldc, x, done, end);
-    done = end;
-  }
+  for (int32_t g = 0; g < s->p->groups; g += 2, q += 2 * ROWS * STEP)
+    multiply_step(d, tall, q, s->p, g);
   TN_AMX_STORE(4, s->sums[0], TN_WORD_BYTES);
   TN_AMX_STORE(5, s->sums[1], TN_WORD_BYTES);
   if (tall) TN_AMX_STORE(6, s->sums[2], TN_WORD_BYTES);
@@ -205,20 +231,19 @@ INLINE void multiply(const digits d, const bool tall, const square *s, const squ
 INLINE void chunk_body(const digits d, float *c, int64_t ldc, int64_t rows, const tn_int_rows *x,
                        int64_t at, tn_int_panel *p, const uint8_t *const *chunks, int64_t panels,
                        tn_dtype dtype) {
-  _Alignas(64) tile_sums room[2][4];
-  square before = {0}, now;
-  int32_t turn = 0;
-  for (int64_t r = 0; r < rows; r += 2 * ROWS)
-    for (int64_t i = 0; i < panels; i++, before = now, turn = !turn) {
-      int64_t m = rows - r < 2 * ROWS ? rows - r : 2 * ROWS;
-      if (r == 0) expand_digits(p + i, dtype, chunks[i]);
-      now = (square){c + r * ldc + i * TN_PANEL_ROWS, m, at + r, p + i, room[turn]};
-      if (m > ROWS)
-        multiply(d, true, &now, &before, ldc, x);
-      else
-        multiply(d, false, &now, &before, ldc, x);
-    }
-  finish(d, &before, ldc, x, 0, before.m);
+  _Alignas(64) tile_sums sums[4];
+  for (int64_t first = 0; first < panels; first += TOGETHER)
+    for (int64_t r = 0; r < rows; r += 2 * ROWS)
+      for (int64_t i = first; i < first + TOGETHER && i < panels; i++) {
+        int64_t m = rows - r < 2 * ROWS ? rows - r : 2 * ROWS;
+        square s = {c + r * ldc + i * TN_PANEL_ROWS, m, at + r, p + i, sums};
+        if (r == 0) expand_digits(p + i, dtype, chunks[i]);
+        if (m > ROWS)
+          multiply(d, true, &s, x);
+        else
+          multiply(d, false, &s, x);
+        finish(d, &s, ldc, x);
+      }
 }
 
 #define BODY(...) \
