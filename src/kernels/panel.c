@@ -264,11 +264,12 @@ static void scale_at(const tn_panel_format *f, const lists *l, int64_t lane, int
 void tn_panel_chunk_to_f32(float *out, const tn_panel_format *f, const uint8_t *chunk, int64_t lane,
                            int32_t groups) {
   lists l = lists_of(f, chunk);
-  int32_t share = TN_CHUNK / l.count;
-  for (int32_t e = 0; e < groups * TN_GROUP; e++) {
-    const uint8_t *group = chunk + f->header_bytes + e / TN_GROUP * tn_panel_group_bytes(f);
+  int32_t share = TN_CHUNK / l.count, end = groups * TN_GROUP;
+  for (int32_t from = 0; from < end; from += f->span) {
+    const uint8_t *group = chunk + f->header_bytes + from / TN_GROUP * tn_panel_group_bytes(f);
     double scale, minimum;
-    scale_at(f, &l, lane, e / share, &scale, &minimum);
-    out[e] = (float)(scale * (integer_at(f, group, lane, e % TN_GROUP) - f->zero) + minimum);
+    scale_at(f, &l, lane, from / share, &scale, &minimum);
+    for (int32_t e = from; e < from + f->span; e++)
+      out[e] = (float)(scale * (integer_at(f, group, lane, e % TN_GROUP) - f->zero) + minimum);
   }
 }

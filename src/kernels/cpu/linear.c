@@ -4,7 +4,6 @@
 
 #define FEW_ROWS      8
 #define PASS_PANELS   4   /* else so many share a pass over x, expanded together */
-#define BLOCK_ROWS    256 /* of x, about: their sums stay in the second-level cache */
 #define TILE_ROWS_MAX 32
 #define QUANTIZE_ROWS 4         /* an item */
 #define BLOCK_RUN     64        /* bytes of a row that lie together in a block */
@@ -32,7 +31,7 @@ typedef struct job {
 typedef struct desk {
   tn_int_panel panels[PASS_PANELS];
   uint8_t packed[TN_CHUNK_GROUPS * TN_GROUP_BYTES + 1024]; /* a chunk of weights in rows */
-  float sums[BLOCK_ROWS + TILE_ROWS_MAX][PASS_PANELS * TN_PANEL_ROWS];
+  float sums[TN_BLOCK_ROWS_MAX + TILE_ROWS_MAX][PASS_PANELS * TN_PANEL_ROWS];
 } desk;
 
 static int64_t min64(int64_t a, int64_t b) {
@@ -189,6 +188,10 @@ static float float_at(const void *data, tn_dtype dtype, int64_t i) {
 }
 
 static void store(void *y, tn_dtype dtype, int64_t at, const float *sums, int64_t count, bool add) {
+  if (dtype == TN_F32 && !add && count == PASS_PANELS * TN_PANEL_ROWS) {
+    memcpy((float *)y + at, sums, PASS_PANELS * TN_PANEL_ROWS * sizeof *sums);
+    return;
+  }
   if (dtype == TN_F32 && !add) {
     memcpy((float *)y + at, sums, (size_t)count * sizeof *sums);
     return;
@@ -234,7 +237,7 @@ static void run_pass(const job *base, tn_stream *stream, int64_t first, int64_t 
   j.rows = rows;
   j.x.rows = rows_of_x(&j, rows);
   tn_pool *pool = pool_for(stream, (2 * rows + 6) * j.N * j.K);
-  int64_t items = ceil_div(rows, BLOCK_ROWS), threads = tn_pool_threads(pool);
+  int64_t items = ceil_div(rows, j.isa->block_rows), threads = tn_pool_threads(pool);
   int64_t tile_rows = j.isa->tile_rows; /* whole tiles an item, as equal as may be */
   j.block_rows = ceil_div(ceil_div(rows, items), tile_rows) * tile_rows;
   /* several items a thread, so that none waits long for the last */

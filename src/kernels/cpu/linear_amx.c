@@ -273,7 +273,7 @@ static void leave(void) {
   TN_AMX_DROP();
 }
 
-const tn_linear_isa tn_linear_amx = {.tile_rows = 2 * ROWS,
+const tn_linear_isa tn_linear_amx = {.tile_rows = 2 * ROWS, .block_rows = 512,
                                      .blocks = true,
                                      .quantize = quantize,
                                      .chunk = chunk,

@@ -37,7 +37,62 @@ INLINE void shorts_to_ints(int32_t *out, const uint8_t *in) {
 }
 
 #include "kernels/cpu/expand.inc"
-#include "kernels/cpu/quantize.inc"
+
+/* ---- x to int8, a chunk at a time ---- */
+
+INLINE uint32_t largest_bits(const float *x, int64_t K) {
+  const __m256i magnitude = _mm256_set1_epi32(0x7fffffff);
+  __m256i m[4] = {0};
+  for (int64_t k = 0; k < K; k += TN_GROUP)
+    for (int32_t i = 0; i < 4; i++) /* magnitudes of floats order like their bits; not finite: last */
+      m[i] = _mm256_max_epi32(
+          m[i], _mm256_and_si256(_mm256_loadu_si256((const void *)(x + k + 8 * i)), magnitude));
+  __m256i a = _mm256_max_epi32(_mm256_max_epi32(m[0], m[1]), _mm256_max_epi32(m[2], m[3]));
+  __m128i b = _mm_max_epi32(_mm256_castsi256_si128(a), _mm256_extracti128_si256(a, 1));
+  b = _mm_max_epi32(b, _mm_shuffle_epi32(b, 0x4e));
+  b = _mm_max_epi32(b, _mm_shuffle_epi32(b, 0xb1));
+  return (uint32_t)_mm_cvtsi128_si32(b);
+}
+
+/* Sums of bytes 0 to 15 and 16 to 31. */
+INLINE void sums_of_bytes(int16_t *sums, __m256i q) {
+  __m256i pairs = _mm256_maddubs_epi16(_mm256_set1_epi8(1), q);
+  __m256i fours = _mm256_madd_epi16(pairs, _mm256_set1_epi16(1));
+  __m256i s = _mm256_add_epi32(fours, _mm256_shuffle_epi32(fours, 0x4e));
+  s = _mm256_add_epi32(s, _mm256_shuffle_epi32(s, 0xb1));
+  sums[0] = (int16_t)_mm256_cvtsi256_si32(s);
+  sums[1] = (int16_t)_mm_cvtsi128_si32(_mm256_extracti128_si256(s, 1));
+}
+
+INLINE __m256i bytes_of_floats(const float *x, __m256 by) {
+  const __m256i in_order = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);
+  __m256i n[4];
+  for (int32_t i = 0; i < 4; i++)
+    n[i] = _mm256_cvtps_epi32(_mm256_mul_ps(_mm256_loadu_ps(x + 8 * i), by));
+  /* 32 to 8 bits keeps the lanes of 128 apart */
+  __m256i b = _mm256_packs_epi16(_mm256_packs_epi32(n[0], n[1]), _mm256_packs_epi32(n[2], n[3]));
+  return _mm256_permutevar8x32_epi32(b, in_order);
+}
+
+static float quantize(int8_t *q, int16_t *sums, const float *x, int64_t K) {
+  uint32_t bits = largest_bits(x, K);
+  float largest;
+  memcpy(&largest, &bits, 4);
+  bool finite = bits < 0x7f800000;
+  if (!finite || largest <= TN_TINY) {
+    memset(q, 0, (size_t)K);
+    return finite ? largest / 127 : NAN;
+  }
+  __m256 by = _mm256_set1_ps(127 / largest);
+  for (int64_t k = 0; k < K; k += TN_GROUP) {
+    __m256i b = bytes_of_floats(x + k, by);
+    _mm256_storeu_si256((void *)(q + k), b);
+    sums_of_bytes(sums + k / 16, b);
+  }
+  return largest / 127;
+}
+
+/* ---- tiles ---- */
 
 INLINE __m256i load(const void *from) {
   return _mm256_loadu_si256(from);
@@ -295,7 +350,7 @@ static void few(float *c, int64_t ldc, int64_t m, const tn_int_rows *x, int64_t 
   }
 }
 
-const tn_linear_isa tn_linear_avx2 = {.tile_rows = TILE_ROWS,
+const tn_linear_isa tn_linear_avx2 = {.tile_rows = TILE_ROWS, .block_rows = 256,
                                       .quantize = quantize,
                                       .expand = expand,
                                       .tile = tile,

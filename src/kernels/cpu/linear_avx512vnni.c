@@ -233,7 +233,7 @@ static void few(float *c, int64_t ldc, int64_t m, const tn_int_rows *x, int64_t 
     }
 }
 
-const tn_linear_isa tn_linear_avx512vnni = {.tile_rows = TILE_ROWS,
+const tn_linear_isa tn_linear_avx512vnni = {.tile_rows = TILE_ROWS, .block_rows = 256,
                                             .quantize = quantize,
                                             .expand = expand,
                                             .tile = tile,

@@ -88,7 +88,7 @@ static void tile(float *c, int64_t ldc, int64_t m, const tn_int_rows *x, int64_t
 }
 
 const tn_linear_isa tn_linear_plain = {
-    .tile_rows = 4, .quantize = quantize, .expand = expand, .tile = tile};
+    .tile_rows = 4, .block_rows = 256, .quantize = quantize, .expand = expand, .tile = tile};
 
 /* ---- packed floats ---- */
 
