@@ -305,7 +305,7 @@ INLINE void row_body(float *c, const tn_int_rows *x, int64_t at, tn_int_panel *p
                      const uint8_t *chunk, const tn_panel_kind kind, const int32_t header_bytes,
                      const int32_t planes, const int32_t words, const bool minima) {
   const int32_t halves = kind == TN_PANEL_U6 ? 2 : 1, group_bytes = (planes + words) * TN_WORD_BYTES;
-  const int32_t ahead = header_bytes + TN_CHUNK_GROUPS * group_bytes;
+  const int32_t ahead = TN_AHEAD_BYTES;
   const int8_t *q = x->q + at * TN_CHUNK;
   const uint8_t *group = chunk + header_bytes;
   __m256i sum[1][2] = {{_mm256_setzero_si256(), _mm256_setzero_si256()}};

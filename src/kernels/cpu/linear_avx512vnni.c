@@ -17,6 +17,7 @@
 #define SPAN_BYTES    ((int32_t)sizeof(tn_int_pairs))
 #define FEW_ROWS      8
 #define FEW_TOGETHER  4    /* rows that share a pass over weights */
+#define FEW_AHEAD     1024 /* bytes of each panel that are asked for ahead */
 
 #include "kernels/cpu/linear_avx512.inc"
 
@@ -154,15 +155,17 @@ INLINE void few_group(const int32_t m, const tn_panel_kind kind, __m512i *all, c
     }
 }
 
-/* A packed chunk, and how far on lies what is asked for meanwhile: the next chunk of the panel;
- * behind its end the panel that this thread most likely reads next. */
+/* A packed chunk, where its panel ends, and how far behind that this thread most likely reads on. */
 typedef struct few_weights {
-  const uint8_t *chunk;
-  int64_t ahead;
+  const uint8_t *chunk, *end;
+  int64_t skip;
 } few_weights;
 
+/* Bytes of this part, FEW_AHEAD further on: more would not stay in the first-level cache until the
+ * other panels have had their turns. */
 INLINE void ask_ahead(const few_weights *w, const uint8_t *from, int64_t bytes) {
-  for (int64_t i = 0; i < bytes; i += 64) __builtin_prefetch(from + w->ahead + i, 0, 3);
+  for (int64_t i = FEW_AHEAD; i < bytes + FEW_AHEAD; i += 64)
+    __builtin_prefetch(from + i + (from + i < w->end ? 0 : w->skip), 0, 3);
 }
 
 /* A chunk of one panel by m rows of x from `at` on; of p the header is used. */
@@ -195,11 +198,11 @@ INLINE void few_body(const int32_t m, const tn_panel_kind kind, const bool minim
   int64_t chunk_bytes = tn_panel_chunk_bytes(f);
   tn_int_panel header;
   for (int64_t chunk = 0; chunk * TN_CHUNK_GROUPS < groups; chunk++) {
-    int64_t left = groups - chunk * TN_CHUNK_GROUPS, begin = chunk * chunk_bytes;
-    int64_t ahead = left > TN_CHUNK_GROUPS ? chunk_bytes : panels * panel_bytes - begin;
+    int64_t left = groups - chunk * TN_CHUNK_GROUPS;
     header.groups = (int32_t)(left < TN_CHUNK_GROUPS ? left : TN_CHUNK_GROUPS);
     for (int64_t p = 0; p < panels; p++) {
-      few_weights w = {panel + p * panel_bytes + begin, ahead};
+      const uint8_t *from = panel + p * panel_bytes;
+      few_weights w = {from + chunk * chunk_bytes, from + panel_bytes, (panels - 1) * panel_bytes};
       header_of(&header, dtype, w.chunk);
       few_chunk(m, kind, minima, c + p * TN_PANEL_ROWS, ldc, x, chunk * x->rows + row, &header,
                 f->header_bytes, w);
