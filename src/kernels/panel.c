@@ -2,7 +2,6 @@
 #include "kernels/panel.h"
 
 #include <math.h>
-#include <stdlib.h>
 
 #include "tensor/quant.h"
 
@@ -94,19 +93,28 @@ static float to_integers(int32_t *out, const float *values, int32_t count, float
   return usable ? largest / top : finite ? 0 : NAN;
 }
 
+/* Integers of a negative scale are packed as those of a positive one: q as `top` - q, whole bytes
+ * as -q.  Where a zero is taken off, factors have signs instead. */
+static int32_t top_of(const tn_panel_format *f) {
+  return f->kind == TN_PANEL_S8 ? 0 : f->kind == TN_PANEL_U5 ? 31 : 15;
+}
+
 static void put_scales(const tn_panel_format *f, tn_dtype dtype, const lists *l,
                        const uint8_t *blocks, int32_t count, int64_t row) {
   float scale[TN_CHUNK_GROUPS], minimum[TN_CHUNK_GROUPS], unit;
   int32_t multiple[TN_CHUNK_GROUPS];
-  for (int32_t i = 0; i < count; i++)
-    scale_of_block(dtype, blocks + i * tn_dtype_bytes(dtype), &scale[i], &minimum[i]);
-  unit = to_integers(multiple, scale, count, f->kind == TN_PANEL_S8 ? 255 : 127);
-  memcpy(l->unit + 4 * row, &unit, 4);
   for (int32_t i = 0; i < count; i++) {
-    int32_t factor = f->kind == TN_PANEL_S8 ? abs(multiple[i]) : multiple[i];
-    l->factor[i * TN_PANEL_ROWS + row] = (uint8_t)factor;
+    scale_of_block(dtype, blocks + i * tn_dtype_bytes(dtype), &scale[i], &minimum[i]);
+    if (f->zero || scale[i] >= 0) continue;
+    minimum[i] += (float)top_of(f) * scale[i];
+    scale[i] = -scale[i];
   }
+  unit = to_integers(multiple, scale, count, f->zero ? 127 : 255);
+  memcpy(l->unit + 4 * row, &unit, 4);
+  for (int32_t i = 0; i < count; i++) l->factor[i * TN_PANEL_ROWS + row] = (uint8_t)multiple[i];
   if (!f->has_minimum) return;
+  for (int32_t i = 0; i < count; i++) /* what is 0 stays 0 */
+    if (scale[i] > 0) minimum[i] *= unit * (float)multiple[i] / scale[i];
   unit = to_integers(multiple, minimum, count, 32767);
   memcpy(l->minimum_unit + 4 * row, &unit, 4);
   for (int32_t i = 0; i < count; i++) {
@@ -194,17 +202,21 @@ static void group_words(uint32_t out[8], tn_dtype dtype, const uint8_t *block, i
   }
 }
 
-/* Bytes with the other sign. */
-static void negate(uint32_t words[8]) {
+/* The integers of a negative scale; count: words of a group, with planes. */
+static void turn(const tn_panel_format *f, uint32_t words[8], int32_t count) {
   int8_t bytes[TN_GROUP];
+  if (f->kind != TN_PANEL_S8) {
+    for (int32_t j = 0; j < count; j++) words[j] = ~words[j];
+    return;
+  }
   memcpy(bytes, words, sizeof bytes);
-  for (int32_t i = 0; i < TN_GROUP; i++)
-    bytes[i] = bytes[i] == -128 ? 127 : (int8_t)-bytes[i];
+  for (int32_t i = 0; i < TN_GROUP; i++) bytes[i] = bytes[i] == -128 ? 127 : (int8_t)-bytes[i];
   memcpy(words, bytes, sizeof bytes);
 }
 
-static bool scale_is_negative(tn_dtype dtype, const uint8_t *block) {
+static bool is_turned(const tn_panel_format *f, tn_dtype dtype, const uint8_t *block) {
   float scale, minimum;
+  if (f->zero || is_k_quant(f)) return false;
   scale_of_block(dtype, block, &scale, &minimum);
   return scale < 0;
 }
@@ -224,7 +236,7 @@ void tn_panel_pack_chunk(uint8_t *out, const tn_panel_format *f, tn_dtype dtype,
       const uint8_t *block = blocks + g / block_groups * tn_dtype_bytes(dtype);
       uint8_t *to = out + f->header_bytes + g * count * TN_WORD_BYTES + row * 4;
       group_words(words, dtype, block, g % block_groups);
-      if (f->kind == TN_PANEL_S8 && scale_is_negative(dtype, block)) negate(words);
+      if (is_turned(f, dtype, block)) turn(f, words, count);
       for (int32_t j = 0; j < count; j++) memcpy(to + j * TN_WORD_BYTES, &words[j], 4);
     }
   }
@@ -247,7 +259,7 @@ static int32_t integer_at(const tn_panel_format *f, const uint8_t *group, int64_
 static void scale_at(const tn_panel_format *f, const lists *l, int64_t lane, int32_t i,
                      double *scale, double *minimum) {
   int64_t at = i * TN_PANEL_ROWS + lane;
-  int32_t factor = f->kind == TN_PANEL_S8 ? l->factor[at] : (int8_t)l->factor[at];
+  int32_t factor = f->zero ? (int8_t)l->factor[at] : l->factor[at];
   *minimum = 0;
   if (is_k_quant(f)) {
     *scale = (double)half_at(l->unit + 2 * lane) * factor;

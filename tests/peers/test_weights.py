@@ -97,13 +97,33 @@ def values(codes, scales, zeros, group_of):
     return s * (codes - z).astype(np.float32)
 
 
-def check_logits(tenon, path, model, tmp_path, exact, ids=IDS, relative=0.05):
-    """Where weights are small integers, inputs of a linear are rounded to int8 in groups of 32."""
+def round_inputs(module, inputs):
+    """As linears over integers take them: int8, a scale a chunk of 256."""
+    x = inputs[0]
+    chunks = torch.nn.functional.pad(x, (0, -x.shape[-1] % 256)).unflatten(-1, (-1, 256))
+    step = chunks.abs().amax(-1, keepdim=True) / 127
+    return ((chunks / step.clamp_min(1e-30)).round() * step).flatten(-2)[..., :x.shape[-1]],
+
+
+def rounded_logits_of(model, ids):
+    hooks = [model.get_submodule(n).register_forward_pre_hook(round_inputs) for n in linears(model)]
+    logits = logits_of(model, ids)
+    for hook in hooks:
+        hook.remove()
+    return logits
+
+
+def check_logits(tenon, path, model, tmp_path, exact, ids=IDS, relative=0.05, one_scale=False):
+    """Where weights are small integers, inputs of a linear are rounded to int8.  With one scale a row that is all that
+    happens; more scales are rounded to 8 bits, and the smallest difference turns other inputs' roundings."""
     ours, theirs = our_logits(tenon, path, tmp_path, ids), logits_of(model, ids)
     if exact:
         assert np.abs(ours - theirs).max() < 1e-4
     else:
         assert np.linalg.norm(ours - theirs) < relative * np.linalg.norm(theirs)
+    if one_scale:
+        rounded = rounded_logits_of(model, ids)
+        assert np.linalg.norm(ours - rounded) < 1e-5 * np.linalg.norm(rounded)
 
 
 # ---- AWQ: AutoAWQ's gemm layout ----------------------------------------------------------------------
@@ -289,7 +309,8 @@ def test_compressed_tensors(tenon, tmp_path, name):
     assert kind == f"{block}[256, 128]"
     want = model.get_submodule(module).weight.detach().numpy()
     assert np.abs(got - want).max() <= 1e-6 * np.abs(want).max()
-    check_logits(tenon, tmp_path / "m", model, tmp_path, exact=block.startswith("float8"))
+    check_logits(tenon, tmp_path / "m", model, tmp_path, exact=block.startswith("float8"),
+                 one_scale=name in ("int8-row", "int8-tensor"))
 
 
 # ---- float8 in blocks, as DeepSeek and Qwen3 have it -----------------------------------------------------

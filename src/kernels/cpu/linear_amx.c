@@ -7,8 +7,7 @@
  *     x 16   [ tile 6 ] [ tile 7 ]     scales them and adds them to c while tiles multiply the next
  *
  * Nibbles: digits of 4 bits of the factor's magnitude times a nibble fit a byte, so that one product
- * of 16 bits makes two of them; a negative factor takes 15 - q.  Zeros are taken off the products;
- * minima leave none.  Others: the two bytes of a product of 16 bits, zeros taken off before. */
+ * of 16 bits makes two of them; a negative factor takes 15 - q.  Zeros are taken off the products.  Others: the two bytes of a product of 16 bits, zeros taken off before. */
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "kernels/cpu/cpu.h"
 #include "kernels/cpu/linear.h"
@@ -28,19 +27,6 @@
 
 INLINE __m512i load(const void *from) {
   return _mm512_loadu_si512(from);
-}
-
-/* What 15 - q for q leaves to be added where no zero is taken off: -15 of the factor's magnitude. */
-static void offsets_of_flips(tn_int_panel *p) {
-  __mmask32 negative = 0;
-  for (int32_t i = 0; i < TN_CHUNK_GROUPS / 2; i++) {
-    __m512i pair = _mm512_mask_blend_epi16(0xaaaaaaaa, load(p->factor[2 * i]),
-                                           load(p->factor[2 * i + 1]));
-    __m512i below = _mm512_min_epi16(pair, _mm512_setzero_si512());
-    negative |= _mm512_movepi16_mask(pair);
-    _mm512_store_si512(p->offset[i], _mm512_mullo_epi16(below, _mm512_set1_epi16(15)));
-  }
-  p->has_offset = negative != 0;
 }
 
 /* Products of a group's nibbles with one digit of its factors, less zero (one less: flipped). */
@@ -88,7 +74,6 @@ static void expand_nibbles(tn_int_panel *p, const tn_panel_format *f, const uint
       nibbles_of_group(false, p, g, group, 0);
   }
   p->has_offset = false;
-  if (!f->zero) offsets_of_flips(p);
 }
 
 /* Bytes of the panel's q to those of their products. */
@@ -202,7 +187,7 @@ INLINE void finish(const digits d, const square *s, int64_t ldc, const tn_int_ro
     const uint8_t *low = (const uint8_t *)s->sums[r / ROWS * 2], *high = low + sizeof(tile_sums);
     int64_t m = s->m - r < ROWS ? s->m - r : ROWS;
     float *c = s->c + r * ldc;
-    if (m == ROWS && !s->p->has_offset)
+    if (m == ROWS)
       finish_tile(d, c, ldc, low, high, x, s->at + r, s->p);
     else
       for (int64_t i = 0; i < m; i++) {

@@ -135,23 +135,40 @@ static double to_unit(float value, float largest, float top) {
 static bool has_bytes(tn_dtype dtype) {
   return dtype == TN_Q8_0 || dtype == TN_I8_G32 || dtype == TN_I8_G128;
 }
+static bool has_zero(tn_dtype dtype) {
+  return dtype == TN_Q4_0 || dtype == TN_Q5_0;
+}
+
+/* The same where integers of a negative scale are turned; q, if not NULL, becomes what is packed. */
+static void packed_scale_of(const tn_tensor *w, int64_t n, int64_t k, float *scale, float *minimum,
+                            double *q) {
+  scale_of(w, n, k, scale, minimum);
+  if (q) *q = *scale != 0 ? rint(2 * (*q - (double)*minimum) / (double)*scale) / 2 : 0;
+  if (has_zero(w->dtype) || *scale >= 0) return;
+  float top = has_bytes(w->dtype) ? 0 : w->dtype == TN_Q5_1 ? 31 : 15;
+  if (q) *q = *q == -128 ? 127 : (double)top - *q;
+  *minimum += top * *scale;
+  *scale = -*scale;
+}
 
 /* A weight as packing leaves it: scales and minima of a chunk are multiples of one unit. */
 static double rounded_weight(const tn_tensor *w, int64_t n, int64_t k) {
   int64_t K = w->shape[1], chunk = k / 256 * 256, end = chunk + 256 < K ? chunk + 256 : K;
-  double weight = get(w, n * K + k);
-  float scale, minimum, most = 0, lowest = 0;
-  if (w->dtype == TN_Q4_K || w->dtype == TN_Q5_K || w->dtype == TN_Q6_K) return weight;
+  float top = has_zero(w->dtype) ? 127 : 255, scale, minimum, most = 0, lowest = 0;
+  double q = get(w, n * K + k);
+  if (w->dtype == TN_Q4_K || w->dtype == TN_Q5_K || w->dtype == TN_Q6_K) return q;
   for (int64_t i = chunk; i < end; i += 32) {
-    scale_of(w, n, i, &scale, &minimum);
+    packed_scale_of(w, n, i, &scale, &minimum, NULL);
     most = fmaxf(most, fabsf(scale));
+  }
+  for (int64_t i = chunk; i < end; i += 32) {
+    packed_scale_of(w, n, i, &scale, &minimum, NULL);
+    if (scale > 0) minimum *= (float)to_unit(scale, most, top) / scale;
     lowest = fmaxf(lowest, fabsf(minimum));
   }
-  scale_of(w, n, k, &scale, &minimum);
-  double q = scale != 0 ? rint(2 * (weight - (double)minimum) / (double)scale) / 2 : 0;
-  if (has_bytes(w->dtype) && scale < 0 && q == -128) q = -127;
-  double taken = to_unit(scale, most, has_bytes(w->dtype) ? 255 : 127);
-  return taken * q + to_unit(minimum, lowest, 32767);
+  packed_scale_of(w, n, k, &scale, &minimum, &q);
+  if (scale > 0) minimum *= (float)to_unit(scale, most, top) / scale;
+  return to_unit(scale, most, top) * q + to_unit(minimum, lowest, 32767);
 }
 
 /* K-quants, floats: the very values. */
