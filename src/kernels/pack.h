@@ -9,10 +9,11 @@
  *     float       [K][16 rows];  bfloat16 in pairs, [K / 2][16 rows][2];  float8 with the 16 rows'
  *                 scales before each block
  *
- * linear gives the same bits for both layouts, and embed reads rows of either.  Values stay what they
- * are, but for scales of quantized types other than K-quants, which become 8-bit multiples of one
- * unit a chunk (panel.h; linear takes them so from rows too).  Missing rows of the last panel are zeros.  The layout is the same on every CPU of this build;
- * tn_pack_key names it, for files that keep packed weights beside a model.
+ * linear gives the same bits for both layouts, and embed reads rows of either.  Values stay what
+ * they are, but for scales of quantized types other than K-quants, which become 8-bit multiples of
+ * one unit a chunk (panel.h; linear takes them so from rows too).  Missing rows of the last panel
+ * are zeros.  The layout is the same on every CPU of this build; tn_pack_key names it, for files
+ * that keep packed weights beside a model.
  *
  * Thread: tn_pack uses the pool that it is given; everything else is a pure function. */
 /* SPDX-License-Identifier: Apache-2.0 */

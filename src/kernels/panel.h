@@ -1,4 +1,5 @@
-/* panel.h - the inside of packed weights: how a chunk of 256 elements of 16 rows lies, type by type.
+/* panel.h - the inside of packed weights: how a chunk of 256 elements of 16 rows lies, type by
+ * type.
  *
  *     header    scales (and minima) of the 16 rows
  *     groups    of 32 elements each, as many as there are:  planes of 64 bytes, then words
@@ -7,13 +8,14 @@
  *
  *     q4_k, q5_k     half unit[16], minimum_unit[16]; uint8 factor[8][16], -minimum[8][16]
  *     q6_k           half unit[16]; int8 factor[16][16]
- *     others         float unit[16], [minimum_unit[16];] uint8 factor[n][16]; [int16 minimum[n][16]]
- *                    n = 256 / elements of a block; int8 factor where there is a zero
+ *     others         float unit[16], [minimum_unit[16];] uint8 factor[n][16]; [int16
+ * minimum[n][16]] n = 256 / elements of a block; int8 factor where there is a zero
  *
  * K-quants have these in their blocks.  For others unit = max |scale| / 255 (with a zero 127) over
  * the chunk and factor = round(scale / unit): all weights of a block change by one ratio that is
- * nearly 1, and what is 0 stays 0.  minimum_unit = max |minimum| / 32767.  Without a zero factors have no
- * sign: integers of a negative scale are turned (15 - q, 31 - q; whole bytes -q, 127 for 128).
+ * nearly 1, and what is 0 stays 0.  minimum_unit = max |minimum| / 32767.  Without a zero factors
+ * have no sign: integers of a negative scale are turned (15 - q, 31 - q; whole bytes -q, 127 for
+ * 128).
  *
  * A group's words are [words][16 rows][4 bytes]: 8 words of whole bytes, or 4 of nibbles where byte
  * i of word j holds element 4 j + i below and element 4 (j + 4) + i above.  A plane holds one bit

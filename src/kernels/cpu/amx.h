@@ -42,9 +42,10 @@ typedef struct tn_amx_shapes {
                    :                                   \
                    : "r"(to), "r"((int64_t)(stride))   \
                    : "memory")
-/* c += a b: signed bytes, and signed by unsigned ones, into int32; pairs of bfloat16 into float32 */
-#define TN_AMX_INT8(c, a, b) __asm__ volatile("tdpbssd %%tmm" #b ", %%tmm" #a ", %%tmm" #c : :)
+/* c += a b: signed bytes, and signed by unsigned ones, into int32; pairs of bfloat16 into float32
+ */
+#define TN_AMX_INT8(c, a, b)  __asm__ volatile("tdpbssd %%tmm" #b ", %%tmm" #a ", %%tmm" #c : :)
 #define TN_AMX_BYTES(c, a, b) __asm__ volatile("tdpbsud %%tmm" #b ", %%tmm" #a ", %%tmm" #c : :)
-#define TN_AMX_BF16(c, a, b) __asm__ volatile("tdpbf16ps %%tmm" #b ", %%tmm" #a ", %%tmm" #c : :)
+#define TN_AMX_BF16(c, a, b)  __asm__ volatile("tdpbf16ps %%tmm" #b ", %%tmm" #a ", %%tmm" #c : :)
 
 #endif

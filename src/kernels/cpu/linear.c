@@ -3,7 +3,7 @@
 #include "kernels/cpu/linear.h"
 
 #define FEW_ROWS      8
-#define PASS_PANELS   4   /* else so many share a pass over x, expanded together */
+#define PASS_PANELS   4 /* else so many share a pass over x, expanded together */
 #define TILE_ROWS_MAX 32
 #define QUANTIZE_ROWS 4         /* an item */
 #define BLOCK_RUN     64        /* bytes of a row that lie together in a block */

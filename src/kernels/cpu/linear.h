@@ -19,9 +19,9 @@
 #include "kernels/ops.h"
 #include "kernels/panel.h"
 
-#define TN_SPANS_MAX   (2 * TN_CHUNK_GROUPS)
-#define TN_AHEAD_BYTES 2048 /* of weights that are asked for while others are used */
-#define TN_FEW_PANELS  4    /* that few rows read side by side */
+#define TN_SPANS_MAX      (2 * TN_CHUNK_GROUPS)
+#define TN_AHEAD_BYTES    2048 /* of weights that are asked for while others are used */
+#define TN_FEW_PANELS     4    /* that few rows read side by side */
 #define TN_BLOCK_ROWS_MAX 512
 
 /* x, quantized, a chunk of K after the other: rows of a chunk lie side by side, so that a tile's
@@ -54,7 +54,7 @@ typedef struct tn_int_panel {
 typedef struct tn_linear_isa {
   int32_t tile_rows;
   int32_t block_rows; /* of x, about, an item: their sums stay in the second-level cache */
-  bool blocks; /* q of tile_rows rows lies together: [TN_CHUNK / 64][rows][64] */
+  bool blocks;        /* q of tile_rows rows lies together: [TN_CHUNK / 64][rows][64] */
   /* K <= TN_CHUNK elements of x: q, its sums of 16, and the scale, which is returned */
   float (*quantize)(int8_t *q, int16_t *sums, const float *x, int64_t K);
   /* p->groups groups of a packed chunk */

@@ -3,11 +3,13 @@
  *     factor (q - zero) = 2^shift high + low        bytes: two products a tile, over a whole chunk
  *
  *             w: low       high
- *     x 16   [ tile 4 ] [ tile 5 ]     what leaves the tiles is a chunk's sum: AVX-512 adds the two,
- *     x 16   [ tile 6 ] [ tile 7 ]     scales them and adds them to c while tiles multiply the next
+ *     x 16   [ tile 4 ] [ tile 5 ]     what leaves the tiles is a chunk's sum: AVX-512 adds the
+ * two, x 16   [ tile 6 ] [ tile 7 ]     scales them and adds them to c while tiles multiply the
+ * next
  *
- * Nibbles: digits of 4 bits of the factor's magnitude times a nibble fit a byte, so that one product
- * of 16 bits makes two of them; a negative factor takes 15 - q.  Zeros are taken off the products.  Others: the two bytes of a product of 16 bits, zeros taken off before. */
+ * Nibbles: digits of 4 bits of the factor's magnitude times a nibble fit a byte, so that one
+ * product of 16 bits makes two of them; a negative factor takes 15 - q.  Zeros are taken off the
+ * products.  Others: the two bytes of a product of 16 bits, zeros taken off before. */
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "kernels/cpu/cpu.h"
 #include "kernels/cpu/linear.h"
@@ -19,8 +21,8 @@
 #define ZERO_OF_BYTES 0
 #define ROWS          16 /* of a tile */
 #define STEP          64 /* of K */
-#define TOGETHER      2 /* panels whose bytes stay in the first-level cache with a block of x */
-#define FEW_ROWS      8 /* up to here the vectors alone are faster */
+#define TOGETHER      2  /* panels whose bytes stay in the first-level cache with a block of x */
+#define FEW_ROWS      8  /* up to here the vectors alone are faster */
 #include "kernels/cpu/linear_avx512.inc"
 
 /* ---- weights ---- */
@@ -89,8 +91,8 @@ static void expand_bytes(tn_int_panel *p, const tn_panel_format *f) {
       __m512i even = _mm512_srai_epi16(_mm512_slli_epi16(q, 8), 8), odd = _mm512_srai_epi16(q, 8);
       even = _mm512_mullo_epi16(even, factor);
       odd = _mm512_mullo_epi16(odd, factor);
-      _mm512_store_si512(p->room[g] + at, _mm512_or_si512(_mm512_and_si512(even, below),
-                                                          _mm512_slli_epi16(odd, 8)));
+      _mm512_store_si512(p->room[g] + at,
+                         _mm512_or_si512(_mm512_and_si512(even, below), _mm512_slli_epi16(odd, 8)));
       _mm512_store_si512(p->high[g] + at, _mm512_or_si512(_mm512_srli_epi16(even, 8),
                                                           _mm512_andnot_si512(below, odd)));
     }
@@ -158,7 +160,8 @@ INLINE void multiply_step(const digits d, const bool tall, const int8_t *q, cons
 
 /* All rows of two tiles to c; what is the same for every row stays in registers. */
 INLINE void finish_tile(const digits d, float *c, int64_t ldc, const uint8_t *low,
-                        const uint8_t *high, const tn_int_rows *x, int64_t at, const tn_int_panel *p) {
+                        const uint8_t *high, const tn_int_rows *x, int64_t at,
+                        const tn_int_panel *p) {
   const __m512 unit = _mm512_load_ps(p->unit), minimum_unit = _mm512_load_ps(p->minimum_unit);
   const int16_t *sums = x->sums + at * d.spans;
   __m512i minima[TN_CHUNK_GROUPS / 2];
@@ -175,7 +178,8 @@ INLINE void finish_tile(const digits d, float *c, int64_t ldc, const uint8_t *lo
 #pragma GCC unroll 4
       for (int32_t i = 0; i < TN_CHUNK_GROUPS / 2; i++)
         lowest = _mm512_dpwssd_epi32(lowest, minima[i], four_of(sums + 2 * i));
-      total = _mm512_fmadd_ps(_mm512_cvtepi32_ps(lowest), _mm512_mul_ps(minimum_unit, scale), total);
+      total =
+          _mm512_fmadd_ps(_mm512_cvtepi32_ps(lowest), _mm512_mul_ps(minimum_unit, scale), total);
     }
     _mm512_storeu_ps(c, total);
   }
@@ -231,8 +235,7 @@ INLINE void chunk_body(const digits d, float *c, int64_t ldc, int64_t rows, cons
       }
 }
 
-#define BODY(...) \
-  chunk_body((digits){__VA_ARGS__}, c, ldc, rows, x, at, p, chunks, panels, dtype)
+#define BODY(...) chunk_body((digits){__VA_ARGS__}, c, ldc, rows, x, at, p, chunks, panels, dtype)
 
 static void chunk(float *c, int64_t ldc, int64_t rows, const tn_int_rows *x, int64_t at,
                   tn_int_panel *p, const uint8_t *const *chunks, int64_t panels, tn_dtype dtype) {
@@ -258,7 +261,8 @@ static void leave(void) {
   TN_AMX_DROP();
 }
 
-const tn_linear_isa tn_linear_amx = {.tile_rows = 2 * ROWS, .block_rows = 512,
+const tn_linear_isa tn_linear_amx = {.tile_rows = 2 * ROWS,
+                                     .block_rows = 512,
                                      .blocks = true,
                                      .quantize = quantize,
                                      .chunk = chunk,

@@ -1,9 +1,8 @@
 /* Products with weights of integers, AVX2: 32 products an instruction, of unsigned weights and
- * signed x, summed in pairs to 16 bits.  How many pairs 16 bits hold decides when they are multiplied
- * by the span's factor, which widens them: 2 * 127 * 15 * 8 and 2 * 127 * 31 * 4 and 2 * 127 * 63 * 2
- * and 2 * 127 * 128 are below 2^15.
- * Signed bytes give their sign to x (127 at most, so that nothing overflows) and multiply as
- * magnitudes. */
+ * signed x, summed in pairs to 16 bits.  How many pairs 16 bits hold decides when they are
+ * multiplied by the span's factor, which widens them: 2 * 127 * 15 * 8 and 2 * 127 * 31 * 4 and 2 *
+ * 127 * 63 * 2 and 2 * 127 * 128 are below 2^15. Signed bytes give their sign to x (127 at most, so
+ * that nothing overflows) and multiply as magnitudes. */
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "kernels/cpu/linear.h"
 
@@ -44,7 +43,8 @@ INLINE uint32_t largest_bits(const float *x, int64_t K) {
   const __m256i magnitude = _mm256_set1_epi32(0x7fffffff);
   __m256i m[4] = {0};
   for (int64_t k = 0; k < K; k += TN_GROUP)
-    for (int32_t i = 0; i < 4; i++) /* magnitudes of floats order like their bits; not finite: last */
+    for (int32_t i = 0; i < 4;
+         i++) /* magnitudes of floats order like their bits; not finite: last */
       m[i] = _mm256_max_epi32(
           m[i], _mm256_and_si256(_mm256_loadu_si256((const void *)(x + k + 8 * i)), magnitude));
   __m256i a = _mm256_max_epi32(_mm256_max_epi32(m[0], m[1]), _mm256_max_epi32(m[2], m[3]));
@@ -113,8 +113,7 @@ INLINE void add32(__m256i *sum, __m256i a) {
 
 /* sum[r] += factor by products of `words` words, x[r] and w; depth of them fit 16 bits. */
 INLINE void dot_unsigned(const int32_t m, const int32_t words, const int32_t depth,
-                         __m256i (*sum)[2], const int8_t *x, const uint8_t *w,
-                         const void *factor) {
+                         __m256i (*sum)[2], const int8_t *x, const uint8_t *w, const void *factor) {
 #pragma GCC unroll 4
   for (int32_t d = 0; d < words; d += depth) {
     __m256i pairs[TILE_ROWS][2];
@@ -173,8 +172,7 @@ INLINE void dot_signed(const int32_t m, __m256i (*sum)[2], const int8_t *x, cons
 }
 
 /* sum[h] + sums of a row's spans by pairs */
-INLINE void add_pairs(__m256i sum[2], const int16_t *sums, const void *pairs,
-                      const int32_t spans) {
+INLINE void add_pairs(__m256i sum[2], const int16_t *sums, const void *pairs, const int32_t spans) {
   const uint8_t *by = pairs;
 #pragma GCC unroll 8
   for (int32_t i = 0; i < spans / 2; i++, by += sizeof(tn_int_pairs)) {
@@ -188,13 +186,14 @@ INLINE void add_scaled(float *c, const __m256i sum[2], const float *unit, float 
 #pragma GCC unroll 2
   for (int32_t h = 0; h < 2; h++) {
     __m256 scale = _mm256_mul_ps(_mm256_load_ps(unit + 8 * h), _mm256_set1_ps(x_scale));
-    _mm256_storeu_ps(c + 8 * h, _mm256_fmadd_ps(_mm256_cvtepi32_ps(sum[h]), scale,
-                                                _mm256_loadu_ps(c + 8 * h)));
+    _mm256_storeu_ps(
+        c + 8 * h, _mm256_fmadd_ps(_mm256_cvtepi32_ps(sum[h]), scale, _mm256_loadu_ps(c + 8 * h)));
   }
 }
 
 /* c[m] += the sums of a chunk, and what its zeros and minima make of the sums of x */
-INLINE void finish_rows(const int32_t m, const int32_t spans, const bool minima, float *c, int64_t ldc, __m256i (*sum)[2], const tn_int_rows *x, int64_t at,
+INLINE void finish_rows(const int32_t m, const int32_t spans, const bool minima, float *c,
+                        int64_t ldc, __m256i (*sum)[2], const tn_int_rows *x, int64_t at,
                         const tn_int_panel *p) {
 #pragma GCC unroll 4
   for (int32_t r = 0; r < m; r++) {
@@ -268,7 +267,8 @@ INLINE void dot_nibbles(const tn_panel_kind kind, __m256i sum[2], const int8_t *
 #pragma GCC unroll 2
   for (int32_t v = 0; v < 2; v++) {
     __m256i low_factor = load((const uint8_t *)factor + 32 * v), high_factor = low_factor;
-    if (kind == TN_PANEL_U6) high_factor = load((const uint8_t *)factor + sizeof(tn_int_pairs) + 32 * v);
+    if (kind == TN_PANEL_U6)
+      high_factor = load((const uint8_t *)factor + sizeof(tn_int_pairs) + 32 * v);
     __m256i pairs[2];
 #pragma GCC unroll 4
     for (int32_t j = 0; j < 4; j++) {
@@ -304,7 +304,8 @@ INLINE void ask_ahead(const uint8_t *from, const int32_t ahead, const int32_t by
 INLINE void row_body(float *c, const tn_int_rows *x, int64_t at, tn_int_panel *p,
                      const uint8_t *chunk, const tn_panel_kind kind, const int32_t header_bytes,
                      const int32_t planes, const int32_t words, const bool minima) {
-  const int32_t halves = kind == TN_PANEL_U6 ? 2 : 1, group_bytes = (planes + words) * TN_WORD_BYTES;
+  const int32_t halves = kind == TN_PANEL_U6 ? 2 : 1,
+                group_bytes = (planes + words) * TN_WORD_BYTES;
   const int32_t ahead = TN_AHEAD_BYTES;
   const int8_t *q = x->q + at * TN_CHUNK;
   const uint8_t *group = chunk + header_bytes;
@@ -350,7 +351,8 @@ static void few(float *c, int64_t ldc, int64_t m, const tn_int_rows *x, int64_t 
   }
 }
 
-const tn_linear_isa tn_linear_avx2 = {.tile_rows = TILE_ROWS, .block_rows = 256,
+const tn_linear_isa tn_linear_avx2 = {.tile_rows = TILE_ROWS,
+                                      .block_rows = 256,
                                       .quantize = quantize,
                                       .expand = expand,
                                       .tile = tile,

@@ -1,7 +1,7 @@
 /* Products with weights of integers, AVX-512 with VNNI: 64 products of unsigned weights and signed
  * x an instruction, added to 32-bit sums.  Signed bytes become unsigned ones by adding 128, which
- * the offset takes back.  Sums of 16 nibbles fit 16 bits (15 * 127 * 16), so that a product of pairs
- * multiplies them by the factor and adds. */
+ * the offset takes back.  Sums of 16 nibbles fit 16 bits (15 * 127 * 16), so that a product of
+ * pairs multiplies them by the factor and adds. */
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "kernels/cpu/cpu.h"
 #include "kernels/cpu/linear.h"
@@ -155,7 +155,8 @@ INLINE void few_group(const int32_t m, const tn_panel_kind kind, __m512i *all, c
     }
 }
 
-/* A packed chunk, where its panel ends, and how far behind that this thread most likely reads on. */
+/* A packed chunk, where its panel ends, and how far behind that this thread most likely reads on.
+ */
 typedef struct few_weights {
   const uint8_t *chunk, *end;
   int64_t skip;
@@ -212,15 +213,15 @@ INLINE void few_body(const int32_t m, const tn_panel_kind kind, const bool minim
 
 #define FEW_BODY(m, kind, minima) \
   few_body(m, kind, minima, c + r * ldc, ldc, x, r, groups, panel, panel_bytes, panels, dtype)
-#define FEW_CASE(m)                                                            \
-  case m:                                                                      \
-    if (f->kind == TN_PANEL_U4 && !minima) FEW_BODY(m, TN_PANEL_U4, false);    \
-    if (f->kind == TN_PANEL_U4 && minima) FEW_BODY(m, TN_PANEL_U4, true);      \
-    if (f->kind == TN_PANEL_U5 && !minima) FEW_BODY(m, TN_PANEL_U5, false);    \
-    if (f->kind == TN_PANEL_U5 && minima) FEW_BODY(m, TN_PANEL_U5, true);      \
-    if (f->kind == TN_PANEL_U6) FEW_BODY(m, TN_PANEL_U6, false);               \
-    if (f->kind == TN_PANEL_S8 && !minima) FEW_BODY(m, TN_PANEL_S8, false);    \
-    if (f->kind == TN_PANEL_S8 && minima) FEW_BODY(m, TN_PANEL_S8, true);      \
+#define FEW_CASE(m)                                                         \
+  case m:                                                                   \
+    if (f->kind == TN_PANEL_U4 && !minima) FEW_BODY(m, TN_PANEL_U4, false); \
+    if (f->kind == TN_PANEL_U4 && minima) FEW_BODY(m, TN_PANEL_U4, true);   \
+    if (f->kind == TN_PANEL_U5 && !minima) FEW_BODY(m, TN_PANEL_U5, false); \
+    if (f->kind == TN_PANEL_U5 && minima) FEW_BODY(m, TN_PANEL_U5, true);   \
+    if (f->kind == TN_PANEL_U6) FEW_BODY(m, TN_PANEL_U6, false);            \
+    if (f->kind == TN_PANEL_S8 && !minima) FEW_BODY(m, TN_PANEL_S8, false); \
+    if (f->kind == TN_PANEL_S8 && minima) FEW_BODY(m, TN_PANEL_S8, true);   \
     break;
 
 static void few(float *c, int64_t ldc, int64_t m, const tn_int_rows *x, int64_t groups,
@@ -236,7 +237,8 @@ static void few(float *c, int64_t ldc, int64_t m, const tn_int_rows *x, int64_t 
     }
 }
 
-const tn_linear_isa tn_linear_avx512vnni = {.tile_rows = TILE_ROWS, .block_rows = 256,
+const tn_linear_isa tn_linear_avx512vnni = {.tile_rows = TILE_ROWS,
+                                            .block_rows = 256,
                                             .quantize = quantize,
                                             .expand = expand,
                                             .tile = tile,

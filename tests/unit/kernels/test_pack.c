@@ -139,7 +139,8 @@ static bool has_zero(tn_dtype dtype) {
   return dtype == TN_Q4_0 || dtype == TN_Q5_0;
 }
 
-/* The same where integers of a negative scale are turned; q, if not NULL, becomes what is packed. */
+/* The same where integers of a negative scale are turned; q, if not NULL, becomes what is packed.
+ */
 static void packed_scale_of(const tn_tensor *w, int64_t n, int64_t k, float *scale, float *minimum,
                             double *q) {
   scale_of(w, n, k, scale, minimum);
@@ -400,8 +401,7 @@ static void a_row_is_the_same_in_any_batch(void **state) {
 static double rounded_x(const tn_tensor *x, int64_t row, int64_t k, double *half_step) {
   int64_t K = x->shape[1], chunk = k / 256 * 256, end = chunk + 256 < K ? chunk + 256 : K;
   float largest = 0;
-  for (int64_t i = chunk; i < end; i++)
-    largest = fmaxf(largest, fabsf((float)get(x, row * K + i)));
+  for (int64_t i = chunk; i < end; i++) largest = fmaxf(largest, fabsf((float)get(x, row * K + i)));
   float q = largest > 0 ? rintf((float)get(x, row * K + k) * (127 / largest)) : 0;
   *half_step = 0.5 * (double)(largest / 127) * 1.0001;
   return (double)(largest / 127) * (double)q;
