@@ -3,9 +3,8 @@
  *     factor (q - zero) = 2^shift high + low        bytes: two products a tile, over a whole chunk
  *
  *             w: low       high
- *     x 16   [ tile 4 ] [ tile 5 ]     what leaves the tiles is a chunk's sum: AVX-512 adds the
- * two, x 16   [ tile 6 ] [ tile 7 ]     scales them and adds them to c while tiles multiply the
- * next
+ *     x 16   [ tile 4 ] [ tile 5 ]     what leaves the tiles is a chunk's sum: AVX-512 adds
+ *     x 16   [ tile 6 ] [ tile 7 ]     the two, scales them and adds them to c
  *
  * Nibbles: digits of 4 bits of the factor's magnitude times a nibble fit a byte, so that one
  * product of 16 bits makes two of them; a negative factor takes 15 - q.  Zeros are taken off the
