@@ -16,7 +16,7 @@
 #include "columns/parquet/projection.h"
 
 /* A round, so that threads seldom meet, and what they have just read is still in a cache. */
-#define TN_PARQUET_THREAD_BYTES (8 << 20) /* decoded, a thread */
+#define TN_PARQUET_THREAD_BYTES (6 << 20) /* decoded, a thread */
 #define TN_PARQUET_ROUND_BYTES  (1 << 30) /* whatever the number of threads */
 #define TN_PARQUET_BATCHES_MAX  256
 
