@@ -134,6 +134,14 @@ static char *temporary_name(const char *path) {
   return NULL;
 }
 
+static tn_status cannot_create(const file_sink *s, int reason, tn_error *err) {
+  const char *slash = strrchr(s->path, '/');
+  if (reason != ENOENT || !slash)
+    return tn_fail_errno(err, reason, "%s: cannot create a file beside it", s->name);
+  return tn_fail(err, TN_ERR_NOT_FOUND, "%s: the folder %.*s does not exist", s->name,
+                 (int)(slash - s->path), s->path);
+}
+
 static tn_status open_temporary(file_sink *s, mode_t mode, tn_error *err) {
   for (int i = 0; i < TEMPORARY_TRIES; i++) {
     char *name = temporary_name(s->path);
@@ -146,7 +154,7 @@ static tn_status open_temporary(file_sink *s, mode_t mode, tn_error *err) {
     tn_free(name);
     if (errno != EEXIST) break;
   }
-  return tn_fail_errno(err, errno, "%s: cannot create a file beside it", s->name);
+  return cannot_create(s, errno, err);
 }
 
 /* An existing regular file keeps its mode; what is no regular file cannot be renamed over and is

@@ -377,7 +377,11 @@ static void sink_errors(void **state) {
   tn_sink *sink;
   tn_error err = {0};
   assert_int_equal(tn_sink_open_file(&sink, in_folder("no/such/dir"), &err), TN_ERR_NOT_FOUND);
-  assert_holds(err.text, "no/such/dir: cannot create a file beside it");
+  assert_holds(err.text, "no/such/dir: the folder ");
+  assert_holds(err.text, "no/such does not exist");
+  assert_ok(tn_file_write_atomic(in_folder("plain"), TN_STR("1"), NULL));
+  assert_true(tn_sink_open_file(&sink, in_folder("plain/file"), &err) != TN_OK);
+  assert_holds(err.text, "plain/file: cannot create a file beside it");
   assert_int_equal(tn_sink_open_file(&sink, folder, &err), TN_ERR_IO);
   assert_int_equal(tn_sink_open_file(&sink, "", &err), TN_ERR_ARGUMENT);
 }
