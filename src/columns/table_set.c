@@ -64,12 +64,6 @@ static tn_status open_errors(tn_table_set *set, tn_error *err) {
 }
 
 /* ---- one schema for all files ---- */
-static tn_status differs(const tn_table_set *set, int64_t file, const char *column,
-                         const char *what, tn_error *err) {
-  return tn_fail(err, TN_ERR_DATA, "%s: column \"%s\" %s %s", set->paths[file], column, what,
-                 set->paths[0]);
-}
-
 static bool is_number(const char *format) {
   return strcmp(format, "l") == 0 || strcmp(format, "L") == 0 || strcmp(format, "g") == 0;
 }
@@ -111,7 +105,8 @@ static tn_status join_schemas(const tn_table_set *set, ArrowSchema *have, const 
                        : join_column(joined.children[c], have->children[c], more->children[other],
                                      &fits, err);
     if (status == TN_OK && !fits)
-      status = differs(set, file, have->children[c]->name, "has not the shape it has in", err);
+      status = tn_fail(err, TN_ERR_DATA, "%s: column \"%s\" has not the shape it has in %s",
+                       set->paths[file], have->children[c]->name, set->paths[0]);
   }
   for (int64_t c = 0; c < more->n_children && status == TN_OK; c++)
     if (tn_schema_find(have, more->children[c]->name) < 0)
@@ -138,6 +133,33 @@ static tn_status same_names(const tn_table_set *set, const ArrowSchema *have,
   return TN_OK;
 }
 
+/* The type of a column, in words that people write. */
+static void add_type(tn_strbuf *out, const ArrowSchema *column) {
+  tn_arena arena = {0};
+  tn_field *field;
+  if (tn_field_tree(&field, &arena, column, NULL) == TN_OK)
+    tn_field_text(field, out);
+  else
+    tn_strbuf_add(out, column->format);
+  if (column->flags & ARROW_FLAG_MAP_KEYS_SORTED) tn_strbuf_add(out, " of sorted keys");
+  if (column->flags & ARROW_FLAG_DICTIONARY_ORDERED) tn_strbuf_add(out, ", ordered");
+  tn_arena_clear(&arena);
+}
+
+static tn_status another_type(const tn_table_set *set, const ArrowSchema *have,
+                              const ArrowSchema *more, int64_t file, tn_error *err) {
+  tn_strbuf text = {0};
+  add_type(&text, more);
+  tn_strbuf_addf(&text, ", in %s it is ", set->paths[0]);
+  add_type(&text, have);
+  tn_status status = tn_strbuf_check(&text, err);
+  if (status == TN_OK)
+    status = tn_fail(err, TN_ERR_DATA, "%s: column \"%s\" is %s", set->paths[file], have->name,
+                     text.data);
+  tn_strbuf_clear(&text);
+  return status;
+}
+
 /* Equal types; a column may be null when it may be in any of the files. */
 static tn_status same_types(const tn_table_set *set, ArrowSchema *have, const ArrowSchema *more,
                             int64_t file, tn_error *err) {
@@ -147,8 +169,7 @@ static tn_status same_types(const tn_table_set *set, ArrowSchema *have, const Ar
     a->flags |= b->flags & ARROW_FLAG_NULLABLE;
     ArrowSchema twin = *b;
     twin.flags = a->flags;
-    if (!tn_schema_equal(a, &twin, false))
-      return differs(set, file, a->name, "is of another type than in", err);
+    if (!tn_schema_equal(a, &twin, false)) return another_type(set, a, b, file, err);
   }
   return TN_OK;
 }

@@ -3,7 +3,8 @@
  * With more than one file, CSV files are read by csv.h as one: types hold the values of all of
  * them.  JSON lines: each file's types are found first; int64 here and double there is double, what
  * has nothing in common is text, any file may lack keys.  Parquet and Arrow files have the same
- * columns and types; what differs is an error that names both files.  One table is of one format.
+ * columns and types; what differs is an error that names both files
+ * and, of a column, both types.  One table is of one format.
  *
  * A declared schema, and what becomes of bad rows, are options by text (table_options.h); the set
  * keeps what they need: the schema, the error file.
