@@ -275,6 +275,7 @@ def test_metadata(tmp_path):
 @pytest.mark.parametrize("option,value,said", [
     ("metadata", "=", "option metadata wants KEY=VALUE, got '='"),
     ("metadata", "a=1,=2", "option metadata wants KEY=VALUE, got '=2'"),
+    ("metadata", "a=1,b=2,a=3", 'metadata: key "a" is given twice'),
     ("bloom", "a,b,a", 'option bloom names column "a" twice'),
     ("encodings", "a=plain,b=plain,a=auto", 'option encodings names column "a" twice'),
     ("store_as", "b=enum,b=enum", 'option store_as names column "b" twice'),

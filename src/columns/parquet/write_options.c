@@ -56,7 +56,11 @@ static tn_status check_names(const tn_parquet_write_options *o, tn_error *err) {
     if (!o->sort_keys[i].path) return tn_fail(err, TN_ERR_ARGUMENT, "sort key %d has no path", i);
   }
   for (int32_t i = 0; i < o->metadata_count; i++) {
-    if (!o->metadata[i].key) return tn_fail(err, TN_ERR_ARGUMENT, "metadata %d has no key", i);
+    const char *key = o->metadata[i].key;
+    if (!key) return tn_fail(err, TN_ERR_ARGUMENT, "metadata %d has no key", i);
+    for (int32_t k = 0; k < i; k++)
+      if (strcmp(o->metadata[k].key, key) == 0)
+        return tn_fail(err, TN_ERR_ARGUMENT, "metadata: key \"%s\" is given twice", key);
   }
   return TN_OK;
 }
