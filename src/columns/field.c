@@ -25,28 +25,23 @@ static tn_status in_place(tn_error *err, tn_status status, const place *at) {
   return status;
 }
 
-static tn_status check_children(const ArrowSchema *s, const tn_type *t, tn_error *err) {
-  int64_t want = -1; /* any number */
+static int64_t children_of(const tn_type *t) { /* -1: any number */
+  if (tn_layout_is_list(t->layout)) return 1;
   switch (t->layout) {
     case TN_LAYOUT_STRUCT:
-      break;
-    case TN_LAYOUT_LIST:
-    case TN_LAYOUT_LARGE_LIST:
-    case TN_LAYOUT_LIST_VIEW:
-    case TN_LAYOUT_LARGE_LIST_VIEW:
-    case TN_LAYOUT_FIXED_LIST:
-      want = 1;
-      break;
+      return -1;
     case TN_LAYOUT_DENSE_UNION:
     case TN_LAYOUT_SPARSE_UNION:
-      want = t->code_count;
-      break;
+      return t->code_count;
     case TN_LAYOUT_RUN_END:
-      want = 2;
-      break;
+      return 2;
     default:
-      want = 0;
+      return 0;
   }
+}
+
+static tn_status check_children(const ArrowSchema *s, const tn_type *t, tn_error *err) {
+  int64_t want = children_of(t);
   if (s->n_children < 0 || (want >= 0 && s->n_children != want) ||
       (s->n_children > 0 && !s->children))
     return tn_fail(err, TN_ERR_DATA, "a %s with %lld children, expected %lld", tn_type_name(t->id),

@@ -150,5 +150,8 @@ void tn_field_text(const tn_field *field, tn_strbuf *out);
 /* Buffers of an array of this type, as n_buffers counts them; views have at least 3. */
 int64_t tn_layout_buffers(tn_layout layout);
 bool tn_layout_has_validity(tn_layout layout);
+static inline bool tn_layout_is_list(tn_layout layout) { /* maps are lists */
+  return layout >= TN_LAYOUT_LIST && layout <= TN_LAYOUT_FIXED_LIST;
+}
 
 #endif

@@ -38,6 +38,10 @@ void tn_value_key(tn_value v, tn_strbuf *out) {
   char first = tn_value_find_union(&v) ? KEY_VALUE : KEY_NULL;
   tn_strbuf_append(out, &first, 1);
   if (first == KEY_NULL) return;
+  if (tn_layout_is_list(v.field->type.layout)) {
+    add_list(&v, out);
+    return;
+  }
   switch (v.field->type.layout) {
     case TN_LAYOUT_BITS:
       first = (char)tn_value_i64(v.field, v.array, v.row);
@@ -45,13 +49,6 @@ void tn_value_key(tn_value v, tn_strbuf *out) {
       break;
     case TN_LAYOUT_STRUCT:
       add_struct(&v, out);
-      break;
-    case TN_LAYOUT_LIST:
-    case TN_LAYOUT_LARGE_LIST:
-    case TN_LAYOUT_LIST_VIEW:
-    case TN_LAYOUT_LARGE_LIST_VIEW:
-    case TN_LAYOUT_FIXED_LIST:
-      add_list(&v, out);
       break;
     case TN_LAYOUT_DENSE_UNION:
     case TN_LAYOUT_SPARSE_UNION:

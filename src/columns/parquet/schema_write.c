@@ -475,21 +475,14 @@ static tn_status add_node(schema_walk *w, const tn_field *f, const char *name, b
   set_field_id(e, f);
   w->path[w->path_count++] = tn_str_of(name);
   const tn_field *values = enter_values(w, f, optional, &pushed);
-  switch (values->type.layout) {
-    case TN_LAYOUT_STRUCT:
-      TN_TRY(add_struct(w, f, values, e, optional));
-      break;
-    case TN_LAYOUT_LIST:
-    case TN_LAYOUT_LARGE_LIST:
-    case TN_LAYOUT_LIST_VIEW:
-    case TN_LAYOUT_LARGE_LIST_VIEW:
-    case TN_LAYOUT_FIXED_LIST:
-      TN_TRY(values->type.id == TN_TYPE_MAP ? add_map(w, values, e, optional)
-                                            : add_list(w, values, e, optional));
-      break;
-    default:
-      TN_TRY(add_leaf(w, f, values, e, optional));
-  }
+  if (values->type.id == TN_TYPE_STRUCT)
+    TN_TRY(add_struct(w, f, values, e, optional));
+  else if (values->type.id == TN_TYPE_MAP)
+    TN_TRY(add_map(w, values, e, optional));
+  else if (tn_layout_is_list(values->type.layout))
+    TN_TRY(add_list(w, values, e, optional));
+  else
+    TN_TRY(add_leaf(w, f, values, e, optional));
   w->step_count -= pushed;
   w->path_count--;
   return TN_OK;
