@@ -25,6 +25,7 @@ typedef struct convert {
   tn_table_format out_format;
   char same_name[64]; /* of two columns; "": all differ */
   int64_t columns, rows, files, bytes_in, bytes_out, skipped, nulled, not_finite;
+  int64_t nested_deltas;
   double seconds;
 } convert;
 
@@ -76,12 +77,14 @@ static tn_status finish(convert *c, destination *d, tn_error *err) {
     TN_TRY(tn_table_writer_finish(d->file, err));
     c->bytes_out = tn_table_writer_bytes(d->file);
     c->not_finite = tn_table_writer_not_finite(d->file);
+    c->nested_deltas = tn_table_writer_nested_deltas(d->file);
     c->files = 1;
     return TN_OK;
   }
   TN_TRY(tn_partition_finish(d->parts, err));
   c->bytes_out = tn_partition_bytes(d->parts);
   c->not_finite = tn_partition_not_finite(d->parts);
+  c->nested_deltas = tn_partition_nested_deltas(d->parts);
   c->files = tn_partition_files(d->parts);
   return TN_OK;
 }
@@ -190,6 +193,7 @@ static void say_left_out(const convert *c, const tn_csv_dialect *d) {
 static void say_lost(const convert *c) {
   if (c->json) return;
   data_note_not_finite(c->not_finite);
+  data_note_nested_deltas(c->out, c->nested_deltas);
   if (c->rows == 0 && c->columns > 0 && c->out_format == TN_TABLE_JSONL)
     fprintf(stderr,
             "note: %s: no rows, and JSON lines know columns only by them: %lld columns are lost "

@@ -60,6 +60,8 @@ static tn_status end_output(scan *s, tn_error *err) {
   if (s->writer) {
     TN_TRY(tn_table_writer_finish(s->writer, err));
     data_note_not_finite(tn_table_writer_not_finite(s->writer));
+    if (!s->json)
+      data_note_nested_deltas(s->out ? s->out : "-", tn_table_writer_nested_deltas(s->writer));
   }
   if (s->shows) data_rows_end(&s->rows, true);
   s->shows = false;

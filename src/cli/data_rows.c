@@ -132,6 +132,14 @@ void data_note_not_finite(int64_t count) {
             (long long)count);
 }
 
+void data_note_nested_deltas(const char *path, int64_t count) {
+  if (count > 0)
+    fprintf(stderr,
+            "note: %s: pyarrow does not read it: a dictionary grows, and its values hold "
+            "dictionaries (arrow-rs does; .parquet is for both)\n",
+            path);
+}
+
 void data_rows_end(data_rows *r, bool good) {
   if (good && r->root && r->widths && !r->json && !r->has_widths)
     print_rows(r, &(ArrowArray){0}, 0); /* the names of a table without rows */

@@ -25,7 +25,8 @@ typedef struct data_rows {
 TN_NODISCARD tn_status data_rows_begin(data_rows *r, const ArrowSchema *schema,
                                        tn_json_writer *json, tn_error *err);
 void data_rows_batch(data_rows *r, const ArrowArray *batch, int64_t count);
-void data_note_not_finite(int64_t count);    /* on stderr, when there are any */
+void data_note_not_finite(int64_t count);                      /* on stderr, when there are any */
+void data_note_nested_deltas(const char *path, int64_t count); /* likewise */
 void data_rows_end(data_rows *r, bool good); /* also after a failure of begin; good: it all came */
 
 #endif

@@ -51,6 +51,8 @@ TN_NODISCARD tn_status tn_ipc_writer_new(tn_ipc_writer **out, tn_sink *sink,
 TN_NODISCARD tn_status tn_ipc_writer_batch(tn_ipc_writer *w, const ArrowArray *batch,
                                            tn_error *err);
 TN_NODISCARD tn_status tn_ipc_writer_finish(tn_ipc_writer *w, tn_error *err); /* end, footer */
+/* Deltas so far of values that hold dictionaries themselves, which pyarrow does not read. */
+int64_t tn_ipc_writer_nested_deltas(const tn_ipc_writer *w);
 void tn_ipc_writer_free(tn_ipc_writer *w);
 
 /* ---- reading ----------------------------------------------------------------------------------

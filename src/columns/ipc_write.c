@@ -33,6 +33,7 @@ struct tn_ipc_writer {
   tn_ipc_dictionary_writer *sent;
   tn_ipc_compressor *compressor; /* NULL: none */
   tn_ipc_codec codec;
+  int64_t nested_deltas;
   tn_error failed; /* sticky: a file with half a batch must not get a footer */
 };
 
@@ -309,6 +310,7 @@ static tn_status write_dictionaries(tn_ipc_writer *w, const tn_ipc_node *n, cons
   tn_ipc_dictionary_step step;
   TN_TRY(tn_ipc_dictionary_writer_next(w->sent, n, a->dictionary, &step, err));
   if (!step.is_new) return TN_OK;
+  w->nested_deltas += step.is_delta && n->values->inner;
   tn_ipc_parts_reset(&w->parts);
   TN_TRY(tn_ipc_parts_add(&w->parts, n->values, step.values, step.from, step.count, err));
   return write_parts(w, step.count, n, step.is_delta, err);
@@ -386,4 +388,8 @@ static tn_status write_end(tn_ipc_writer *w, tn_error *err) {
 tn_status tn_ipc_writer_finish(tn_ipc_writer *w, tn_error *err) {
   if (w->failed.status != TN_OK) return failed_before(w, err);
   return keep_failure(w, write_end(w, &w->failed), err);
+}
+
+int64_t tn_ipc_writer_nested_deltas(const tn_ipc_writer *w) {
+  return w->nested_deltas;
 }

@@ -32,7 +32,7 @@ struct tn_partition {
   tn_table_write_options write;
   tn_progress *progress;
   const char *extension;
-  int64_t rows_max, files, bytes, not_finite, clock;
+  int64_t rows_max, files, bytes, not_finite, nested_deltas, clock;
   int32_t open_count, open_max;
   tn_arena arena;
   ArrowSchema schema; /* of the table that comes */
@@ -197,6 +197,7 @@ static tn_status close_file(tn_partition *p, place *at, tn_error *err) {
   if (status == TN_OK) {
     p->bytes += tn_table_writer_bytes(at->writer);
     p->not_finite += tn_table_writer_not_finite(at->writer);
+    p->nested_deltas += tn_table_writer_nested_deltas(at->writer);
     p->files++;
   }
   tn_table_writer_free(at->writer);
@@ -465,6 +466,10 @@ int64_t tn_partition_files(const tn_partition *p) {
 
 int64_t tn_partition_not_finite(const tn_partition *p) {
   return p->not_finite;
+}
+
+int64_t tn_partition_nested_deltas(const tn_partition *p) {
+  return p->nested_deltas;
 }
 
 int64_t tn_partition_bytes(const tn_partition *p) {

@@ -38,6 +38,7 @@ TN_NODISCARD tn_status tn_partition_batch(tn_partition *p, const ArrowArray *bat
 TN_NODISCARD tn_status tn_partition_finish(tn_partition *p, tn_error *err);
 int64_t tn_partition_files(const tn_partition *p);
 int64_t tn_partition_not_finite(const tn_partition *p); /* table.h */
+int64_t tn_partition_nested_deltas(const tn_partition *p);
 int64_t tn_partition_bytes(const tn_partition *p);
 void tn_partition_free(tn_partition *p); /* without a finish: leaves nothing */
 

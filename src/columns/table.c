@@ -360,6 +360,10 @@ int64_t tn_table_writer_not_finite(const tn_table_writer *w) {
                   : 0;
 }
 
+int64_t tn_table_writer_nested_deltas(const tn_table_writer *w) {
+  return w->arrow ? tn_ipc_writer_nested_deltas(w->arrow) : 0;
+}
+
 int64_t tn_table_writer_bytes(const tn_table_writer *w) {
   return w->file->bytes_written;
 }

@@ -107,7 +107,8 @@ TN_NODISCARD tn_status tn_table_writer_batch(tn_table_writer *w, const ArrowArra
 TN_NODISCARD tn_status tn_table_writer_finish(tn_table_writer *w, tn_error *err);
 /* Numbers that became null so far because JSON has them not: NaN and infinity. */
 int64_t tn_table_writer_not_finite(const tn_table_writer *w);
-int64_t tn_table_writer_bytes(const tn_table_writer *w); /* written so far */
-void tn_table_writer_free(tn_table_writer *w);           /* without a finish: leaves nothing */
+int64_t tn_table_writer_nested_deltas(const tn_table_writer *w); /* ipc.h */
+int64_t tn_table_writer_bytes(const tn_table_writer *w);         /* written so far */
+void tn_table_writer_free(tn_table_writer *w); /* without a finish: leaves nothing */
 
 #endif

@@ -209,3 +209,22 @@ def test_stop_while_types_are_found(tenon, tmp_path, words):
         pytest.skip("it was faster than the signal")
     assert child.returncode == 130 and ("interrupted" in said or "stopped" in said), said
     assert not (tmp_path / "out.parquet").exists()
+
+
+# ---- errors that say what to do ---------------------------------------------------------------------------
+
+def test_a_missing_folder_is_named(tenon, table, tmp_path):
+    assert f"the folder {tmp_path}/no/such does not exist" in tenon.fails(
+        "data", "convert", table, tmp_path / "no" / "such" / "out.arrow")
+
+
+def test_types_that_differ_are_both_named(tenon, table, tmp_path):
+    other = tmp_path / "other.parquet"
+    pq.write_table(pa.table({"id": [1], "s": ["x"], "l": pa.array([[1.5]], pa.list_(pa.float64()))}), other)
+    said = tenon.fails("data", "convert", table, other, tmp_path / "out.parquet")
+    assert f'{other}: column "l" is list<element: double>, in {table} it is list<element: int64>' in said
+    for name, kind in (("plain", pa.int64()), ("packed", pa.dictionary(pa.int8(), pa.int64()))):
+        with pa.ipc.new_file(tmp_path / f"{name}.arrow", pa.schema({"i": kind})) as out:
+            out.write_table(pa.table({"i": pa.array([7], kind)}))
+    said = tenon.fails("data", "convert", tmp_path / "plain.arrow", tmp_path / "packed.arrow", tmp_path / "out.arrow")
+    assert '"i" is dictionary<values=int64, indices=int8>, in ' in said and said.rstrip().endswith("it is int64")

@@ -292,3 +292,19 @@ def test_a_choice_of_columns(tenon, tmp_path):
         assert same(read(tmp_path / "out.arrow"), table.select(names))
         assert '"nope"' in tenon.fails("data", "convert", "--columns", "flat 1,nope", tmp_path / f"t{suffix}",
                                        tmp_path / "o.arrow")
+
+
+def test_a_delta_that_pyarrow_does_not_read_is_said(tenon, tmp_path):
+    """A dictionary of structs that hold dictionaries, from two inputs: arrow-rs reads what comes, pyarrow does not."""
+    for name, words in (("a", ["x", "y"]), ("b", ["z"])):
+        values = pa.StructArray.from_arrays([pa.array(words).dictionary_encode()], names=["k"])
+        write(tmp_path / f"{name}.arrow", pa.table({"d": pa.DictionaryArray.from_arrays(range(len(words)), values)}))
+    inputs = [tmp_path / "a.arrow", tmp_path / "b.arrow"]
+    said = tenon("data", "convert", *inputs, tmp_path / "both.arrow").stderr
+    assert "both.arrow: pyarrow does not read it" in said
+    with pytest.raises(pa.ArrowException, match="delta"):
+        read(tmp_path / "both.arrow")
+    assert "pyarrow does not" not in tenon("data", "convert", inputs[0], tmp_path / "one.arrow").stderr
+    assert "pyarrow does not" not in tenon("data", "convert", *inputs, tmp_path / "both.arrows").stderr
+    for name, words in (("both.arrows", ["x", "y", "z"]), ("one.arrow", ["x", "y"])):
+        assert read(tmp_path / name)["d"].to_pylist() == [{"k": word} for word in words]
