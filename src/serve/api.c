@@ -152,7 +152,8 @@ typedef struct draft {
   tn_api_request request;
   tn_arena arena;
   tn_ids ids[TN_API_PROMPTS_MAX];
-  tn_generation generations[TN_API_PROMPTS_MAX];
+  int32_t choice_count; /* the answers to a prompt lie one behind the other */
+  tn_generation generations[TN_API_CHOICES_MAX];
   tn_api_answer *answer;
   tn_api_problem problem;
 } draft;
@@ -233,10 +234,10 @@ static bool encode_all(draft *d, bool chat) {
   return true;
 }
 
-/* How many tokens the i-th answer may have: what was asked; else 16, as OpenAI's completions do, or
+/* How many tokens an answer may have: what was asked; else 16, as OpenAI's completions do, or
  * in a chat all that fits. */
-static bool set_length(draft *d, int32_t i, bool chat, int64_t context) {
-  int64_t prompt = (int64_t)d->ids[i].count, wanted = d->request.tokens_max;
+static bool set_length(draft *d, tn_generation *g, bool chat, int64_t context) {
+  int64_t prompt = g->count, wanted = d->request.tokens_max;
   if (prompt >= context) {
     return tn_api_problem_set(
         &d->problem, 400, chat ? "messages" : "prompt", "context_length_exceeded",
@@ -250,7 +251,7 @@ static bool set_length(draft *d, int32_t i, bool chat, int64_t context) {
         (long long)prompt, (long long)wanted, (long long)context);
   }
   if (wanted < 0) wanted = chat || context - prompt < 16 ? context - prompt : 16;
-  d->generations[i].tokens_max = wanted;
+  g->tokens_max = wanted;
   return true;
 }
 
@@ -261,17 +262,38 @@ static void set_stops(const draft *d, tn_generation *g, bool chat) {
   tn_chat_prompt_stops(g->stops, &g->stop_count);
 }
 
+static bool check_biases(draft *d) {
+  const tn_sampling *s = &d->request.sampling;
+  for (int32_t i = 0; i < s->bias_count; i++) {
+    if (s->biases[i].id < d->api->options.vocab_size) continue;
+    return tn_api_problem_set(&d->problem, 400, "logit_bias", NULL,
+                              "'logit_bias' has token id %d, wants 0 to %lld", s->biases[i].id,
+                              (long long)d->api->options.vocab_size - 1);
+  }
+  return true;
+}
+
+static bool check_choices(draft *d, int64_t queue_max) {
+  if (d->choice_count <= queue_max) return true;
+  return tn_api_problem_set(&d->problem, 400, d->request.choices > 1 ? "n" : "prompt", NULL,
+                            "%d answers at once, limit %lld", d->choice_count,
+                            (long long)queue_max);
+}
+
 static bool prepare(draft *d, bool chat) {
-  int64_t context = tn_engine_look(d->api->options.engine).context;
+  tn_engine_stats engine = tn_engine_look(d->api->options.engine);
   uint64_t seed = d->request.sampling.seed;
   if (!d->request.seeded && getrandom(&seed, sizeof seed, 0) != (ssize_t)sizeof seed) {
     seed = (uint64_t)tn_time_us();
   }
-  for (int32_t i = 0; i < d->request.prompt_count; i++) {
+  d->choice_count = d->request.prompt_count * d->request.choices;
+  if (!check_choices(d, engine.queue_max) || !check_biases(d)) return false;
+  for (int32_t i = 0; i < d->choice_count; i++) {
     tn_generation *g = &d->generations[i];
-    if (!set_length(d, i, chat, context)) return false;
-    g->ids = d->ids[i].items;
-    g->count = (int64_t)d->ids[i].count;
+    const tn_ids *ids = &d->ids[i / d->request.choices];
+    g->ids = ids->items;
+    g->count = (int64_t)ids->count;
+    if (!set_length(d, g, chat, engine.context)) return false;
     g->sampling = d->request.sampling;
     g->sampling.seed = seed;
     g->sampling.stream = (uint64_t)i;
@@ -299,7 +321,7 @@ static bool echo_prompt(draft *d, int32_t i, tn_strbuf *out) {
 static bool make_answer(draft *d, tn_http_exchange *x, bool chat) {
   const tn_api_request *r = &d->request;
   uint64_t number[2] = {0, 0};
-  tn_api_answer *a = tn_api_answer_new(x, r->prompt_count);
+  tn_api_answer *a = tn_api_answer_new(x, d->choice_count);
   if (!a) return tn_api_problem_set(&d->problem, 500, NULL, NULL, "out of memory for the answer");
   d->answer = a;
   if (getrandom(number, sizeof number, 0) < 0) number[0] = (uint64_t)tn_time_us();
@@ -312,9 +334,10 @@ static bool make_answer(draft *d, tn_http_exchange *x, bool chat) {
   a->stream = r->stream;
   a->include_usage = r->include_usage;
   a->logprobs = r->sampling.logprobs;
-  for (int32_t i = 0; i < r->prompt_count; i++) {
-    a->choices[i].prompt_tokens = (int64_t)d->ids[i].count;
-    if (r->echo && !echo_prompt(d, i, &a->choices[i].echo)) return false;
+  for (int32_t i = 0; i < d->choice_count; i++) {
+    int32_t prompt = i / r->choices;
+    if (i % r->choices == 0) a->choices[i].prompt_tokens = (int64_t)d->ids[prompt].count;
+    if (r->echo && !echo_prompt(d, prompt, &a->choices[i].echo)) return false;
     d->generations[i].wanted = tn_api_choice_wanted;
     d->generations[i].event = tn_api_choice_event;
     d->generations[i].context = &a->choices[i];
@@ -328,7 +351,7 @@ static bool make_answer(draft *d, tn_http_exchange *x, bool chat) {
 static bool submit(draft *d, tn_http_exchange *x) {
   tn_error err;
   tn_status status =
-      tn_engine_submit(d->api->options.engine, d->generations, d->request.prompt_count, &err);
+      tn_engine_submit(d->api->options.engine, d->generations, d->choice_count, &err);
   if (status == TN_OK) {
     d->answer = NULL; /* the engine's now */
     return true;

@@ -1,7 +1,8 @@
 /* api_answer.h - one completion request under way, and the JSON that answers it.
  *
- * Made by a server thread, then written by the engine thread only: a choice for each prompt, filled
- * by its events; when the last choice has ended the answer is complete and the whole frees itself.
+ * Made by a server thread, then written by the engine thread only: one or more choices for each
+ * prompt, filled by its events; when the last choice has ended the answer is complete and the whole
+ * frees itself.
  */
 /* SPDX-License-Identifier: Apache-2.0 */
 #ifndef TN_SERVE_API_ANSWER_H
@@ -20,7 +21,8 @@ typedef struct tn_api_choice {
   tn_strbuf logprobs; /* JSON fragments of the tokens not yet sent: see api_answer.c */
   tn_strbuf logprobs_top, logprobs_values, logprobs_offsets; /* completions keep four lists */
   int64_t text_offset;                                       /* characters of the tokens so far */
-  int64_t prompt_tokens, sampled;
+  int64_t prompt_tokens; /* of the first choice for a prompt: each prompt counts once */
+  int64_t sampled;
   tn_finish finish;
 } tn_api_choice;
 

@@ -44,9 +44,6 @@ static bool bad(tn_api_problem *p, const char *param, const tn_error *err) {
 /* ---- which keys there are
  * ------------------------------------------------------------------------------ */
 
-static bool is_off_one(const tn_json *v) {
-  return v->is_integer && v->integer == 1;
-}
 static bool is_off_number_one(const tn_json *v) {
   return v->kind == TN_JSON_NUMBER && v->number == 1;
 }
@@ -104,6 +101,9 @@ static const key_rule key_rules[] = {
     {"ignore_eos", BOTH, true, NULL},
     {"logprobs", BOTH, true, NULL},
     {"top_logprobs", CHAT, true, NULL},
+    {"n", BOTH, true, NULL},
+    {"best_of", COMPLETION, true, NULL},
+    {"logit_bias", BOTH, true, NULL},
     {"user", BOTH, false, NULL},
     {"metadata", BOTH, false, NULL},
     {"service_tier", CHAT, false, NULL},
@@ -112,10 +112,7 @@ static const key_rule key_rules[] = {
     {"prompt_cache_retention", CHAT, false, NULL},
     {"prediction", CHAT, false, NULL},          /* a hint for speed */
     {"parallel_tool_calls", CHAT, false, NULL}, /* there are no tools to call */
-    {"n", BOTH, false, is_off_one},
-    {"best_of", COMPLETION, false, is_off_one},
     {"suffix", COMPLETION, false, is_off_empty},
-    {"logit_bias", BOTH, false, is_off_empty},
     {"tools", CHAT, false, is_off_empty},
     {"functions", CHAT, false, is_off_empty},
     {"tool_choice", CHAT, false, is_off_tool_choice},
@@ -190,6 +187,57 @@ static bool read_sampling(tn_api_request *r, const tn_json *root, tn_api_problem
   s->top_k = top_k < 0 ? 0 : (int32_t)top_k; /* others write -1 for off */
   r->seeded = given(root, "seed") != NULL;
   s->seed = (uint64_t)seed;
+  return true;
+}
+
+static bool read_bias(const tn_json *v, tn_logit_bias *out, tn_api_problem *p) {
+  int64_t id;
+  bool known = tn_str_to_i64(v->key, &id) && id >= 0 && id <= INT32_MAX;
+  if (known && v->kind == TN_JSON_NUMBER) {
+    *out = (tn_logit_bias){(int32_t)id, (float)v->number};
+    return true;
+  }
+  return tn_api_problem_set(
+      p, 400, "logit_bias", NULL, "'logit_bias' wants numbers by token id, got %s for '%.*s'",
+      tn_json_kind_name(v->kind), v->key.length > 60 ? 60 : (int)v->key.length, v->key.data);
+}
+
+static bool read_biases(tn_api_request *r, tn_arena *arena, const tn_json *root,
+                        tn_api_problem *p) {
+  const tn_json *v = given(root, "logit_bias");
+  if (!v) return true;
+  if (v->kind != TN_JSON_OBJECT || v->count > TN_LOGIT_BIASES_MAX) {
+    return tn_api_problem_set(p, 400, "logit_bias", NULL,
+                              "'logit_bias' wants an object of at most %d token ids",
+                              TN_LOGIT_BIASES_MAX);
+  }
+  tn_logit_bias *biases = tn_arena_alloc(arena, (size_t)v->count + 1, sizeof *biases);
+  if (!biases) return tn_api_problem_set(p, 500, NULL, NULL, "out of memory for 'logit_bias'");
+  r->sampling.biases = biases;
+  for (const tn_json *item = v->first; item; item = item->next) {
+    if (!read_bias(item, &biases[r->sampling.bias_count++], p)) return false;
+  }
+  return true;
+}
+
+/* How many answers to each prompt.  `best_of` may say the same once more: there is no choosing
+ * among more than are shown. */
+static bool read_choices(tn_api_request *r, const tn_json *root, tn_api_problem *p) {
+  int64_t n = 1, best_of = 0, prompts = r->prompt_count > 1 ? r->prompt_count : 1;
+  if (!read_integer(root, "n", 1, TN_API_CHOICES_MAX, &n, p) ||
+      !read_integer(root, "best_of", 1, TN_API_CHOICES_MAX, &best_of, p)) {
+    return false;
+  }
+  if (best_of > 0 && best_of != n) {
+    return tn_api_problem_set(p, 400, "best_of", "unsupported_parameter",
+                              "'best_of' is %lld and 'n' %lld; they are supported when equal",
+                              (long long)best_of, (long long)n);
+  }
+  if (n * prompts > TN_API_CHOICES_MAX) {
+    return tn_api_problem_set(p, 400, "n", NULL, "'n' of %lld for %lld prompts, limit %d answers",
+                              (long long)n, (long long)prompts, TN_API_CHOICES_MAX);
+  }
+  r->choices = (int32_t)n;
   return true;
 }
 
@@ -327,7 +375,8 @@ bool tn_api_request_read(tn_api_request *r, tn_arena *arena, tn_str body, bool c
   if (tn_json_get_str(root, "model", &r->model, &err) != TN_OK) return bad(p, "model", &err);
   if (!read_bool(root, "echo", &r->echo, p) || !read_bool(root, "ignore_eos", &r->ignore_eos, p) ||
       !read_length(r, root, chat, p) || !read_sampling(r, root, p) ||
-      !read_logprobs(r, root, chat, p) || !read_stops(r, root, p) || !read_stream(r, root, p)) {
+      !read_biases(r, arena, root, p) || !read_logprobs(r, root, chat, p) ||
+      !read_stops(r, root, p) || !read_stream(r, root, p)) {
     return false;
   }
   if (tn_sampling_check(&r->sampling, &err) != TN_OK) {
@@ -335,5 +384,5 @@ bool tn_api_request_read(tn_api_request *r, tn_arena *arena, tn_str body, bool c
     snprintf(name, sizeof name, "%.*s", (int)strcspn(err.text, " "), err.text);
     return bad(p, name, &err);
   }
-  return chat ? read_messages(r, root, p) : read_prompts(r, root, p);
+  return (chat ? read_messages(r, root, p) : read_prompts(r, root, p)) && read_choices(r, root, p);
 }

@@ -16,6 +16,7 @@
 typedef struct job {
   tn_generation g;
   char *stop_bytes;
+  tn_logit_bias *biases;
   tn_sequence *sequence;
   tn_text_stream text;
   uint64_t number;
@@ -72,6 +73,7 @@ static void job_free(job *j) {
   tn_text_stream_clear(&j->text);
   tn_sequence_free(j->sequence);
   tn_free(j->stop_bytes);
+  tn_free(j->biases);
   tn_free(j);
 }
 
@@ -88,6 +90,21 @@ static tn_status copy_stops(job *j, tn_error *err) {
     j->text.stops[i] = *stop;
   }
   j->text.stop_count = j->g.stop_count;
+  return TN_OK;
+}
+
+static tn_status copy_biases(job *j, int64_t vocab_size, tn_error *err) {
+  tn_sampling *s = &j->g.sampling;
+  size_t bytes = (size_t)s->bias_count * sizeof *j->biases;
+  for (int32_t i = 0; i < s->bias_count; i++)
+    if (s->biases[i].id < 0 || s->biases[i].id >= vocab_size)
+      return tn_fail(err, TN_ERR_ARGUMENT, "a bias of token %d, wants 0 to %lld", s->biases[i].id,
+                     (long long)vocab_size - 1);
+  if (bytes == 0) return TN_OK;
+  j->biases = tn_alloc((size_t)s->bias_count, sizeof *j->biases);
+  if (!j->biases) return tn_fail_memory(err, "biases", bytes);
+  memcpy(j->biases, s->biases, bytes);
+  s->biases = j->biases;
   return TN_OK;
 }
 
@@ -109,6 +126,7 @@ static tn_status job_new(job **out, tn_engine *e, const tn_generation *g, tn_err
   j->number = atomic_fetch_add(&e->numbers, 1) + 1;
   j->submitted_us = tn_time_us();
   tn_status status = copy_stops(j, err);
+  if (status == TN_OK) status = copy_biases(j, tn_model_config_of(e->model)->vocab_size, err);
   if (status == TN_OK) {
     status = tn_sequence_new(&j->sequence, g->ids, g->count, g->count + g->tokens_max,
                              e->options.block_tokens, j, err);
@@ -383,7 +401,7 @@ tn_status tn_engine_submit(tn_engine *e, const tn_generation *generations, int32
                            tn_error *err) {
   if (count < 1) return tn_fail(err, TN_ERR_ARGUMENT, "%d generations submitted", count);
   if (count > e->options.queue_max) {
-    return tn_fail(err, TN_ERR_LIMIT, "%d prompts at once, limit %d", count, e->options.queue_max);
+    return tn_fail(err, TN_ERR_LIMIT, "%d answers at once, limit %d", count, e->options.queue_max);
   }
   job **jobs = tn_alloc((size_t)count, sizeof *jobs);
   if (!jobs) return tn_fail_memory(err, "requests", (unsigned long long)count * sizeof *jobs);

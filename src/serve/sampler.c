@@ -18,7 +18,7 @@ typedef struct candidate {
 
 struct tn_sampler {
   int64_t vocab_size;
-  float *adjusted;       /* [vocab_size] logits with penalties */
+  float *adjusted;       /* [vocab_size] logits with penalties and biases */
   candidate *candidates; /* [vocab_size] */
 };
 
@@ -52,6 +52,19 @@ static tn_status check_range(const char *name, double value, double low, double 
   return tn_fail(err, TN_ERR_ARGUMENT, "%s %g, wants %g to %g", name, value, low, high);
 }
 
+static tn_status check_biases(const tn_sampling *how, tn_error *err) {
+  if (how->bias_count < 0 || how->bias_count > TN_LOGIT_BIASES_MAX)
+    return tn_fail(err, TN_ERR_ARGUMENT, "logit_bias of %d tokens, limit %d", how->bias_count,
+                   TN_LOGIT_BIASES_MAX);
+  for (int32_t i = 0; i < how->bias_count; i++) {
+    const tn_logit_bias *b = &how->biases[i];
+    if (b->bias >= -100 && b->bias <= 100) continue; /* NaN fails */
+    return tn_fail(err, TN_ERR_ARGUMENT, "logit_bias of token %d is %g, wants -100 to 100", b->id,
+                   (double)b->bias);
+  }
+  return TN_OK;
+}
+
 tn_status tn_sampling_check(const tn_sampling *how, tn_error *err) {
   TN_TRY(check_range("temperature", how->temperature, 0, 2, err));
   TN_TRY(check_range("top_p", how->top_p, 0, 1, err));
@@ -59,7 +72,8 @@ tn_status tn_sampling_check(const tn_sampling *how, tn_error *err) {
   TN_TRY(check_range("top_k", how->top_k, 0, INT32_MAX, err));
   TN_TRY(check_range("top_logprobs", how->top_logprobs, 0, TN_TOP_LOGPROBS_MAX, err));
   TN_TRY(check_range("presence_penalty", how->presence_penalty, -2, 2, err));
-  return check_range("frequency_penalty", how->frequency_penalty, -2, 2, err);
+  TN_TRY(check_range("frequency_penalty", how->frequency_penalty, -2, 2, err));
+  return check_biases(how, err);
 }
 
 static int32_t largest(const float *logits, int64_t n) {
@@ -70,17 +84,19 @@ static int32_t largest(const float *logits, int64_t n) {
   return best;
 }
 
-/* logit -= presence + frequency * times, for every token sampled so far. */
-static const float *penalize(tn_sampler *sampler, const tn_sampling *how, const float *logits,
-                             const int32_t *sampled, int64_t count) {
-  if ((how->presence_penalty == 0 && how->frequency_penalty == 0) || count == 0) return logits;
+/* logit -= presence + frequency * times, for every token sampled so far; then += bias. */
+static const float *adjust(tn_sampler *sampler, const tn_sampling *how, const float *logits,
+                           const int32_t *sampled, int64_t count) {
+  bool penalizes = count > 0 && (how->presence_penalty != 0 || how->frequency_penalty != 0);
+  if (!penalizes && how->bias_count == 0) return logits;
   float *out = sampler->adjusted;
   memcpy(out, logits, (size_t)sampler->vocab_size * sizeof *out);
-  for (int64_t i = 0; i < count; i++) {
+  for (int64_t i = 0; penalizes && i < count; i++) {
     int32_t id = sampled[i];
     if (out[id] == logits[id]) out[id] -= (float)how->presence_penalty;
     out[id] -= (float)how->frequency_penalty;
   }
+  for (int32_t i = 0; i < how->bias_count; i++) out[how->biases[i].id] += how->biases[i].bias;
   return out;
 }
 
@@ -196,7 +212,7 @@ static void report_logprobs(tn_sampler *sampler, const tn_sampling *how, const f
 
 tn_status tn_sampler_take(tn_sampler *sampler, const tn_sampling *how, const float *logits,
                           const int32_t *sampled, int64_t count, tn_sample *out, tn_error *err) {
-  const float *adjusted = penalize(sampler, how, logits, sampled, count);
+  const float *adjusted = adjust(sampler, how, logits, sampled, count);
   int32_t best = largest(adjusted, sampler->vocab_size);
   if (best < 0) {
     return tn_fail(err, TN_ERR_DATA, "none of the %lld logits is a finite number",

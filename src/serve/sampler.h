@@ -1,9 +1,9 @@
 /* sampler.h - from a row of logits to a token.
  *
- * Order: penalties, then temperature, then top-k, then top-p, then min-p over what is left, then
- * one draw.  The draw is a pure function of (seed, stream, index), where index counts the sampled
- * tokens of the sequence: who else is in the batch, and when, does not matter.  Temperature 0 takes
- * the largest logit, and of equal ones the lowest id.
+ * Order: penalties and biases, then temperature, then top-k, then top-p, then min-p over what is
+ * left, then one draw.  The draw is a pure function of (seed, stream, index), where index counts
+ * the sampled tokens of the sequence: who else is in the batch, and when, does not matter.
+ * Temperature 0 takes the largest logit, and of equal ones the lowest id.
  *
  * Thread: one owner (the workspace). */
 /* SPDX-License-Identifier: Apache-2.0 */
@@ -14,7 +14,12 @@
 
 #include "base/error.h"
 
-enum { TN_TOP_LOGPROBS_MAX = 20 };
+enum { TN_TOP_LOGPROBS_MAX = 20, TN_LOGIT_BIASES_MAX = 1024 };
+
+typedef struct tn_logit_bias {
+  int32_t id;
+  float bias; /* -100 to 100, added to the token's logit */
+} tn_logit_bias;
 
 typedef struct tn_sampling { /* all zero: greedy */
   double temperature;        /* 0 to 2; 0: greedy */
@@ -24,12 +29,15 @@ typedef struct tn_sampling { /* all zero: greedy */
   int32_t top_logprobs; /* how many alternatives to report, 0 to 20 */
   bool logprobs;        /* report the chosen token's */
   double presence_penalty, frequency_penalty; /* -2 to 2, over the sampled tokens so far */
+  const tn_logit_bias *biases;                /* borrowed; ids below vocab_size */
+  int32_t bias_count;
   uint64_t seed, stream;
 } tn_sampling;
 
 typedef struct tn_logprob {
   int32_t id;
-  float logprob; /* natural, of the model's own distribution: before penalties and temperature */
+  float logprob; /* natural, of the model's own distribution: before penalties, biases and
+                    temperature */
 } tn_logprob;
 
 typedef struct tn_sample {

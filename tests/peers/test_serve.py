@@ -213,6 +213,60 @@ def test_prompt_forms_and_echo(server, folder):
         assert text == "the quick" + by_text.choices[0].text
 
 
+def test_several_choices(server):
+    """Each is what its stream of random numbers gives: the first n - 1 of n are those of n - 1."""
+    how = dict(temperature=1, seed=5, max_tokens=12, extra_body={"ignore_eos": True})
+    prompts = ["the quick", "lazy"]
+    one = server.complete(prompts[0], **how)
+    four = server.complete(prompts[0], n=4, **how)
+    assert [c.index for c in four.choices] == [0, 1, 2, 3]
+    assert four.choices[0].text == one.choices[0].text
+    assert len({c.text for c in four.choices}) == 4
+    assert four.usage.prompt_tokens == one.usage.prompt_tokens
+    assert four.usage.completion_tokens == 4 * one.usage.completion_tokens == 48
+    assert server.complete(prompts[0], n=3, best_of=3, **how).choices == four.choices[:3]
+    both = server.complete(prompts, n=2, echo=True, **how)
+    assert [c.index for c in both.choices] == [0, 1, 2, 3]
+    assert [c.text.startswith(prompts[i // 2]) for i, c in enumerate(both.choices)] == [True] * 4
+    assert both.usage.prompt_tokens == sum(server.complete(p).usage.prompt_tokens for p in prompts)
+    texts, reasons = [""] * 4, [None] * 4
+    chunks = list(server.complete(prompts[0], n=4, stream=True, stream_options={"include_usage": True}, **how))
+    for choice in (c for chunk in chunks for c in chunk.choices):
+        assert reasons[choice.index] is None, "nothing follows a finish"
+        texts[choice.index] += choice.text
+        reasons[choice.index] = choice.finish_reason
+    assert texts == [c.text for c in four.choices] and reasons == ["length"] * 4
+    assert chunks[-1].usage == four.usage
+
+
+def test_several_choices_of_a_chat(server):
+    how = dict(model="tiny", messages=[{"role": "user", "content": "hello"}], n=3, max_tokens=8, seed=1)
+    plain = server.client.chat.completions.create(**how)
+    assert len({c.message.content for c in plain.choices}) == 3
+    roles, texts = {}, {0: "", 1: "", 2: ""}
+    for chunk in server.client.chat.completions.create(stream=True, **how):
+        for choice in chunk.choices:
+            roles.setdefault(choice.index, choice.delta.role)
+            texts[choice.index] += choice.delta.content or ""
+    assert roles == dict.fromkeys(range(3), "assistant")
+    assert [texts[i] for i in range(3)] == [c.message.content for c in plain.choices]
+
+
+def test_logit_bias(server, folder):
+    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    fox = tokenizer.encode(" fox").ids
+    how = dict(max_tokens=8, extra_body={"ignore_eos": True})
+    assert server.complete("the", logit_bias={str(fox[0]): 100}, **how).choices[0].text == \
+        tokenizer.decode([fox[0]] * 8)
+    lazy = tokenizer.encode(" lazy").ids
+    for bias, wanted in ((60, fox), (-100, lazy)):
+        got = server.complete("the", temperature=1, logit_bias={str(lazy[0]): 30, str(fox[0]): bias}, **how)
+        assert got.choices[0].text == tokenizer.decode([wanted[0]] * 8)
+    chat = server.client.chat.completions.create(
+        model="tiny", messages=[{"role": "user", "content": "a"}], logit_bias={str(fox[0]): 100}, **how)
+    assert chat.choices[0].message.content == tokenizer.decode([fox[0]] * 8)
+
+
 def test_stop_strings(server):
     whole = server.complete("fox", max_tokens=40, extra_body={"ignore_eos": True}).choices[0].text
     for start, length in ((3, 1), (5, 4), (8, 9)):
@@ -303,10 +357,15 @@ CHAT = {"messages": [{"role": "user", "content": "a"}]}
 
 
 @pytest.mark.parametrize("path, body, param", [
-    ("completions", {"prompt": "a", "n": 2}, "n"),
+    ("completions", {"prompt": "a", "n": 0}, "n"),
+    ("completions", {"prompt": "a", "n": 65}, "n"),
+    ("completions", {"prompt": "a", "n": "two"}, "n"),
     ("completions", {"prompt": "a", "best_of": 3}, "best_of"),
     ("completions", {"prompt": "a", "suffix": "b"}, "suffix"),
-    ("completions", {"prompt": "a", "logit_bias": {"5": 1}}, "logit_bias"),
+    ("completions", {"prompt": "a", "logit_bias": {"5": 101}}, "logit_bias"),
+    ("completions", {"prompt": "a", "logit_bias": {"fox": 1}}, "logit_bias"),
+    ("completions", {"prompt": "a", "logit_bias": {"1000000": 1}}, "logit_bias"),
+    ("completions", {"prompt": "a", "logit_bias": {"5": True}}, "logit_bias"),
     ("completions", {"prompt": "a", "not_a_parameter": 1}, "not_a_parameter"),
     ("completions", {"prompt": "a", "max_tokens": 0}, "max_tokens"),
     ("completions", {"prompt": "a", "max_tokens": "many"}, "max_tokens"),

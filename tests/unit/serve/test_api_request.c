@@ -42,6 +42,43 @@ static void everything_is_read(void **state) {
   tn_arena_clear(&arena);
 }
 
+static void refused(const char *body, const char *param, const char *text) {
+  tn_arena arena = {0};
+  tn_api_request r;
+  tn_api_problem p;
+  assert_false(read_body(body, false, &r, &arena, &p));
+  assert_int_equal(p.status, 400);
+  assert_string_equal(p.param, param);
+  if (!strstr(p.error.text, text)) fail_msg("'%s' lacks '%s'", p.error.text, text);
+  tn_arena_clear(&arena);
+}
+
+static void choices_and_biases(void **state) {
+  (void)state;
+  tn_arena arena = {0};
+  tn_api_request r;
+  tn_api_problem p;
+  assert_true(
+      read_body("{\"prompt\":[\"a\",\"b\"],\"n\":3,\"best_of\":3,"
+                "\"logit_bias\":{\"5\":-100,\"17\":2.5}}",
+                false, &r, &arena, &p));
+  assert_int_equal(r.choices, 3);
+  assert_int_equal(r.sampling.bias_count, 2);
+  assert_int_equal(r.sampling.biases[1].id, 17);
+  assert_true(r.sampling.biases[0].bias == -100 && r.sampling.biases[1].bias == 2.5f);
+  tn_arena_clear(&arena);
+  refused("{\"prompt\":\"a\",\"n\":0}", "n", "0");
+  refused("{\"prompt\":\"a\",\"n\":129}", "n", "129");
+  refused("{\"prompt\":[\"a\",\"b\"],\"n\":65}", "n", "limit 128 answers");
+  refused("{\"prompt\":\"a\",\"n\":2,\"best_of\":3}", "best_of", "'best_of' is 3 and 'n' 2");
+  refused("{\"prompt\":\"a\",\"logit_bias\":[1]}", "logit_bias", "wants an object");
+  refused("{\"prompt\":\"a\",\"logit_bias\":{\"fox\":1}}", "logit_bias", "for 'fox'");
+  refused("{\"prompt\":\"a\",\"logit_bias\":{\"-1\":1}}", "logit_bias", "for '-1'");
+  refused("{\"prompt\":\"a\",\"logit_bias\":{\"1\":\"x\"}}", "logit_bias", "string for '1'");
+  refused("{\"prompt\":\"a\",\"logit_bias\":{\"7\":100.5}}", "logit_bias",
+          "token 7 is 100.5, wants -100 to 100");
+}
+
 static void defaults_are_openais(void **state) {
   (void)state;
   tn_arena arena = {0};
@@ -59,12 +96,12 @@ static void problems_have_openais_form(void **state) {
   tn_api_request r;
   tn_api_problem p;
   tn_strbuf text = {0};
-  assert_false(read_body("{\"prompt\":\"a\",\"n\":2}", false, &r, &arena, &p));
+  assert_false(read_body("{\"prompt\":\"a\",\"suffix\":\"b\"}", false, &r, &arena, &p));
   tn_api_problem_write(&p, &text);
   assert_string_equal(
       text.data,
-      "{\"error\":{\"message\":\"'n' is not supported here with this value; leave it "
-      "out\",\"type\":\"invalid_request_error\",\"param\":\"n\",\"code\":"
+      "{\"error\":{\"message\":\"'suffix' is not supported here with this value; leave it "
+      "out\",\"type\":\"invalid_request_error\",\"param\":\"suffix\",\"code\":"
       "\"unsupported_parameter\"}}");
   tn_strbuf_reset(&text);
   assert_false(read_body("{\"prompt\" \"a\"}", false, &r, &arena, &p));
@@ -109,9 +146,9 @@ static void mutated_bodies_are_read_or_refused(void **state) {
   static const char *const seeds[2] = {
       "{\"model\":\"m\",\"prompt\":[\"a\",[1,2]],\"max_tokens\":7,\"temperature\":0.5,\"seed\":-3,"
       "\"stop\":[\"x\"],\"stream\":true,\"stream_options\":{\"include_usage\":true},\"logit_bias\":"
-      "{}}",
+      "{\"12\":-3.5}}",
       "{\"messages\":[{\"role\":\"user\",\"content\":[{\"type\":\"text\",\"text\":\"a\"}]}],"
-      "\"response_format\":{\"type\":\"text\"},\"tools\":[],\"n\":1,\"top_p\":1}"};
+      "\"response_format\":{\"type\":\"text\"},\"tools\":[],\"n\":3,\"top_p\":1}"};
   int read = 0;
   for (uint64_t seed = 1; seed <= 20000; seed++) {
     char body[512];
@@ -144,7 +181,8 @@ static void mutated_bodies_are_read_or_refused(void **state) {
 static void failed_allocations(void **state) {
   (void)state;
   static const char body[] =
-      "{\"messages\":[{\"role\":\"user\",\"content\":\"a\\nb\"}],\"seed\":1}";
+      "{\"messages\":[{\"role\":\"user\",\"content\":\"a\\nb\"}],\"seed\":1,"
+      "\"logit_bias\":{\"1\":1}}";
   int64_t live = tn_alloc_live();
   bool done = false;
   int64_t n = 1;
@@ -168,6 +206,7 @@ static void failed_allocations(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(everything_is_read),
+      cmocka_unit_test(choices_and_biases),
       cmocka_unit_test(defaults_are_openais),
       cmocka_unit_test(problems_have_openais_form),
       cmocka_unit_test(chats_are_rendered_as_documented),

@@ -312,6 +312,29 @@ static void eos_ends_with_stop(void **state) {
   tn_model_free(model);
 }
 
+static void biases_are_copied_and_checked(void **state) {
+  (void)state;
+  static answer plain, biased;
+  tn_model *model = model_of(3);
+  tn_engine *e = engine_of(model, (tn_engine_options){0});
+  ask_alone(e, 2, &plain);
+  int32_t ids[64];
+  tn_error err;
+  tn_logit_bias bias[1] = {{VOCAB, 100}};
+  tn_generation g = request_of(2, ids, &biased);
+  g.sampling.biases = bias, g.sampling.bias_count = 1;
+  assert_int_equal(tn_engine_submit(e, &g, 1, &err), TN_ERR_ARGUMENT);
+  assert_string_equal(err.text, "a bias of token 300, wants 0 to 299");
+  bias[0] = (tn_logit_bias){plain.ids[0], -100};
+  assert_int_equal(tn_engine_submit(e, &g, 1, &err), TN_OK);
+  bias[0].id = VOCAB - 1; /* the engine has its own by now */
+  wait_for(&biased);
+  assert_int_equal(biased.finish, TN_FINISH_LENGTH);
+  for (int i = 0; i < biased.count; i++) assert_int_not_equal(biased.ids[i], plain.ids[0]);
+  tn_engine_free(e);
+  tn_model_free(model);
+}
+
 static void metrics_count(void **state) {
   (void)state;
   static answer a;
@@ -374,6 +397,7 @@ int main(void) {
       cmocka_unit_test(a_full_queue_refuses),
       cmocka_unit_test(unwanted_requests_free_their_blocks),
       cmocka_unit_test(eos_ends_with_stop),
+      cmocka_unit_test(biases_are_copied_and_checked),
       cmocka_unit_test(metrics_count),
       cmocka_unit_test(failed_allocations),
   };

@@ -40,6 +40,42 @@ static void greedy_takes_the_first_of_the_largest(void **state) {
   tn_sampler_free(s);
 }
 
+static void biases_move_logits(void **state) {
+  (void)state;
+  float logits[5] = {1, 4, 2, 0, -3}, before[5];
+  const tn_logit_bias to[2] = {{3, 100}, {1, -100}}, away = {1, -2.5f};
+  tn_sampler *s = sampler_of(5);
+  memcpy(before, logits, sizeof logits);
+  tn_sampling how = {.biases = to, .bias_count = 2, .logprobs = true, .top_logprobs = 1};
+  tn_sample sample = take(s, &how, logits, 0);
+  assert_int_equal(sample.id, 3);
+  assert_int_equal(sample.top[0].id, 1); /* what the model itself says */
+  assert_memory_equal(before, logits, sizeof logits);
+  how.biases = &away, how.bias_count = 1;
+  assert_int_equal(take(s, &how, logits, 0).id, 2);
+  how.biases = to, how.bias_count = 2, how.temperature = 1;
+  for (int i = 0; i < 200; i++) {
+    how.stream = (uint64_t)i;
+    assert_int_equal(take(s, &how, logits, 0).id, 3);
+  }
+  /* Beside penalties: 4 - 2 - 0.5 + 1 of the token that has come is above 2 - 0. */
+  const int32_t came[1] = {1};
+  const tn_logit_bias up = {1, 1};
+  tn_error err;
+  how = (tn_sampling){.presence_penalty = 2, .frequency_penalty = 0.5, .biases = &up};
+  for (how.bias_count = 0; how.bias_count < 2; how.bias_count++) {
+    assert_int_equal(tn_sampler_take(s, &how, logits, came, 1, &sample, &err), TN_OK);
+    assert_int_equal(sample.id, how.bias_count ? 1 : 2);
+  }
+  const tn_logit_bias wrong[] = {{9, NAN}, {9, 100.1f}, {9, -INFINITY}};
+  for (int i = 0; i < 3; i++) {
+    how = (tn_sampling){.biases = &wrong[i], .bias_count = 1};
+    assert_int_equal(tn_sampling_check(&how, &err), TN_ERR_ARGUMENT);
+    assert_non_null(strstr(err.text, "logit_bias of token 9"));
+  }
+  tn_sampler_free(s);
+}
+
 /* The plain reference: sorts everything, cuts, and gives each token's exact probability. */
 static void reference(const tn_sampling *how, const float *logits, int n, double *p) {
   int order[64];
@@ -224,6 +260,7 @@ static void failed_allocations(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(greedy_takes_the_first_of_the_largest),
+      cmocka_unit_test(biases_move_logits),
       cmocka_unit_test(draws_follow_the_distribution),
       cmocka_unit_test(cuts_agree_with_sorting_on_random_rows),
       cmocka_unit_test(a_draw_depends_on_seed_and_index_only),
