@@ -18,6 +18,7 @@ struct tn_forward {
   tn_tensor x, h, branch, q, k, v, attended, k_normed, gate, up, act; /* [rows_max, ...] */
   tn_tensor mean, rstd;
   tn_tensor picked, normed, pooled, logits; /* [logit_rows_max, ...] */
+  tn_tensor last; /* what came out of the layers of the last run; no rows: there was none */
   tn_tensor ids, positions, sequences, slots, logit_indices, block_table;
   tn_tensor reach; /* encoder: the last position of a row's sequence */
   tn_tensor places, types;
@@ -737,6 +738,7 @@ static tn_status run_embedding(tn_forward *f, rows_view *r, tn_error *err) {
 /* What comes before the first operation: the batch checked, sent, and the workspace cut to it. */
 static tn_status begin(tn_forward *f, const tn_kv_cache *kv, const tn_forward_batch *batch,
                        rows_view *rows, tn_error *err) {
+  f->last = cut(&f->x, 0);
   TN_TRY(check_batch(f, kv, batch, err));
   TN_TRY(grow_rope(f, kv, batch, err));
   TN_TRY(send_batch(f, batch, err));
@@ -751,11 +753,11 @@ static tn_status run_layers(tn_forward *f, const tn_kv_cache *kv, rows_view *row
 }
 
 /* Hidden states of the wanted rows, behind the final norm where there is one. */
-static tn_status run_final_norm(tn_forward *f, const rows_view *r, int64_t wanted, tn_tensor *out,
+static tn_status run_final_norm(tn_forward *f, tn_tensor x, int64_t wanted, tn_tensor *out,
                                 tn_error *err) {
   const tn_model *m = f->model;
   tn_tensor picked = cut(&f->picked, wanted), normed = cut(&f->normed, wanted);
-  TN_TRY(tn_call_gather(&f->call, picked, r->x, cut(&f->logit_indices, wanted), err));
+  TN_TRY(tn_call_gather(&f->call, picked, x, cut(&f->logit_indices, wanted), err));
   *out = picked;
   if (tn_final_norm_place(m) < 0) return TN_OK;
   *out = normed;
@@ -777,10 +779,10 @@ static tn_status run_classifier(tn_forward *f, tn_tensor hidden, tn_tensor logit
   return tn_call_bias(c, m, logits, tn_global_place(m, TN_G_LABELS_BIAS), err);
 }
 
-static tn_status run_head(tn_forward *f, const rows_view *r, int64_t wanted, tn_error *err) {
+static tn_status run_head(tn_forward *f, tn_tensor x, int64_t wanted, tn_error *err) {
   const tn_model *m = f->model;
   tn_tensor hidden, logits = cut(&f->logits, wanted);
-  TN_TRY(run_final_norm(f, r, wanted, &hidden, err));
+  TN_TRY(run_final_norm(f, x, wanted, &hidden, err));
   if (m->config.task == TN_TASK_CLASSIFY) return run_classifier(f, hidden, logits, err);
   TN_TRY(
       tn_call_linear(&f->call, logits, hidden, m->parameters[tn_head_place(m)].tensor, false, err));
@@ -811,9 +813,24 @@ tn_status tn_forward_run(tn_forward *f, tn_kv_cache *kv, const tn_forward_batch 
   TN_TRY(begin(f, kv, batch, &rows, err));
   if (batch->rows == 0) return TN_OK;
   TN_TRY(run_layers(f, kv, &rows, err));
+  f->last = rows.x;
   if (batch->logit_rows == 0) return tn_stream_synchronize(f->call.stream, err);
-  TN_TRY(run_head(f, &rows, batch->logit_rows, err));
+  TN_TRY(run_head(f, rows.x, batch->logit_rows, err));
   return show(f, &f->logits, batch->logit_rows * f->width, logits, err);
+}
+
+tn_status tn_forward_logits(tn_forward *f, const int32_t *rows, int64_t count, const float **logits,
+                            tn_error *err) {
+  int64_t rows_run = f->last.buffer ? f->last.shape[0] : 0;
+  *logits = NULL;
+  TN_TRY(check_count("logit_rows", count, f->logit_rows_max, err));
+  for (int64_t i = 0; i < count; i++)
+    if (rows[i] < 0 || rows[i] >= rows_run)
+      return fail_row(err, i, "of logits wants row", rows[i], rows_run);
+  if (count == 0) return TN_OK;
+  TN_TRY(tn_to_device(f->call.stream, &f->logit_indices, rows, count, err));
+  TN_TRY(run_head(f, f->last, count, err));
+  return show(f, &f->logits, count * f->width, logits, err);
 }
 
 tn_status tn_forward_run_hidden(tn_forward *f, tn_kv_cache *kv, const tn_forward_batch *batch,
@@ -825,7 +842,7 @@ tn_status tn_forward_run_hidden(tn_forward *f, tn_kv_cache *kv, const tn_forward
   if (batch->rows == 0) return TN_OK;
   TN_TRY(run_layers(f, kv, &rows, err));
   if (batch->logit_rows == 0) return tn_stream_synchronize(f->call.stream, err);
-  TN_TRY(run_final_norm(f, &rows, batch->logit_rows, &out, err));
+  TN_TRY(run_final_norm(f, rows.x, batch->logit_rows, &out, err));
   return show(f, &out, tn_tensor_count(&out), hidden, err);
 }
 

@@ -100,6 +100,11 @@ void tn_forward_free(tn_forward *f);
 TN_NODISCARD tn_status tn_forward_run(tn_forward *f, tn_kv_cache *kv, const tn_forward_batch *batch,
                                       const float **logits, tn_error *err);
 
+/* Logits of other rows of the last run, as many at a time as logit_rows_max: likewise, and they
+ * take the place of those. */
+TN_NODISCARD tn_status tn_forward_logits(tn_forward *f, const int32_t *rows, int64_t count,
+                                         const float **logits, tn_error *err);
+
 /* hidden: float32 [logit_rows, hidden_size] of the wanted rows behind the final norm, likewise. */
 TN_NODISCARD tn_status tn_forward_run_hidden(tn_forward *f, tn_kv_cache *kv,
                                              const tn_forward_batch *batch, const float **hidden,

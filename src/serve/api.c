@@ -238,7 +238,7 @@ static bool encode_all(draft *d, bool chat) {
  * in a chat all that fits. */
 static bool set_length(draft *d, tn_generation *g, bool chat, int64_t context) {
   int64_t prompt = g->count, wanted = d->request.tokens_max;
-  if (prompt >= context) {
+  if (prompt > context || (prompt == context && wanted != 0)) {
     return tn_api_problem_set(
         &d->problem, 400, chat ? "messages" : "prompt", "context_length_exceeded",
         "the prompt has %lld tokens, limit %lld tokens with at least one for the answer",
@@ -297,6 +297,7 @@ static bool prepare(draft *d, bool chat) {
     g->sampling = d->request.sampling;
     g->sampling.seed = seed;
     g->sampling.stream = (uint64_t)i;
+    g->prompt_logprobs = d->request.echo && g->sampling.logprobs;
     g->ignore_eos = d->request.ignore_eos;
     set_stops(d, g, chat);
   }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "serve/api_answer.h"
 
+#include <math.h>
 #include <stdio.h>
 
 #include "base/json.h"
@@ -86,29 +87,94 @@ static void add_chat_logprob(tn_api_choice *c, const tn_sample *s) {
   tn_strbuf_clear(&scratch);
 }
 
-/* A completion has parallel lists: tokens, token_logprobs, top_logprobs (objects), text_offset. */
+/* A token that is a part of characters is "bytes:\xe6\x97" in a completion, as OpenAI writes it:
+ * the keys of top_logprobs have to tell such tokens apart. */
+static void completion_token(const tn_tokenizer *t, int32_t id, tn_strbuf *out) {
+  tn_str bytes = tn_tokenizer_bytes(t, id);
+  token_text(t, id, out);
+  if (tn_str_equal(tn_strbuf_view(out), bytes)) return;
+  tn_strbuf_reset(out);
+  tn_strbuf_add(out, "bytes:");
+  for (size_t i = 0; i < bytes.length; i++) {
+    uint8_t byte = (uint8_t)bytes.data[i];
+    tn_strbuf_addf(out, byte < 0x80 ? "%c" : "\\x%02x", byte);
+  }
+}
+
+static void add_top_item(const tn_tokenizer *t, tn_json_writer *w, int32_t id, float logprob,
+                         tn_strbuf *scratch) {
+  completion_token(t, id, scratch);
+  tn_json_key_str(w, tn_strbuf_view(scratch));
+  tn_json_f64(w, (double)logprob);
+}
+
+/* Whether one of the first `count` alternatives has these bytes: ids may share them. */
+static bool is_among(const tn_tokenizer *t, const tn_sample *s, int32_t count, int32_t id) {
+  tn_str bytes = tn_tokenizer_bytes(t, id);
+  for (int32_t i = 0; i < count; i++)
+    if (tn_str_equal(tn_tokenizer_bytes(t, s->top[i].id), bytes)) return true;
+  return false;
+}
+
+/* The likeliest tokens by their text, and the token itself where it is none of them. */
+static void add_top(const tn_tokenizer *t, tn_json_writer *w, const tn_sample *s,
+                    tn_strbuf *scratch) {
+  tn_json_begin_object(w);
+  for (int32_t i = 0; i < s->top_count; i++)
+    if (!is_among(t, s, i, s->top[i].id))
+      add_top_item(t, w, s->top[i].id, s->top[i].logprob, scratch);
+  if (!is_among(t, s, s->top_count, s->id)) add_top_item(t, w, s->id, s->logprob, scratch);
+  tn_json_end_object(w);
+}
+
+/* A completion has parallel lists: tokens, token_logprobs, top_logprobs (objects), text_offset. The
+ * first token of a prompt has null in two of them: nothing came before it. */
 static void add_completion_logprob(tn_api_choice *c, const tn_sample *s) {
   const tn_tokenizer *t = c->answer->tokenizer;
   const char *comma = c->logprobs.length ? "," : "";
   tn_strbuf scratch = {0};
   tn_json_writer tokens = {.out = &c->logprobs}, values = {.out = &c->logprobs_values},
                  top = {.out = &c->logprobs_top};
-  token_text(t, s->id, &scratch);
+  completion_token(t, s->id, &scratch);
   tn_strbuf_add(&c->logprobs, comma);
   tn_json_str(&tokens, tn_strbuf_view(&scratch));
   tn_strbuf_add(&c->logprobs_values, comma);
   tn_json_f64(&values, (double)s->logprob);
   tn_strbuf_addf(&c->logprobs_offsets, "%s%lld", comma, (long long)c->text_offset);
-  c->text_offset += count_characters(tn_strbuf_view(&scratch));
   tn_strbuf_add(&c->logprobs_top, comma);
-  tn_json_begin_object(&top);
-  for (int32_t i = 0; i < s->top_count; i++) {
-    token_text(t, s->top[i].id, &scratch);
-    tn_json_key_str(&top, tn_strbuf_view(&scratch));
-    tn_json_f64(&top, (double)s->top[i].logprob);
-  }
-  tn_json_end_object(&top);
+  isnan(s->logprob) ? tn_json_null(&top) : add_top(t, &top, s, &scratch);
   tn_strbuf_clear(&scratch);
+}
+
+/* How many bytes at the front of the echoed text a token of the prompt stands for.  What the
+ * tokenizer has added (<s>, a space in front) is not there. */
+static size_t shown_bytes(const tn_tokenizer *t, int32_t id, tn_str rest) {
+  tn_str token = tn_tokenizer_bytes(t, id);
+  if (tn_str_starts(rest, token)) return token.length;
+  if (tn_tokenizer_is_special(t, id)) return 0;
+  if (token.data[0] == ' ' && tn_str_starts(rest, (tn_str){token.data + 1, token.length - 1}))
+    return token.length - 1;
+  return token.length < rest.length ? token.length : rest.length; /* a normalizer's doing */
+}
+
+static void add_prompt_logprob(tn_api_choice *c, const tn_sample *s) {
+  tn_str rest = {c->echo.data + c->echoed, c->echo.length - c->echoed};
+  size_t shown = shown_bytes(c->answer->tokenizer, s->id, rest);
+  add_completion_logprob(c, s);
+  c->text_offset += count_characters((tn_str){rest.data, shown});
+  c->echoed += shown;
+}
+
+static void add_sampled_logprob(tn_api_choice *c, const tn_sample *s) {
+  tn_strbuf text = {0};
+  if (c->answer->chat) {
+    add_chat_logprob(c, s);
+    return;
+  }
+  add_completion_logprob(c, s);
+  token_text(c->answer->tokenizer, s->id, &text);
+  c->text_offset += count_characters(tn_strbuf_view(&text));
+  tn_strbuf_clear(&text);
 }
 
 static void write_list(tn_json_writer *w, const char *key, tn_strbuf *items) {
@@ -300,19 +366,27 @@ static void note_failure(tn_api_answer *a, const tn_engine_event *event) {
   }
 }
 
+static void begin_choice(tn_api_choice *c) {
+  c->begun = true;
+  tn_strbuf_add_str(&c->text, tn_strbuf_view(&c->echo));
+  c->text_offset = count_characters(tn_strbuf_view(&c->echo));
+}
+
 void tn_api_choice_event(void *context, const tn_engine_event *event) {
   tn_api_choice *c = context;
   tn_api_answer *a = c->answer;
-  bool first = c->sampled == 0 && event->sample;
+  if (event->of_prompt) {
+    add_prompt_logprob(c, event->sample);
+    return;
+  }
+  bool failed = event->finish == TN_FINISH_ERROR || event->finish == TN_FINISH_GONE;
+  bool first = !c->begun && !failed;
+  if (first) begin_choice(c);
   c->sampled = event->sampled;
   c->finish = event->finish;
-  if (first) tn_strbuf_add_str(&c->text, tn_strbuf_view(&c->echo));
   tn_strbuf_add_str(&c->text, event->text);
-  if (a->logprobs && event->sample) {
-    a->chat ? add_chat_logprob(c, event->sample) : add_completion_logprob(c, event->sample);
-  }
+  if (a->logprobs && event->sample) add_sampled_logprob(c, event->sample);
   note_failure(a, event);
-  bool failed = event->finish == TN_FINISH_ERROR || event->finish == TN_FINISH_GONE;
   bool news = c->text.length > 0 || c->logprobs.length > 0 || event->finish != TN_FINISH_NONE;
   /* The first token always shows, even when all its text is held back: the client sees that it
    * began. */

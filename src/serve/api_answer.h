@@ -18,6 +18,8 @@ typedef struct tn_api_choice {
   int32_t index;
   tn_strbuf text;     /* what is not yet sent; of a plain answer: all */
   tn_strbuf echo;     /* the prompt, when it is to come first */
+  size_t echoed;      /* bytes of it that its tokens so far stand for */
+  bool begun;         /* the prompt is behind it */
   tn_strbuf logprobs; /* JSON fragments of the tokens not yet sent: see api_answer.c */
   tn_strbuf logprobs_top, logprobs_values, logprobs_offsets; /* completions keep four lists */
   int64_t text_offset;                                       /* characters of the tokens so far */

@@ -255,10 +255,6 @@ static bool read_logprobs(tn_api_request *r, const tn_json *root, bool chat, tn_
   } else {
     if (!read_integer(root, "logprobs", 0, 5, &top, p)) return false;
     r->sampling.logprobs = given(root, "logprobs") != NULL;
-    if (r->sampling.logprobs && r->echo) {
-      return tn_api_problem_set(p, 400, "logprobs", "unsupported_parameter",
-                                "'logprobs' together with 'echo' is not supported");
-    }
   }
   r->sampling.top_logprobs = (int32_t)top;
   return true;
@@ -349,9 +345,11 @@ static bool read_messages(tn_api_request *r, const tn_json *root, tn_api_problem
                             "'messages' wants an array of at least one message");
 }
 
+/* No answer at all is of use where the prompt is shown. */
 static bool read_length(tn_api_request *r, const tn_json *root, bool chat, tn_api_problem *p) {
   r->tokens_max = -1;
-  if (!read_integer(root, "max_tokens", 1, INT32_MAX, &r->tokens_max, p)) return false;
+  if (!read_integer(root, "max_tokens", r->echo ? 0 : 1, INT32_MAX, &r->tokens_max, p))
+    return false;
   return !chat || read_integer(root, "max_completion_tokens", 1, INT32_MAX, &r->tokens_max, p);
 }
 

@@ -2,6 +2,7 @@
 #include "serve/engine.h"
 
 #include <errno.h>
+#include <math.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdatomic.h>
@@ -12,6 +13,8 @@
 #include "base/queue.h"
 #include "serve/scheduler.h"
 
+enum { SCORED_ROWS = 64 }; /* of a prompt: how many have their logits in memory at a time */
+
 /* A generation that was accepted; the engine thread's alone once it is in the inbox. */
 typedef struct job {
   tn_generation g;
@@ -20,7 +23,8 @@ typedef struct job {
   tn_sequence *sequence;
   tn_text_stream text;
   uint64_t number;
-  bool admitted; /* has run at least once */
+  bool admitted;  /* has run at least once */
+  int64_t scored; /* tokens of the prompt that have had their event */
   int64_t submitted_us, admitted_us, first_us, last_us;
 } job;
 
@@ -28,6 +32,8 @@ typedef struct job {
 typedef struct batch {
   int32_t *ids, *positions, *sequences, *slots, *logit_indices, *block_table;
   job **logit_jobs;
+  int32_t scored_rows[SCORED_ROWS];
+  tn_sample scored[SCORED_ROWS];
 } batch;
 
 typedef struct instruments {
@@ -48,7 +54,7 @@ struct tn_engine {
   tn_strbuf text; /* of the event under way */
   instruments metrics;
   int64_t context, blocks_per_sequence, block_bytes;
-  int32_t blocks;
+  int32_t blocks, scored_max; /* rows of a prompt scored at a time */
   int32_t *eos_ids;
 
   tn_queue *inbox;
@@ -109,7 +115,7 @@ static tn_status copy_biases(job *j, int64_t vocab_size, tn_error *err) {
 }
 
 static tn_status job_new(job **out, tn_engine *e, const tn_generation *g, tn_error *err) {
-  if (g->count < 1 || g->tokens_max < 1 || g->stop_count < 0 || g->stop_count > TN_STOPS_MAX) {
+  if (g->count < 1 || g->tokens_max < 0 || g->stop_count < 0 || g->stop_count > TN_STOPS_MAX) {
     return tn_fail(err, TN_ERR_ARGUMENT,
                    "a generation of %lld tokens after %lld, with %d stop strings",
                    (long long)g->tokens_max, (long long)g->count, g->stop_count);
@@ -144,6 +150,7 @@ static void send_event(tn_engine *e, job *j, const tn_sample *sample, tn_finish 
   tn_engine_event event = {
       .text = tn_strbuf_view(&e->text),
       .sample = sample,
+      .of_prompt = sample && j->sequence->known == j->sequence->prompt,
       .finish = finish,
       .error = error,
       .sampled = j->sequence->known - j->sequence->prompt,
@@ -159,7 +166,7 @@ static void finish(tn_engine *e, job *j, const tn_sample *sample, tn_finish how,
   if (!j->admitted) atomic_fetch_sub(&e->pending, 1);
   if (how == TN_FINISH_STOP || how == TN_FINISH_LENGTH) {
     tn_metric_observe(e->metrics.whole, (double)(now_us - j->submitted_us) * 1e-6);
-    tn_span_add(e->options.spans, "decode", j->number, j->first_us, now_us);
+    if (j->first_us) tn_span_add(e->options.spans, "decode", j->number, j->first_us, now_us);
   }
   send_event(e, j, sample, how, error);
   job_free(j);
@@ -313,6 +320,10 @@ static void take_token(tn_engine *e, job *j, const float *logits) {
   tn_sample sample;
   tn_error err;
   tn_strbuf_reset(&e->text);
+  if (q->known == q->token_limit) { /* nothing was to be sampled */
+    finish(e, j, NULL, TN_FINISH_LENGTH, NULL);
+    return;
+  }
   tn_status status = tn_sampler_take(e->sampler, &j->g.sampling, logits, q->ids + q->prompt,
                                      q->known - q->prompt, &sample, &err);
   if (status != TN_OK) {
@@ -335,9 +346,100 @@ static void take_token(tn_engine *e, job *j, const float *logits) {
   }
 }
 
+/* ---- how likely a prompt was
+ * ---------------------------------------------------------------------------- */
+
+static bool is_scored(const job *j) {
+  return j->g.prompt_logprobs && j->scored < j->sequence->prompt;
+}
+
+typedef struct scoring {
+  const float *logits;
+  int64_t vocab_size;
+  const int32_t *ids; /* which came after each row */
+  int32_t top;
+  tn_sample *out; /* id -1: its row holds no finite logit */
+} scoring;
+
+static void score_row(void *context, int64_t row, int32_t worker) {
+  const scoring *s = context;
+  const float *logits = s->logits + row * s->vocab_size;
+  (void)worker;
+  if (!tn_sample_score(logits, s->vocab_size, s->ids[row], s->top, &s->out[row]))
+    s->out[row].id = -1;
+}
+
+/* Tokens [scored, scored + count) of the prompt, from the rows before each. */
+static tn_status score_tokens(tn_engine *e, job *j, int64_t first_row, int64_t count,
+                              tn_error *err) {
+  batch *a = &e->batch;
+  scoring s = {.vocab_size = tn_model_config_of(e->model)->vocab_size,
+               .ids = j->sequence->ids + j->scored,
+               .top = j->g.sampling.top_logprobs,
+               .out = a->scored};
+  for (int64_t i = 0; i < count; i++) a->scored_rows[i] = (int32_t)(first_row + i);
+  TN_TRY(tn_forward_logits(e->forward, a->scored_rows, count, &s.logits, err));
+  tn_pool_run(e->options.pool, count, score_row, &s);
+  for (int64_t i = 0; i < count; i++) {
+    if (a->scored[i].id < 0)
+      return tn_fail(err, TN_ERR_DATA, "none of the logits behind token %lld is a finite number",
+                     (long long)j->scored - 1);
+    send_event(e, j, &a->scored[i], TN_FINISH_NONE, NULL);
+    j->scored++;
+  }
+  return TN_OK;
+}
+
+/* What the rows of this step say of the prompt; they begin at `row`.  A sequence that was preempted
+ * computes rows again that have been looked at: those are passed over. */
+static tn_status score_prompt(tn_engine *e, job *j, int64_t row, tn_error *err) {
+  const tn_sequence *q = j->sequence;
+  int64_t end = q->computed + q->scheduled + 1;
+  if (end > q->prompt) end = q->prompt;
+  if (j->scored == 0) {
+    const tn_sample first = {.id = q->ids[0], .logprob = NAN};
+    send_event(e, j, &first, TN_FINISH_NONE, NULL);
+    j->scored = 1;
+  }
+  while (j->scored < end) {
+    int64_t count = end - j->scored < e->scored_max ? end - j->scored : e->scored_max;
+    TN_TRY(score_tokens(e, j, row + j->scored - 1 - q->computed, count, err));
+  }
+  return TN_OK;
+}
+
+static void score_prompts(tn_engine *e, tn_sequence *const *plan, int32_t count, int64_t samples) {
+  int64_t row = 0;
+  tn_strbuf_reset(&e->text);
+  for (int32_t i = 0; i < count; i++) {
+    job *j = plan[i]->owner;
+    tn_error err;
+    int64_t rows = plan[i]->scheduled;
+    if (is_scored(j) && score_prompt(e, j, row, &err) != TN_OK) {
+      for (int64_t k = 0; k < samples; k++)
+        if (e->batch.logit_jobs[k] == j) e->batch.logit_jobs[k] = NULL;
+      finish(e, j, NULL, TN_FINISH_ERROR, err.text);
+    }
+    row += rows;
+  }
+}
+
 static void fail_step(tn_engine *e, tn_sequence *const *plan, int32_t count, const tn_error *err) {
   tn_strbuf_reset(&e->text);
   for (int32_t i = 0; i < count; i++) finish(e, plan[i]->owner, NULL, TN_FINISH_ERROR, err->text);
+}
+
+/* The next token of every sequence that has caught up. */
+static void take_tokens(tn_engine *e, int64_t count, const float *logits) {
+  int64_t vocab_size = tn_model_config_of(e->model)->vocab_size;
+  for (int64_t i = 0; i < count; i++)
+    if (e->batch.logit_jobs[i]) take_token(e, e->batch.logit_jobs[i], logits + i * vocab_size);
+}
+
+static void fail_samples(tn_engine *e, int64_t count, const tn_error *err) {
+  tn_strbuf_reset(&e->text);
+  for (int64_t i = 0; i < count; i++)
+    if (e->batch.logit_jobs[i]) finish(e, e->batch.logit_jobs[i], NULL, TN_FINISH_ERROR, err->text);
 }
 
 static void run_step(tn_engine *e) {
@@ -349,17 +451,23 @@ static void run_step(tn_engine *e) {
   if (count == 0) return;
   int64_t start_us = tn_time_us();
   tn_forward_batch b = build_batch(e, plan, count);
+  int64_t samples = b.logit_rows;
+  bool scores = false;
+  for (int32_t i = 0; i < count; i++) scores |= is_scored(plan[i]->owner);
+  if (scores) b.logit_rows = 0; /* the prompts' come first, in the same memory */
   tn_status status = tn_forward_run(e->forward, e->kv, &b, &logits, &err);
   if (status != TN_OK) {
     fail_step(e, plan, count, &err);
     return;
   }
+  if (scores) {
+    score_prompts(e, plan, count, samples);
+    status = tn_forward_logits(e->forward, b.logit_indices, samples, &logits, &err);
+  }
   tn_scheduler_commit(e->scheduler);
   tn_metric_observe(e->metrics.step_tokens, (double)b.rows);
   tn_span_add(e->options.spans, "step", 0, start_us, tn_time_us());
-  int64_t vocab_size = tn_model_config_of(e->model)->vocab_size;
-  for (int64_t i = 0; i < b.logit_rows; i++)
-    take_token(e, e->batch.logit_jobs[i], logits + i * vocab_size);
+  status == TN_OK ? take_tokens(e, samples, logits) : fail_samples(e, samples, &err);
 }
 
 static void *engine_main(void *context) {
@@ -573,7 +681,9 @@ static tn_status make_parts(tn_engine *e, tn_error *err) {
   TN_TRY(tn_queue_new(&e->inbox, o->queue_max, err));
   TN_TRY(tn_kv_cache_new(&e->kv, e->model, o->kv_dtype, e->blocks, o->block_tokens, err));
   TN_TRY(tn_stream_open(tn_device_cpu(), o->pool, &e->stream, err));
-  return tn_forward_new(&e->forward, e->model, e->stream, o->step_tokens, o->running_max,
+  e->scored_max = o->step_tokens < SCORED_ROWS ? o->step_tokens : SCORED_ROWS;
+  int32_t logit_rows = o->running_max > e->scored_max ? o->running_max : e->scored_max;
+  return tn_forward_new(&e->forward, e->model, e->stream, o->step_tokens, logit_rows,
                         o->running_max, e->blocks_per_sequence, err);
 }
 

@@ -32,6 +32,7 @@ typedef enum tn_finish {
 typedef struct tn_engine_event { /* borrowed for the call */
   tn_str text;                   /* new text, often empty: see text_stream.h */
   const tn_sample *sample;       /* the token behind this event; NULL: none */
+  bool of_prompt;                /* sample is a token of the prompt */
   tn_finish finish;
   const char *error; /* with TN_FINISH_ERROR */
   int64_t sampled;   /* tokens sampled so far, an end-of-text token included */
@@ -40,7 +41,10 @@ typedef struct tn_engine_event { /* borrowed for the call */
 typedef struct tn_generation { /* all of it is copied by submit */
   const int32_t *ids;
   int64_t count;      /* of ids, at least 1 */
-  int64_t tokens_max; /* to sample, at least 1 */
+  int64_t tokens_max; /* to sample; 0: the prompt runs through the model, and that is all */
+  /* The tokens of the prompt have events of their own, in order, before any other: how likely each
+   * was (the first: NaN), with sampling.top_logprobs alternatives. */
+  bool prompt_logprobs;
   tn_sampling sampling;
   tn_str stops[TN_STOPS_MAX];
   int32_t stop_count;

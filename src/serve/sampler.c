@@ -188,26 +188,34 @@ static int32_t draw(tn_sampler *sampler, const tn_sampling *how, const float *lo
   return items[count - 1].id;
 }
 
-static void report_logprobs(tn_sampler *sampler, const tn_sampling *how, const float *logits,
-                            float most, tn_sample *out) {
-  candidate *items = sampler->candidates;
-  int64_t count = 0;
+/* Puts a token that comes behind all so far by its id where its logit wants it. */
+static void insert_top(tn_sample *s, int32_t top, int32_t id, float logit) {
+  int32_t at = s->top_count;
+  if (at == top && (top == 0 || logit <= s->top[at - 1].logprob)) return;
+  if (at == top)
+    at--;
+  else
+    s->top_count++;
+  for (; at > 0 && s->top[at - 1].logprob < logit; at--) s->top[at] = s->top[at - 1];
+  s->top[at] = (tn_logprob){id, logit};
+}
+
+bool tn_sample_score(const float *logits, int64_t vocab_size, int32_t id, int32_t top,
+                     tn_sample *out) {
   double sum = 0;
-  for (int64_t i = 0; i < sampler->vocab_size; i++) {
+  int32_t best = largest(logits, vocab_size);
+  *out = (tn_sample){.id = id};
+  if (best < 0) return false;
+  for (int64_t i = 0; i < vocab_size; i++) {
     if (!isfinite(logits[i])) continue;
-    sum += exp((double)logits[i] - most);
-    items[count++] = (candidate){(int32_t)i, logits[i], 0};
+    sum += exp((double)logits[i] - logits[best]);
+    insert_top(out, top, (int32_t)i, logits[i]);
   }
-  double log_sum = most + log(sum);
-  out->logprob = (float)(logits[out->id] - log_sum);
-  int64_t top = how->top_logprobs < count ? how->top_logprobs : count;
-  if (top == 0) return;
-  select_first(items, count, top);
-  qsort(items, (size_t)top, sizeof *items, by_logit);
-  for (int64_t i = 0; i < top; i++) {
-    out->top[i] = (tn_logprob){items[i].id, (float)(items[i].logit - log_sum)};
-  }
-  out->top_count = (int32_t)top;
+  double log_sum = logits[best] + log(sum);
+  out->logprob = (float)(logits[id] - log_sum);
+  for (int32_t i = 0; i < out->top_count; i++)
+    out->top[i].logprob = (float)(out->top[i].logprob - log_sum);
+  return true;
 }
 
 tn_status tn_sampler_take(tn_sampler *sampler, const tn_sampling *how, const float *logits,
@@ -222,8 +230,7 @@ tn_status tn_sampler_take(tn_sampler *sampler, const tn_sampling *how, const flo
   out->logprob = 0;
   out->id =
       how->temperature > 0 ? draw(sampler, how, adjusted, adjusted[best], (uint64_t)count) : best;
-  if (how->logprobs) {
-    report_logprobs(sampler, how, logits, logits[largest(logits, sampler->vocab_size)], out);
-  }
+  if (how->logprobs)
+    (void)tn_sample_score(logits, sampler->vocab_size, out->id, how->top_logprobs, out);
   return TN_OK;
 }

@@ -56,6 +56,10 @@ void tn_sampler_free(tn_sampler *sampler);
 TN_NODISCARD tn_status tn_sampler_take(tn_sampler *sampler, const tn_sampling *how,
                                        const float *logits, const int32_t *sampled, int64_t count,
                                        tn_sample *out, tn_error *err);
+/* How likely the model finds token `id`, with `top` alternatives.  false: no logit is finite.  Any
+ * thread. */
+bool tn_sample_score(const float *logits, int64_t vocab_size, int32_t id, int32_t top,
+                     tn_sample *out);
 /* TN_ERR_ARGUMENT names the parameter, its value and its range. */
 TN_NODISCARD tn_status tn_sampling_check(const tn_sampling *how, tn_error *err);
 

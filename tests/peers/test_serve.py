@@ -15,7 +15,7 @@ import openai
 import pytest
 import torch
 from conftest import TINY_CONTEXT as CONTEXT
-from tokenizers import Tokenizer
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 from transformers import LlamaForCausalLM
 
 PROMPTS = [f"{'the quick brown fox ' * (i % 5)}jumps {i} over" for i in range(16)]
@@ -211,6 +211,94 @@ def test_prompt_forms_and_echo(server, folder):
         echoed = server.complete(ids, echo=True, stream=stream)
         text = text_of(echoed) if stream else echoed.choices[0].text
         assert text == "the quick" + by_text.choices[0].text
+
+
+def transformers_logprobs(folder, prompts):
+    """Of each prompt's tokens but the first: its log-probability, and the likeliest token's."""
+    peer = LlamaForCausalLM.from_pretrained(folder).eval()
+    for ids in prompts:
+        with torch.no_grad():
+            rows = torch.log_softmax(peer(torch.tensor([ids])).logits[0, :-1].double(), -1)
+        yield rows[range(len(ids) - 1), ids[1:]].tolist(), rows.max(-1).values.tolist()
+
+
+def test_logprobs_of_a_prompt_equal_transformers(tenon, folder, tmp_path):
+    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    texts = [*PROMPTS[:4], "größe — naïve 日本 🦊 fox", "fox " * 400]  # the last: several steps
+    prompts = [tokenizer.encode(text).ids for text in texts]
+    with serving(tenon, folder, tmp_path, "--kv", "f32", "--step-tokens", 256) as s:
+        answer = s.complete(texts, max_tokens=0, echo=True, logprobs=2)
+        assert (answer.usage.prompt_tokens, answer.usage.completion_tokens) == (sum(map(len, prompts)), 0)
+        for choice, text, ids, (given, likeliest) in zip(answer.choices, texts, prompts,
+                                                         transformers_logprobs(folder, prompts)):
+            lists = choice.logprobs
+            assert choice.text == text and choice.finish_reason == "length"
+            assert len(lists.tokens) == len(lists.text_offset) == len(ids)
+            assert lists.token_logprobs[0] is None and lists.top_logprobs[0] is None
+            assert lists.token_logprobs[1:] == pytest.approx(given, abs=1e-4)
+            assert [max(top.values()) for top in lists.top_logprobs[1:]] == pytest.approx(likeliest, abs=1e-4)
+            for token, offset in zip(lists.tokens, lists.text_offset):
+                assert token.startswith("bytes:") or text[offset:].startswith(token)
+            parts = [t.encode() if not t.startswith("bytes:") else
+                     t[6:].encode().decode("unicode_escape").encode("latin1") for t in lists.tokens]
+            assert b"".join(parts).decode() == text
+            # By ids, and alone: the same numbers, bit for bit.
+            again = s.complete(ids, max_tokens=0, echo=True, logprobs=2).choices[0]
+            assert again.logprobs == lists and again.text == text
+
+
+def test_logprobs_of_a_prompt_and_its_answer(server):
+    """What harnesses do: score a continuation by one request, with and without tokens after it."""
+    context, more = "the quick brown", " fox jumps"
+    whole = server.complete(context + more, max_tokens=3, echo=True, logprobs=1, extra_body={"ignore_eos": True})
+    lists, prompt = whole.choices[0].logprobs, whole.usage.prompt_tokens
+    assert len(lists.tokens) == prompt + 3 and whole.usage.completion_tokens == 3
+    alone = server.complete(context + more, max_tokens=3, logprobs=1, extra_body={"ignore_eos": True}).choices[0]
+    assert lists.token_logprobs[prompt:] == alone.logprobs.token_logprobs
+    assert lists.text_offset[prompt] == len(context + more)
+    assert whole.choices[0].text == context + more + alone.text
+    scored = server.complete(context + more, max_tokens=0, echo=True, logprobs=1).choices[0].logprobs
+    assert scored.token_logprobs == lists.token_logprobs[:prompt]
+    for token, logprob, top in list(zip(lists.tokens, lists.token_logprobs, lists.top_logprobs))[1:]:
+        assert 1 <= len(top) <= 2 and logprob in top.values() and logprob <= max(top.values()) <= 0
+    streamed = list(server.complete(context + more, max_tokens=3, echo=True, logprobs=1, stream=True,
+                                    extra_body={"ignore_eos": True}))
+    assert text_of(streamed) == whole.choices[0].text
+    for name in ("tokens", "token_logprobs", "top_logprobs", "text_offset"):
+        assert sum((getattr(c.choices[0].logprobs, name) for c in streamed), []) == getattr(lists, name)
+    just_echo = list(server.complete("lazy", max_tokens=0, echo=True, stream=True))
+    assert text_of(just_echo) == "lazy" and just_echo[-1].choices[0].finish_reason == "length"
+    both = server.complete(["the quick", "lazy"], n=2, max_tokens=1, echo=True, logprobs=0)
+    assert both.choices[0].logprobs == both.choices[1].logprobs != both.choices[2].logprobs
+
+
+def test_offsets_of_what_a_tokenizer_adds(tenon, folder, tmp_path):
+    """<s> and the space in front of the first word are tokens' text, and not the prompt's."""
+    mine = Tokenizer(models.BPE())
+    mine.pre_tokenizer, mine.decoder = pre_tokenizers.Metaspace(), decoders.Metaspace()
+    mine.train_from_iterator(PROMPTS, trainers.BpeTrainer(vocab_size=200, special_tokens=["<s>"]))
+    mine.post_processor = processors.TemplateProcessing("<s> $A", special_tokens=[("<s>", 0)])
+    shutil.copytree(folder, tmp_path / "tiny")
+    mine.save(str(tmp_path / "tiny" / "tokenizer.json"))
+    with serving(tenon, tmp_path / "tiny", tmp_path) as s:
+        lists = s.complete("fox jumps over", max_tokens=1, echo=True, logprobs=0).choices[0].logprobs
+        assert lists.tokens[:4] == ["<s>", " fox", " jumps", " over"]
+        assert lists.text_offset == [0, 0, 3, 9, 14]
+
+
+def test_logprobs_of_prompts_at_once_equal_alone(server):
+    how = dict(max_tokens=2, echo=True, logprobs=3, extra_body={"ignore_eos": True})
+
+    def ask(prompt):
+        return server.complete(prompt, **how).choices[0].logprobs
+    prompts = [p * 9 for p in PROMPTS]
+    alone = [ask(p) for p in prompts]
+    with concurrent.futures.ThreadPoolExecutor(16) as pool:
+        assert list(pool.map(ask, prompts)) == alone
+    full = [1 + i % 7 for i in range(CONTEXT)]
+    assert server.complete(full[:600], max_tokens=0, echo=True).usage.total_tokens == 600
+    with pytest.raises(openai.BadRequestError):
+        server.complete(full + [1], max_tokens=0, echo=True)
 
 
 def test_several_choices(server):

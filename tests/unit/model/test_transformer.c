@@ -637,8 +637,19 @@ static void test_logits_of_wanted_rows_only(void **state) {
     assert_memory_equal(logits + i * V, all + wanted[i] * V, (size_t)V * 4);
   b.logit_rows = 0;
   must(tn_forward_run(s.forward, s.kv, &b, &logits, &err));
+  for (int i = 0; i < T; i += 2) {
+    const int32_t later[2] = {i, T - 1 - i};
+    must(tn_forward_logits(s.forward, later, 2, &logits, &err));
+    for (int k = 0; k < 2; k++)
+      assert_memory_equal(logits + k * V, all + later[k] * V, (size_t)V * 4);
+  }
+  must(tn_forward_logits(s.forward, wanted, 0, &logits, &err));
+  static const int32_t none[2] = {T, -1};
+  for (int i = 0; i < 2; i++)
+    assert_int_equal(tn_forward_logits(s.forward, &none[i], 1, &logits, &err), TN_ERR_ARGUMENT);
   b.rows = 0;
   must(tn_forward_run(s.forward, s.kv, &b, &logits, &err));
+  assert_int_equal(tn_forward_logits(s.forward, wanted, 1, &logits, &err), TN_ERR_ARGUMENT);
   tn_free(all);
   stop_server(&s);
 }

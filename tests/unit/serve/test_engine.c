@@ -2,6 +2,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "serve/engine.h"
 
+#include <math.h>
 #include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -21,6 +22,9 @@ typedef struct answer {
   int32_t ids[TOKENS_MAX];
   float logprobs[TOKENS_MAX];
   int count;
+  int32_t prompt[TOKENS_MAX];
+  float prompt_logprobs[TOKENS_MAX];
+  int prompt_count;
   tn_finish finish;
   char error[200];
   atomic_bool done;
@@ -61,6 +65,13 @@ static tn_engine *engine_of(tn_model *model, tn_engine_options options) {
 static void on_event(void *context, const tn_engine_event *event) {
   answer *a = context;
   assert_false(atomic_load(&a->done));
+  if (event->of_prompt) {
+    assert_true(a->prompt_count < TOKENS_MAX && a->count == 0 && event->sampled == 0);
+    assert_true(event->finish == TN_FINISH_NONE && event->text.length == 0);
+    a->prompt[a->prompt_count] = event->sample->id;
+    a->prompt_logprobs[a->prompt_count++] = event->sample->logprob;
+    return;
+  }
   if (event->sample) {
     assert_true(a->count < TOKENS_MAX);
     a->ids[a->count] = event->sample->id;
@@ -81,7 +92,7 @@ static void wait_for(answer *a) {
   assert_true(atomic_load(&a->done));
 }
 
-/* The i-th of many different requests. */
+/* The i-th of many different requests; every third wants its prompt's logprobs too. */
 static tn_generation request_of(int i, int32_t *ids, answer *a) {
   tn_generation g = {.ids = ids,
                      .count = 3 + (i * 7) % 40,
@@ -90,6 +101,7 @@ static tn_generation request_of(int i, int32_t *ids, answer *a) {
                      .wanted = still_wanted,
                      .context = a,
                      .sampling = {.logprobs = true}};
+  g.prompt_logprobs = i % 3 == 0;
   if (i % 2) {
     g.sampling.temperature = 1;
     g.sampling.top_k = 50;
@@ -117,11 +129,26 @@ static void ask_together(tn_engine *e, answer *answers) {
   for (int i = 0; i < EVERYONE; i++) wait_for(&answers[i]);
 }
 
+/* The first has none, and is NaN. */
+static void same_prompts(const answer *a, const answer *b, int i, const char *what) {
+  assert_int_equal(a->prompt_count, i % 3 == 0 ? 3 + (i * 7) % 40 : 0);
+  assert_int_equal(a->prompt_count, b->prompt_count);
+  for (int k = 0; k < a->prompt_count; k++) {
+    assert_int_equal(a->prompt[k], b->prompt[k]);
+    assert_int_equal(a->prompt[k], tn_random_below(7, (uint64_t)i, (uint64_t)k, VOCAB));
+    assert_true(k == 0 ? isnan(a->prompt_logprobs[0]) : a->prompt_logprobs[k] < 0);
+    if (k > 0 && memcmp(&a->prompt_logprobs[k], &b->prompt_logprobs[k], sizeof(float)) != 0)
+      fail_msg("%s: request %d, token %d of the prompt: logprob %.9g and %.9g", what, i, k,
+               a->prompt_logprobs[k], b->prompt_logprobs[k]);
+  }
+}
+
 static void same_answers(const answer *a, const answer *b, const char *what) {
   for (int i = 0; i < EVERYONE; i++) {
     assert_int_equal(a[i].finish, TN_FINISH_LENGTH);
     assert_int_equal(b[i].finish, TN_FINISH_LENGTH);
     assert_int_equal(a[i].count, b[i].count);
+    same_prompts(&a[i], &b[i], i, what);
     for (int k = 0; k < a[i].count; k++) {
       if (a[i].ids[k] != b[i].ids[k]) fail_msg("%s: request %d token %d", what, i, k);
       if (memcmp(&a[i].logprobs[k], &b[i].logprobs[k], sizeof(float)) != 0) {
@@ -335,6 +362,82 @@ static void biases_are_copied_and_checked(void **state) {
   tn_model_free(model);
 }
 
+typedef struct scores_of_events {
+  tn_sample samples[256];
+  int count;
+  tn_finish finish;
+} scores_of_events;
+
+static void keep_scores(void *context, const tn_engine_event *event) {
+  scores_of_events *s = context;
+  s->finish = event->finish;
+  if (event->finish != TN_FINISH_NONE) return;
+  assert_true(event->of_prompt && s->count < 256);
+  s->samples[s->count++] = *event->sample;
+}
+
+/* What the model itself says of the tokens of a prompt, and of nothing else. */
+static void prompts_are_scored_alone(void **state) {
+  (void)state;
+  enum { T = 200, BLOCK = 16, BLOCKS = 16 };
+  int32_t ids[T], positions[T], sequences[T] = {0}, table[BLOCKS];
+  tn_error err;
+  tn_model *model = model_of(3);
+  for (int i = 0; i < T; i++) {
+    positions[i] = i;
+    ids[i] = (int32_t)tn_random_below(9, 1, (uint64_t)i, VOCAB);
+  }
+  for (int i = 0; i < BLOCKS; i++) table[i] = i;
+  tn_stream *stream;
+  tn_kv_cache *kv;
+  tn_forward *forward;
+  const float *logits;
+  assert_int_equal(tn_stream_open(tn_device_cpu(), NULL, &stream, &err), TN_OK);
+  assert_int_equal(tn_kv_cache_new(&kv, model, TN_F32, BLOCKS, BLOCK, &err), TN_OK);
+  assert_int_equal(tn_forward_new(&forward, model, stream, T, T, 1, BLOCKS, &err), TN_OK);
+  const tn_forward_batch b = {.rows = T,
+                              .ids = ids,
+                              .positions = positions,
+                              .sequences = sequences,
+                              .slots = positions,
+                              .sequence_count = 1,
+                              .blocks_per_sequence = BLOCKS,
+                              .block_table = table,
+                              .logit_rows = T,
+                              .logit_indices = positions};
+  assert_int_equal(tn_forward_run(forward, kv, &b, &logits, &err), TN_OK);
+  for (int count = 1; count <= T; count += count == 1 ? 60 : T - 61) {
+    for (int steps = 0; steps < 2; steps++) { /* in one step, and in many short ones */
+      tn_engine *e = engine_of(
+          model,
+          (tn_engine_options){.running_max = 2, .step_tokens = steps ? 5 : T, .kv_dtype = TN_F32});
+      scores_of_events seen = {0};
+      tn_generation g = {.ids = ids,
+                         .count = count,
+                         .prompt_logprobs = true,
+                         .sampling = {.top_logprobs = 3},
+                         .event = keep_scores,
+                         .context = &seen};
+      assert_int_equal(tn_engine_submit(e, &g, 1, &err), TN_OK);
+      tn_engine_drain(e);
+      assert_true(tn_engine_wait(e, 20000000));
+      assert_int_equal(seen.finish, TN_FINISH_LENGTH);
+      assert_int_equal(seen.count, count);
+      for (int k = 1; k < count; k++) {
+        tn_sample want;
+        assert_true(tn_sample_score(logits + (k - 1) * VOCAB, VOCAB, ids[k], 3, &want));
+        assert_memory_equal(&seen.samples[k].logprob, &want.logprob, sizeof(float));
+        assert_memory_equal(seen.samples[k].top, want.top, sizeof want.top);
+      }
+      tn_engine_free(e);
+    }
+  }
+  tn_forward_free(forward);
+  tn_kv_cache_free(kv);
+  tn_stream_close(stream);
+  tn_model_free(model);
+}
+
 static void metrics_count(void **state) {
   (void)state;
   static answer a;
@@ -398,6 +501,7 @@ int main(void) {
       cmocka_unit_test(unwanted_requests_free_their_blocks),
       cmocka_unit_test(eos_ends_with_stop),
       cmocka_unit_test(biases_are_copied_and_checked),
+      cmocka_unit_test(prompts_are_scored_alone),
       cmocka_unit_test(metrics_count),
       cmocka_unit_test(failed_allocations),
   };

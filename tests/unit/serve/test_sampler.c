@@ -76,6 +76,44 @@ static void biases_move_logits(void **state) {
   tn_sampler_free(s);
 }
 
+static void given_tokens_have_scores(void **state) {
+  (void)state;
+  enum { N = 40 };
+  float logits[N];
+  tn_sampler *s = sampler_of(N);
+  for (int i = 0; i < N; i++) logits[i] = (float)tn_random_below(3, 1, (uint64_t)i, 9) - 4;
+  logits[5] = NAN, logits[6] = -INFINITY, logits[7] = logits[30] = 6;
+  double sum = 0, whole = 0;
+  for (int i = 0; i < N; i++)
+    if (isfinite(logits[i])) sum += exp((double)logits[i]);
+  tn_sample got, sampled;
+  for (int32_t top = 0; top <= TN_TOP_LOGPROBS_MAX; top += 5) {
+    whole = 0;
+    for (int32_t id = 0; id < N; id++) {
+      assert_true(tn_sample_score(logits, N, id, top, &got));
+      assert_int_equal(got.id, id);
+      assert_int_equal(got.top_count, top);
+      for (int32_t k = 1; k < top; k++) {
+        float a = logits[got.top[k - 1].id], b = logits[got.top[k].id];
+        assert_true(a > b || (a == b && got.top[k - 1].id < got.top[k].id));
+      }
+      if (!isfinite(logits[id])) continue;
+      assert_true(fabs(got.logprob - (logits[id] - log(sum))) < 1e-6);
+      whole += exp((double)got.logprob);
+    }
+    assert_true(fabs(whole - 1) < 1e-6);
+  }
+  assert_true(got.top[0].id == 7 && got.top[1].id == 30);
+  /* A sampled token's is the same, bit for bit. */
+  sampled = take(s, &(tn_sampling){.logprobs = true, .top_logprobs = 20}, logits, 0);
+  assert_true(tn_sample_score(logits, N, sampled.id, 20, &got));
+  assert_memory_equal(&sampled.logprob, &got.logprob, sizeof(float));
+  assert_memory_equal(sampled.top, got.top, sizeof got.top);
+  const float broken[2] = {NAN, -INFINITY};
+  assert_false(tn_sample_score(broken, 2, 0, 1, &got));
+  tn_sampler_free(s);
+}
+
 /* The plain reference: sorts everything, cuts, and gives each token's exact probability. */
 static void reference(const tn_sampling *how, const float *logits, int n, double *p) {
   int order[64];
@@ -261,6 +299,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(greedy_takes_the_first_of_the_largest),
       cmocka_unit_test(biases_move_logits),
+      cmocka_unit_test(given_tokens_have_scores),
       cmocka_unit_test(draws_follow_the_distribution),
       cmocka_unit_test(cuts_agree_with_sorting_on_random_rows),
       cmocka_unit_test(a_draw_depends_on_seed_and_index_only),
