@@ -299,6 +299,7 @@ static bool prepare(draft *d, bool chat) {
     g->sampling.stream = (uint64_t)i;
     g->prompt_logprobs = d->request.echo && g->sampling.logprobs;
     g->ignore_eos = d->request.ignore_eos;
+    g->json = d->request.json;
     set_stops(d, g, chat);
   }
   return true;

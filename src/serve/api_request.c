@@ -60,10 +60,6 @@ static bool is_off_empty(const tn_json *v) {
 static bool is_off_tool_choice(const tn_json *v) {
   return v->kind == TN_JSON_STRING && (tn_str_is(v->text, "none") || tn_str_is(v->text, "auto"));
 }
-static bool is_off_format(const tn_json *v) {
-  const tn_json *type = tn_json_get(v, "type");
-  return v->count == 1 && type && type->kind == TN_JSON_STRING && tn_str_is(type->text, "text");
-}
 static bool is_off_modalities(const tn_json *v) {
   return v->kind == TN_JSON_ARRAY && v->count == 1 && v->first->kind == TN_JSON_STRING &&
          tn_str_is(v->first->text, "text");
@@ -104,6 +100,7 @@ static const key_rule key_rules[] = {
     {"n", BOTH, true, NULL},
     {"best_of", COMPLETION, true, NULL},
     {"logit_bias", BOTH, true, NULL},
+    {"response_format", BOTH, true, NULL},
     {"user", BOTH, false, NULL},
     {"metadata", BOTH, false, NULL},
     {"service_tier", CHAT, false, NULL},
@@ -117,7 +114,6 @@ static const key_rule key_rules[] = {
     {"functions", CHAT, false, is_off_empty},
     {"tool_choice", CHAT, false, is_off_tool_choice},
     {"function_call", CHAT, false, is_off_tool_choice},
-    {"response_format", BOTH, false, is_off_format},
     {"modalities", CHAT, false, is_off_modalities},
     {"audio", CHAT, false, is_off_never},
     {"reasoning_effort", CHAT, false, is_off_never},
@@ -301,6 +297,22 @@ static bool read_stream(tn_api_request *r, const tn_json *root, tn_api_problem *
   return read_bool(options, "include_usage", &r->include_usage, p);
 }
 
+static bool read_format(tn_api_request *r, const tn_json *root, tn_api_problem *p) {
+  const tn_json *v = given(root, "response_format"), *type = v ? tn_json_get(v, "type") : NULL;
+  if (!v) return true;
+  if (v->kind != TN_JSON_OBJECT || !type || type->kind != TN_JSON_STRING) {
+    return tn_api_problem_set(p, 400, "response_format", NULL,
+                              "'response_format' wants an object with a 'type'");
+  }
+  r->json = tn_str_is(type->text, "json_object");
+  if (v->count == 1 && (r->json || tn_str_is(type->text, "text"))) return true;
+  return tn_api_problem_set(p, 400, "response_format", "unsupported_parameter",
+                            "'response_format' of type '%.*s' is not supported; {\"type\": "
+                            "\"json_object\"} is, without a "
+                            "schema",
+                            type->text.length > 60 ? 60 : (int)type->text.length, type->text.data);
+}
+
 static bool is_id_array(const tn_json *v) {
   if (v->kind != TN_JSON_ARRAY || v->count == 0) return false;
   for (const tn_json *item = v->first; item; item = item->next) {
@@ -374,7 +386,7 @@ bool tn_api_request_read(tn_api_request *r, tn_arena *arena, tn_str body, bool c
   if (!read_bool(root, "echo", &r->echo, p) || !read_bool(root, "ignore_eos", &r->ignore_eos, p) ||
       !read_length(r, root, chat, p) || !read_sampling(r, root, p) ||
       !read_biases(r, arena, root, p) || !read_logprobs(r, root, chat, p) ||
-      !read_stops(r, root, p) || !read_stream(r, root, p)) {
+      !read_stops(r, root, p) || !read_stream(r, root, p) || !read_format(r, root, p)) {
     return false;
   }
   if (tn_sampling_check(&r->sampling, &err) != TN_OK) {

@@ -28,7 +28,7 @@ typedef struct tn_api_request { /* strings and trees lie in the arena or the bod
   bool seeded;
   tn_str stops[TN_API_STOPS_MAX];
   int32_t stop_count;
-  bool stream, include_usage, echo, ignore_eos;
+  bool stream, include_usage, echo, ignore_eos, json;
 } tn_api_request;
 
 typedef struct tn_api_problem { /* an answer in OpenAI's error form */

@@ -11,6 +11,7 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "base/queue.h"
+#include "serve/json_tokens.h"
 #include "serve/scheduler.h"
 
 enum { SCORED_ROWS = 64 }; /* of a prompt: how many have their logits in memory at a time */
@@ -22,6 +23,7 @@ typedef struct job {
   tn_logit_bias *biases;
   tn_sequence *sequence;
   tn_text_stream text;
+  tn_json_guard guard;
   uint64_t number;
   bool admitted;  /* has run at least once */
   int64_t scored; /* tokens of the prompt that have had their event */
@@ -51,7 +53,9 @@ struct tn_engine {
   tn_sampler *sampler;
   tn_scheduler *scheduler;
   batch batch;
-  tn_strbuf text; /* of the event under way */
+  tn_strbuf text;              /* of the event under way */
+  tn_json_tokens *json_tokens; /* NULL: there is no tokenizer */
+  uint8_t *allowed;            /* [vocab_size] tokens that may come next in the answer under way */
   instruments metrics;
   int64_t context, blocks_per_sequence, block_bytes;
   int32_t blocks, scored_max; /* rows of a prompt scored at a time */
@@ -126,6 +130,8 @@ static tn_status job_new(job **out, tn_engine *e, const tn_generation *g, tn_err
         "the prompt has %lld tokens and up to %lld are to follow, limit %lld tokens in all",
         (long long)g->count, (long long)g->tokens_max, (long long)e->context);
   }
+  if (g->json && !e->options.tokenizer)
+    return tn_fail(err, TN_ERR_ARGUMENT, "a JSON answer, and no tokenizer");
   job *j = tn_alloc(1, sizeof *j);
   if (!j) return tn_fail_memory(err, "request", sizeof *j);
   j->g = *g;
@@ -315,6 +321,21 @@ static tn_status add_text(tn_engine *e, job *j, int32_t id, bool last, tn_error 
   return last || j->text.stopped ? tn_text_stream_finish(&j->text, &e->text, err) : TN_OK;
 }
 
+/* As the request says; of JSON, only what can follow. */
+static tn_sampling sampling_of(tn_engine *e, const job *j) {
+  tn_sampling how = j->g.sampling;
+  if (!j->g.json) return how;
+  tn_json_tokens_allow(e->json_tokens, &j->guard, e->allowed);
+  how.allowed = e->allowed;
+  return how;
+}
+
+/* Whether that was the end of the object. */
+static bool ends_json(tn_engine *e, job *j, int32_t id) {
+  return j->g.json && tn_json_guard_feed(&j->guard, tn_tokenizer_bytes(e->options.tokenizer, id)) &&
+         tn_json_guard_done(&j->guard);
+}
+
 static void take_token(tn_engine *e, job *j, const float *logits) {
   tn_sequence *q = j->sequence;
   tn_sample sample;
@@ -324,7 +345,8 @@ static void take_token(tn_engine *e, job *j, const float *logits) {
     finish(e, j, NULL, TN_FINISH_LENGTH, NULL);
     return;
   }
-  tn_status status = tn_sampler_take(e->sampler, &j->g.sampling, logits, q->ids + q->prompt,
+  tn_sampling how = sampling_of(e, j);
+  tn_status status = tn_sampler_take(e->sampler, &how, logits, q->ids + q->prompt,
                                      q->known - q->prompt, &sample, &err);
   if (status != TN_OK) {
     finish(e, j, NULL, TN_FINISH_ERROR, err.text);
@@ -332,7 +354,8 @@ static void take_token(tn_engine *e, job *j, const float *logits) {
   }
   tn_sequence_append(q, sample.id);
   observe_token(e, j);
-  bool eos = !j->g.ignore_eos && is_eos(e, sample.id), full = q->known == q->token_limit;
+  bool eos = (!j->g.ignore_eos && is_eos(e, sample.id)) || ends_json(e, j, sample.id);
+  bool full = q->known == q->token_limit;
   status = add_text(e, j, sample.id, eos || full, &err);
   if (status != TN_OK) {
     tn_strbuf_reset(&e->text);
@@ -668,6 +691,15 @@ static tn_status make_batch(tn_engine *e, tn_error *err) {
                         (unsigned long long)(table + 4 * rows) * sizeof(int32_t));
 }
 
+static tn_status make_json(tn_engine *e, tn_error *err) {
+  int64_t vocab_size = tn_model_config_of(e->model)->vocab_size;
+  if (!e->options.tokenizer) return TN_OK;
+  e->allowed = tn_alloc((size_t)vocab_size, 1);
+  if (!e->allowed) return tn_fail_memory(err, "tokens of JSON", (unsigned long long)vocab_size);
+  return tn_json_tokens_new(&e->json_tokens, e->options.tokenizer, vocab_size, e->eos_ids,
+                            e->options.eos_count, err);
+}
+
 static tn_status make_parts(tn_engine *e, tn_error *err) {
   const tn_engine_options *o = &e->options;
   tn_scheduler_options scheduler = {e->blocks, o->block_tokens, o->running_max, o->step_tokens};
@@ -675,6 +707,7 @@ static tn_status make_parts(tn_engine *e, tn_error *err) {
   e->eos_ids = tn_alloc((size_t)o->eos_count, sizeof *e->eos_ids);
   if (!e->eos_ids) return tn_fail_memory(err, "end-of-text ids", eos_bytes);
   if (eos_bytes) memcpy(e->eos_ids, o->eos_ids, eos_bytes);
+  TN_TRY(make_json(e, err));
   TN_TRY(make_batch(e, err));
   TN_TRY(tn_scheduler_new(&e->scheduler, &scheduler, err));
   TN_TRY(tn_sampler_new(&e->sampler, tn_model_config_of(e->model)->vocab_size, err));
@@ -747,6 +780,8 @@ void tn_engine_free(tn_engine *e) {
   tn_free(a->logit_jobs);
   tn_free(a->block_table);
   tn_free(e->eos_ids);
+  tn_json_tokens_free(e->json_tokens);
+  tn_free(e->allowed);
   tn_strbuf_clear(&e->text);
   pthread_cond_destroy(&e->changed);
   pthread_mutex_destroy(&e->lock);

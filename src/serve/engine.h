@@ -23,7 +23,7 @@
 
 typedef enum tn_finish {
   TN_FINISH_NONE,
-  TN_FINISH_STOP,   /* an end-of-text token or a stop string */
+  TN_FINISH_STOP,   /* an end-of-text token, a stop string, the end of a JSON object */
   TN_FINISH_LENGTH, /* tokens_max reached */
   TN_FINISH_GONE,   /* nobody wanted it any more, or the engine was cancelled */
   TN_FINISH_ERROR,  /* see error */
@@ -49,6 +49,7 @@ typedef struct tn_generation { /* all of it is copied by submit */
   tn_str stops[TN_STOPS_MAX];
   int32_t stop_count;
   bool ignore_eos;
+  bool json; /* the answer is one JSON object (json_guard.h), which ends it; wants a tokenizer */
   /* Asked once a step; false ends the generation with TN_FINISH_GONE.  NULL: always wanted. */
   bool (*wanted)(void *context);
   void (*event)(void *context, const tn_engine_event *event); /* must not wait */

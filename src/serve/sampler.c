@@ -84,11 +84,12 @@ static int32_t largest(const float *logits, int64_t n) {
   return best;
 }
 
-/* logit -= presence + frequency * times, for every token sampled so far; then += bias. */
+/* logit -= presence + frequency * times, for every token sampled so far; then += bias; what is not
+ * allowed is nothing at all. */
 static const float *adjust(tn_sampler *sampler, const tn_sampling *how, const float *logits,
                            const int32_t *sampled, int64_t count) {
   bool penalizes = count > 0 && (how->presence_penalty != 0 || how->frequency_penalty != 0);
-  if (!penalizes && how->bias_count == 0) return logits;
+  if (!penalizes && how->bias_count == 0 && !how->allowed) return logits;
   float *out = sampler->adjusted;
   memcpy(out, logits, (size_t)sampler->vocab_size * sizeof *out);
   for (int64_t i = 0; penalizes && i < count; i++) {
@@ -97,6 +98,8 @@ static const float *adjust(tn_sampler *sampler, const tn_sampling *how, const fl
     out[id] -= (float)how->frequency_penalty;
   }
   for (int32_t i = 0; i < how->bias_count; i++) out[how->biases[i].id] += how->biases[i].bias;
+  for (int64_t i = 0; how->allowed && i < sampler->vocab_size; i++)
+    if (!how->allowed[i]) out[i] = -INFINITY;
   return out;
 }
 
@@ -223,8 +226,8 @@ tn_status tn_sampler_take(tn_sampler *sampler, const tn_sampling *how, const flo
   const float *adjusted = adjust(sampler, how, logits, sampled, count);
   int32_t best = largest(adjusted, sampler->vocab_size);
   if (best < 0) {
-    return tn_fail(err, TN_ERR_DATA, "none of the %lld logits is a finite number",
-                   (long long)sampler->vocab_size);
+    return tn_fail(err, TN_ERR_DATA, "none of the %lld logits%s is a finite number",
+                   (long long)sampler->vocab_size, how->allowed ? " of tokens that may come" : "");
   }
   out->top_count = 0;
   out->logprob = 0;

@@ -31,6 +31,7 @@ typedef struct tn_sampling { /* all zero: greedy */
   double presence_penalty, frequency_penalty; /* -2 to 2, over the sampled tokens so far */
   const tn_logit_bias *biases;                /* borrowed; ids below vocab_size */
   int32_t bias_count;
+  const uint8_t *allowed; /* [vocab_size], borrowed: tokens that are 0 cannot come; NULL: all can */
   uint64_t seed, stream;
 } tn_sampling;
 
@@ -52,7 +53,7 @@ TN_NODISCARD tn_status tn_sampler_new(tn_sampler **out, int64_t vocab_size, tn_e
 void tn_sampler_free(tn_sampler *sampler);
 
 /* `logits` [vocab_size] stays as it is.  `sampled` are the sequence's own tokens so far, for the
- * penalties and the index.  A row without one finite logit is TN_ERR_DATA. */
+ * penalties and the index.  A row without one finite logit that is allowed is TN_ERR_DATA. */
 TN_NODISCARD tn_status tn_sampler_take(tn_sampler *sampler, const tn_sampling *how,
                                        const float *logits, const int32_t *sampled, int64_t count,
                                        tn_sample *out, tn_error *err);

@@ -355,6 +355,31 @@ def test_logit_bias(server, folder):
     assert chat.choices[0].message.content == tokenizer.decode([fox[0]] * 8)
 
 
+def test_json_mode(server, folder):
+    """A model of random weights writes whole objects where it is let to end them, and no byte that cannot follow."""
+    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    ends = {str(tokenizer.token_to_id(text)): 6 for text in '"}]:,'}
+
+    def ask(seed, stream=False):
+        return server.client.chat.completions.create(
+            model="tiny", messages=[{"role": "user", "content": "JSON"}], max_tokens=150, seed=seed, stream=stream,
+            response_format={"type": "json_object"}, logit_bias=ends, temperature=1)
+    alone = [ask(seed).choices[0] for seed in range(24)]
+    whole = [c.message.content for c in alone if c.finish_reason == "stop"]
+    assert len(whole) > 12 and len(set(whole)) > 12
+    for text in whole:
+        assert isinstance(json.loads(text), dict)
+    assert any(len(json.loads(text)) > 1 for text in whole)
+    for choice in alone:
+        assert choice.message.content.lstrip().startswith("{")
+    with concurrent.futures.ThreadPoolExecutor(12) as pool:
+        assert [a.choices[0] for a in pool.map(ask, range(24))] == alone
+    chunks = list(ask(3, stream=True))
+    assert "".join(c.choices[0].delta.content or "" for c in chunks) == alone[3].message.content
+    free = server.complete("a", extra_body={"response_format": {"type": "json_object"}})
+    assert free.choices[0].text.lstrip().startswith("{")
+
+
 def test_stop_strings(server):
     whole = server.complete("fox", max_tokens=40, extra_body={"ignore_eos": True}).choices[0].text
     for start, length in ((3, 1), (5, 4), (8, 9)):
@@ -484,7 +509,8 @@ CHAT = {"messages": [{"role": "user", "content": "a"}]}
     ("chat/completions", {"messages": [{"role": "user", "content": "a", "tool_calls": [1]}]}, "messages"),
     ("chat/completions", {**CHAT, "tools": [{"type": "function"}]}, "tools"),
     ("chat/completions", {**CHAT, "tool_choice": "required"}, "tool_choice"),
-    ("chat/completions", {**CHAT, "response_format": {"type": "json_object"}}, "response_format"),
+    ("chat/completions", {**CHAT, "response_format": {"type": "json_schema", "json_schema": {}}}, "response_format"),
+    ("chat/completions", {**CHAT, "response_format": "json_object"}, "response_format"),
     ("chat/completions", {**CHAT, "top_logprobs": 2}, "top_logprobs"),
     ("chat/completions", {**CHAT, "reasoning_effort": "high"}, "reasoning_effort"),
     ("chat/completions", {**CHAT, "modalities": ["audio"]}, "modalities"),

@@ -79,6 +79,24 @@ static void choices_and_biases(void **state) {
           "token 7 is 100.5, wants -100 to 100");
 }
 
+static void formats(void **state) {
+  (void)state;
+  tn_arena arena = {0};
+  tn_api_request r;
+  tn_api_problem p;
+  assert_true(read_body("{\"prompt\":\"a\",\"response_format\":{\"type\":\"json_object\"}}", false,
+                        &r, &arena, &p));
+  assert_true(r.json);
+  assert_true(read_body("{\"prompt\":\"a\",\"response_format\":{\"type\":\"text\"}}", false, &r,
+                        &arena, &p));
+  assert_false(r.json);
+  tn_arena_clear(&arena);
+  refused("{\"prompt\":\"a\",\"response_format\":{}}", "response_format", "wants an object");
+  refused("{\"prompt\":\"a\",\"response_format\":[]}", "response_format", "wants an object");
+  refused("{\"prompt\":\"a\",\"response_format\":{\"type\":\"json_schema\",\"json_schema\":{}}}",
+          "response_format", "type 'json_schema' is not supported");
+}
+
 static void defaults_are_openais(void **state) {
   (void)state;
   tn_arena arena = {0};
@@ -207,6 +225,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(everything_is_read),
       cmocka_unit_test(choices_and_biases),
+      cmocka_unit_test(formats),
       cmocka_unit_test(defaults_are_openais),
       cmocka_unit_test(problems_have_openais_form),
       cmocka_unit_test(chats_are_rendered_as_documented),

@@ -76,6 +76,29 @@ static void biases_move_logits(void **state) {
   tn_sampler_free(s);
 }
 
+static void only_what_is_allowed_comes(void **state) {
+  (void)state;
+  const float logits[5] = {1, 4, NAN, 3, -3};
+  const uint8_t some[5] = {1, 0, 1, 0, 1}, none[5] = {0, 0, 1, 0, 0};
+  const tn_logit_bias up = {1, 100};
+  tn_sampler *s = sampler_of(5);
+  tn_sample sample;
+  tn_error err;
+  tn_sampling how = {.allowed = some, .biases = &up, .bias_count = 1};
+  assert_int_equal(take(s, &how, logits, 0).id, 0);
+  how.temperature = 2;
+  int seen[5] = {0};
+  for (int i = 0; i < 300; i++) {
+    how.stream = (uint64_t)i;
+    seen[take(s, &how, logits, 0).id]++;
+  }
+  assert_true(seen[0] > 0 && seen[4] > 0 && seen[0] + seen[4] == 300);
+  how.allowed = none;
+  assert_int_equal(tn_sampler_take(s, &how, logits, NULL, 0, &sample, &err), TN_ERR_DATA);
+  assert_non_null(strstr(err.text, "of tokens that may come"));
+  tn_sampler_free(s);
+}
+
 static void given_tokens_have_scores(void **state) {
   (void)state;
   enum { N = 40 };
@@ -299,6 +322,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(greedy_takes_the_first_of_the_largest),
       cmocka_unit_test(biases_move_logits),
+      cmocka_unit_test(only_what_is_allowed_comes),
       cmocka_unit_test(given_tokens_have_scores),
       cmocka_unit_test(draws_follow_the_distribution),
       cmocka_unit_test(cuts_agree_with_sorting_on_random_rows),
