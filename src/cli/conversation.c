@@ -84,7 +84,7 @@ tn_status tn_conversation_render(const tn_conversation *c, const tn_chat_templat
   tn_conversation_write(c, &w);
   tn_status status = tn_strbuf_check(&json, err);
   if (status == TN_OK) status = tn_json_parse(&messages, &arena, tn_strbuf_view(&json), NULL, err);
-  if (status == TN_OK && !tn_chat_prompt_render(t, messages, out, &problem))
+  if (status == TN_OK && !tn_chat_prompt_render(t, messages, NULL, out, &problem))
     status = tn_fail(err, TN_ERR_DATA, "%s", problem.error.text);
   tn_arena_clear(&arena);
   tn_strbuf_clear(&json);

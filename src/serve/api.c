@@ -13,6 +13,7 @@
 #include "serve/api_answer.h"
 #include "serve/api_request.h"
 #include "serve/chat_prompt.h"
+#include "serve/tool_calls.h"
 
 struct tn_api {
   tn_api_options options;
@@ -21,6 +22,7 @@ struct tn_api {
   int64_t started_us;
   int64_t created;         /* Unix seconds */
   int64_t token_bytes_max; /* of any token */
+  tn_tool_form tool_form;  /* of the chat template */
   atomic_bool draining;
 };
 
@@ -215,12 +217,21 @@ static bool encode_text(draft *d, tn_str text, bool chat, tn_ids *ids) {
   return tn_api_problem_set(&d->problem, 400, "prompt", NULL, "the prompt is empty");
 }
 
+static bool check_tools(draft *d) {
+  if (!d->request.tools || d->api->tool_form != TN_TOOL_NONE) return true;
+  return tn_api_problem_set(&d->problem, 400, "tools", "unsupported_parameter",
+                            "'tools' wants a model whose chat template spells calls as <tool_call> "
+                            "or as {\"name\", \"parameters\"}; that of '%s' does not",
+                            d->api->options.model_name);
+}
+
 static bool encode_all(draft *d, bool chat) {
   if (chat) {
     tn_strbuf text = {0};
     d->request.prompt_count = 1;
-    bool good = tn_chat_prompt_render(d->api->options.chat_template, d->request.messages, &text,
-                                      &d->problem) &&
+    bool good = check_tools(d) &&
+                tn_chat_prompt_render(d->api->options.chat_template, d->request.messages,
+                                      d->request.tools, &text, &d->problem) &&
                 encode_text(d, tn_strbuf_view(&text), true, &d->ids[0]);
     tn_strbuf_clear(&text);
     return good;
@@ -335,6 +346,8 @@ static bool make_answer(draft *d, tn_http_exchange *x, bool chat) {
   a->chat = chat;
   a->stream = r->stream;
   a->include_usage = r->include_usage;
+  a->tool_form = r->tools ? d->api->tool_form : TN_TOOL_NONE;
+  a->one_call = r->one_call;
   a->logprobs = r->sampling.logprobs;
   for (int32_t i = 0; i < d->choice_count; i++) {
     int32_t prompt = i / r->choices;
@@ -420,6 +433,8 @@ tn_status tn_api_new(tn_api **out, const tn_api_options *options, tn_error *err)
     return tn_fail(err, TN_ERR_ARGUMENT, "model name '%s': wants no spaces, quotes or backslashes",
                    options->model_name);
   }
+  tn_tool_form tool_form;
+  TN_TRY(tn_tool_form_of(&tool_form, options->chat_template, err));
   tn_api *api = tn_alloc(1, sizeof *api);
   tn_strbuf path = {0};
   tn_strbuf_addf(&path, "/v1/models/%s", options->model_name);
@@ -429,6 +444,7 @@ tn_status tn_api_new(tn_api **out, const tn_api_options *options, tn_error *err)
     return tn_fail_memory(err, "API", sizeof *api);
   }
   api->options = *options;
+  api->tool_form = tool_form;
   api->model_path = path.data; /* keeps the buffer's memory */
   api->token_bytes_max = longest_token(options->tokenizer);
   api->started_us = tn_time_us();

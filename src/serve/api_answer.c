@@ -27,6 +27,8 @@ void tn_api_answer_free(tn_api_answer *answer) {
   for (int32_t i = 0; i < answer->choice_count; i++) {
     tn_api_choice *c = &answer->choices[i];
     tn_strbuf_clear(&c->text);
+    tn_strbuf_clear(&c->held);
+    tn_strbuf_clear(&c->calls);
     tn_strbuf_clear(&c->echo);
     tn_strbuf_clear(&c->logprobs);
     tn_strbuf_clear(&c->logprobs_top);
@@ -210,12 +212,14 @@ static void write_logprobs(tn_json_writer *w, tn_api_choice *c) {
  * ------------------------------------------------------------------------------------------------
  */
 
-static void write_finish(tn_json_writer *w, tn_finish finish) {
+static void write_finish(tn_json_writer *w, const tn_api_choice *c) {
   tn_json_key(w, "finish_reason");
-  if (finish == TN_FINISH_NONE) {
+  if (c->finish == TN_FINISH_NONE) {
     tn_json_null(w);
+  } else if (c->finish == TN_FINISH_LENGTH) {
+    tn_json_cstr(w, "length");
   } else {
-    tn_json_cstr(w, finish == TN_FINISH_LENGTH ? "length" : "stop");
+    tn_json_cstr(w, c->calls.length ? "tool_calls" : "stop");
   }
 }
 
@@ -260,7 +264,16 @@ static void write_message(tn_json_writer *w, const tn_api_choice *c, bool with_r
     tn_json_cstr(w, "assistant");
   }
   tn_json_key(w, "content");
-  tn_json_str(w, tn_strbuf_view(&c->text));
+  if (c->calls.length && c->text.length == 0)
+    tn_json_null(w);
+  else
+    tn_json_str(w, tn_strbuf_view(&c->text));
+  if (c->calls.length) {
+    tn_json_key(w, "tool_calls");
+    tn_json_begin_array(w);
+    tn_json_raw(w, tn_strbuf_view(&c->calls));
+    tn_json_end_array(w);
+  }
   tn_json_end_object(w);
 }
 
@@ -277,7 +290,7 @@ static void write_choice(tn_json_writer *w, tn_api_choice *c, const char *messag
     tn_json_str(w, tn_strbuf_view(&c->text));
   }
   write_logprobs(w, c);
-  write_finish(w, c->finish);
+  write_finish(w, c);
   tn_json_end_object(w);
 }
 
@@ -356,6 +369,66 @@ bool tn_api_choice_wanted(void *context) {
   return !tn_http_gone(c->answer->exchange);
 }
 
+static void write_call(tn_json_writer *w, const tn_api_choice *c, int32_t number,
+                       const tn_tool_call *call) {
+  char id[80];
+  const char *random = strchr(c->answer->id, '-') + 1;
+  snprintf(id, sizeof id, "call_%s_%d_%d", random, c->index, number);
+  tn_json_begin_object(w);
+  if (c->answer->stream) tn_json_key(w, "index"), tn_json_i64(w, number);
+  tn_json_key(w, "id"), tn_json_cstr(w, id);
+  tn_json_key(w, "type"), tn_json_cstr(w, "function");
+  tn_json_key(w, "function");
+  tn_json_begin_object(w);
+  tn_json_key(w, "name"), tn_json_str(w, call->name);
+  tn_json_key(w, "arguments"), tn_json_str(w, call->arguments);
+  tn_json_end_object(w);
+  tn_json_end_object(w);
+}
+
+/* What was held back, once nothing more can come: text, calls, or both. */
+static void take_calls(tn_api_choice *c) {
+  tn_api_answer *a = c->answer;
+  tn_arena arena = {0};
+  tn_tool_answer answer;
+  tn_error err;
+  tn_status status =
+      tn_tool_answer_read(&answer, &arena, a->tool_form, tn_strbuf_view(&c->held), &err);
+  if (status == TN_OK) {
+    tn_strbuf_add_str(&c->text, answer.text);
+    if (a->one_call && answer.count > 1) answer.count = 1;
+    for (int32_t i = 0; i < answer.count; i++) {
+      tn_json_writer w = {.out = &c->calls};
+      if (i > 0) tn_strbuf_add_char(&c->calls, ',');
+      write_call(&w, c, i, &answer.calls[i]);
+    }
+  } else if (!a->error[0]) {
+    a->error_status = 500;
+    snprintf(a->error, sizeof a->error, "%.200s", err.text);
+  }
+  tn_strbuf_reset(&c->held);
+  tn_arena_clear(&arena);
+}
+
+/* With tools, only what is certainly text goes out before the end. */
+static void add_text(tn_api_choice *c, const tn_engine_event *event) {
+  tn_tool_form form = c->answer->tool_form;
+  if (form == TN_TOOL_NONE) {
+    tn_strbuf_add_str(&c->text, event->text);
+    return;
+  }
+  tn_strbuf_add_str(&c->held, event->text);
+  tn_str held = tn_strbuf_view(&c->held);
+  size_t certain = tn_tool_text_certain(form, held, c->has_text);
+  if (certain > 0) {
+    c->has_text = true;
+    tn_strbuf_add_str(&c->text, (tn_str){held.data, certain});
+    memmove(c->held.data, c->held.data + certain, held.length - certain);
+    c->held.length -= certain;
+  }
+  if (event->finish == TN_FINISH_STOP || event->finish == TN_FINISH_LENGTH) take_calls(c);
+}
+
 static void note_failure(tn_api_answer *a, const tn_engine_event *event) {
   if (a->error[0]) return;
   a->error_status = event->finish == TN_FINISH_GONE ? 503 : 500;
@@ -384,7 +457,7 @@ void tn_api_choice_event(void *context, const tn_engine_event *event) {
   if (first) begin_choice(c);
   c->sampled = event->sampled;
   c->finish = event->finish;
-  tn_strbuf_add_str(&c->text, event->text);
+  add_text(c, event);
   if (a->logprobs && event->sample) add_sampled_logprob(c, event->sample);
   note_failure(a, event);
   bool news = c->text.length > 0 || c->logprobs.length > 0 || event->finish != TN_FINISH_NONE;

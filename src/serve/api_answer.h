@@ -10,6 +10,7 @@
 #include "model/tokenizer.h"
 #include "net/http_server.h"
 #include "serve/engine.h"
+#include "serve/tool_calls.h"
 
 typedef struct tn_api_answer tn_api_answer;
 
@@ -17,9 +18,12 @@ typedef struct tn_api_choice {
   tn_api_answer *answer;
   int32_t index;
   tn_strbuf text;     /* what is not yet sent; of a plain answer: all */
+  tn_strbuf held;     /* with tools: what may be a call */
+  tn_strbuf calls;    /* JSON of its calls, one behind the other; empty: none */
   tn_strbuf echo;     /* the prompt, when it is to come first */
   size_t echoed;      /* bytes of it that its tokens so far stand for */
   bool begun;         /* the prompt is behind it */
+  bool has_text;      /* with tools: some is certain */
   tn_strbuf logprobs; /* JSON fragments of the tokens not yet sent: see api_answer.c */
   tn_strbuf logprobs_top, logprobs_values, logprobs_offsets; /* completions keep four lists */
   int64_t text_offset;                                       /* characters of the tokens so far */
@@ -35,6 +39,8 @@ struct tn_api_answer {
   char id[48];
   int64_t created;
   bool chat, stream, include_usage, logprobs;
+  tn_tool_form tool_form; /* NONE: there are no tools */
+  bool one_call;
   bool begun;      /* the stream */
   char error[256]; /* of the first choice that failed */
   int32_t error_status;

@@ -107,12 +107,12 @@ static const key_rule key_rules[] = {
     {"safety_identifier", CHAT, false, NULL},
     {"prompt_cache_key", CHAT, false, NULL},
     {"prompt_cache_retention", CHAT, false, NULL},
-    {"prediction", CHAT, false, NULL},          /* a hint for speed */
-    {"parallel_tool_calls", CHAT, false, NULL}, /* there are no tools to call */
+    {"prediction", CHAT, false, NULL}, /* a hint for speed */
+    {"tools", CHAT, true, NULL},
+    {"tool_choice", CHAT, true, NULL},
+    {"parallel_tool_calls", CHAT, true, NULL},
     {"suffix", COMPLETION, false, is_off_empty},
-    {"tools", CHAT, false, is_off_empty},
     {"functions", CHAT, false, is_off_empty},
-    {"tool_choice", CHAT, false, is_off_tool_choice},
     {"function_call", CHAT, false, is_off_tool_choice},
     {"modalities", CHAT, false, is_off_modalities},
     {"audio", CHAT, false, is_off_never},
@@ -350,6 +350,60 @@ static bool read_prompts(tn_api_request *r, const tn_json *root, tn_api_problem 
   return true;
 }
 
+static bool is_name(tn_str name) {
+  for (size_t i = 0; i < name.length; i++) {
+    char c = name.data[i];
+    bool letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+    if (!letter && !(c >= '0' && c <= '9') && c != '_' && c != '-') return false;
+  }
+  return name.length >= 1 && name.length <= 64;
+}
+
+static bool is_text(const tn_json *v, const char *text) {
+  return v && v->kind == TN_JSON_STRING && tn_str_is(v->text, text);
+}
+
+static bool check_tool(const tn_json *tool, int64_t index, tn_api_problem *p) {
+  const tn_json *function = tn_json_get(tool, "function"), *name = tn_json_get(function, "name"),
+                *strict = tn_json_get(function, "strict");
+  if (!is_text(tn_json_get(tool, "type"), "function") || !name || name->kind != TN_JSON_STRING ||
+      !is_name(name->text)) {
+    return tn_api_problem_set(
+        p, 400, "tools", NULL,
+        "tools[%lld]: wants {\"type\": \"function\", \"function\": {\"name\": "
+        "1 to 64 letters, digits, _ and -, ...}}",
+        (long long)index);
+  }
+  if (!strict || strict->kind == TN_JSON_NULL || is_off_false(strict)) return true;
+  return tn_api_problem_set(p, 400, "tools", "unsupported_parameter",
+                            "tools[%lld]: 'strict' is not supported; leave it out",
+                            (long long)index);
+}
+
+/* The model decides whether it calls one, or is not told of them. */
+static bool read_tools(tn_api_request *r, const tn_json *root, tn_api_problem *p) {
+  const tn_json *v = given(root, "tools"), *choice = given(root, "tool_choice");
+  bool several = true;
+  int64_t index = 0;
+  if (!read_bool(root, "parallel_tool_calls", &several, p)) return false;
+  r->one_call = !several;
+  if (v && (v->kind != TN_JSON_ARRAY || v->count > TN_API_TOOLS_MAX)) {
+    return tn_api_problem_set(p, 400, "tools", NULL, "'tools' wants an array of at most %d",
+                              TN_API_TOOLS_MAX);
+  }
+  for (const tn_json *tool = v ? v->first : NULL; tool; tool = tool->next)
+    if (!check_tool(tool, index++, p)) return false;
+  if (choice && !is_off_tool_choice(choice)) {
+    return tn_api_problem_set(p, 400, "tool_choice", "unsupported_parameter",
+                              "'tool_choice' is supported as \"auto\" and \"none\"");
+  }
+  if (v && v->count > 0 && !is_text(choice, "none")) r->tools = v;
+  if (!r->tools || !r->json) return true;
+  return tn_api_problem_set(p, 400, "response_format", "unsupported_parameter",
+                            "'response_format' of type 'json_object' beside 'tools' is not "
+                            "supported");
+}
+
 static bool read_messages(tn_api_request *r, const tn_json *root, tn_api_problem *p) {
   r->messages = given(root, "messages");
   if (r->messages && r->messages->kind == TN_JSON_ARRAY && r->messages->count > 0) return true;
@@ -386,7 +440,8 @@ bool tn_api_request_read(tn_api_request *r, tn_arena *arena, tn_str body, bool c
   if (!read_bool(root, "echo", &r->echo, p) || !read_bool(root, "ignore_eos", &r->ignore_eos, p) ||
       !read_length(r, root, chat, p) || !read_sampling(r, root, p) ||
       !read_biases(r, arena, root, p) || !read_logprobs(r, root, chat, p) ||
-      !read_stops(r, root, p) || !read_stream(r, root, p) || !read_format(r, root, p)) {
+      !read_stops(r, root, p) || !read_stream(r, root, p) || !read_format(r, root, p) ||
+      !read_tools(r, root, p)) {
     return false;
   }
   if (tn_sampling_check(&r->sampling, &err) != TN_OK) {

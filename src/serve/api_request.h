@@ -1,8 +1,8 @@
 /* api_request.h - the JSON body of a completion or chat completion, checked key by key.
  *
  * Every key is either read, or known to leave the answer as it is (user, metadata ...), or accepted
- * only with the value that means "off" (store false, tools [] ...).  All else is refused with a 400
- * that names the parameter: nothing that would change the answer is ignored.  Thread: any. */
+ * only with the value that means "off" (store false, suffix "" ...).  All else is refused with a
+ * 400 that names the parameter: nothing that would change the answer is ignored.  Thread: any. */
 /* SPDX-License-Identifier: Apache-2.0 */
 #ifndef TN_SERVE_API_REQUEST_H
 #define TN_SERVE_API_REQUEST_H
@@ -10,7 +10,12 @@
 #include "base/str.h"
 #include "serve/sampler.h"
 
-enum { TN_API_STOPS_MAX = 4, TN_API_PROMPTS_MAX = 128, TN_API_CHOICES_MAX = 128 };
+enum {
+  TN_API_STOPS_MAX = 4,
+  TN_API_PROMPTS_MAX = 128,
+  TN_API_CHOICES_MAX = 128,
+  TN_API_TOOLS_MAX = 128
+};
 
 typedef struct tn_api_prompt {
   tn_str text;        /* when no ids were given */
@@ -22,6 +27,8 @@ typedef struct tn_api_request { /* strings and trees lie in the arena or the bod
   tn_api_prompt prompts[TN_API_PROMPTS_MAX];
   int32_t prompt_count;
   const tn_json *messages; /* chat */
+  const tn_json *tools;    /* likewise, an array of functions; NULL: none */
+  bool one_call;           /* of them in an answer */
   int32_t choices;         /* of each prompt; all together no more than TN_API_CHOICES_MAX */
   int64_t tokens_max;      /* -1: not given */
   tn_sampling sampling;

@@ -39,22 +39,53 @@ static bool says_something(const tn_json *v) {
   return v->kind != TN_JSON_NULL && !empty;
 }
 
-/* Role and content of one message, and nothing else in it. */
-static bool read_message(const tn_json *m, int64_t index, tn_str *role, tn_strbuf *content,
+typedef struct message { /* of the request; calls NULL: none */
+  tn_str role, name, call_id;
+  const tn_json *calls;
+  tn_strbuf content;
+} message;
+
+/* What belongs to tools has a meaning only for a template. */
+static bool is_known(const message *m, tn_str key, bool by_template) {
+  if (tn_str_is(key, "role") || tn_str_is(key, "content")) return true;
+  if (!by_template) return false;
+  if (tn_str_is(key, "tool_calls")) return tn_str_is(m->role, "assistant");
+  return tn_str_is(m->role, "tool") && (tn_str_is(key, "tool_call_id") || tn_str_is(key, "name"));
+}
+
+static bool read_tool_parts(const tn_json *from, int64_t index, message *m, tn_api_problem *p) {
+  tn_error err;
+  const tn_json *calls = tn_json_get(from, "tool_calls");
+  if (tn_json_get_str(from, "tool_call_id", &m->call_id, &err) != TN_OK ||
+      tn_json_get_str(from, "name", &m->name, &err) != TN_OK) {
+    return tn_api_problem_set(p, 400, "messages", NULL, "messages[%lld]: %s", (long long)index,
+                              err.text);
+  }
+  if (calls && says_something(calls)) m->calls = calls;
+  if (!m->calls || m->calls->kind == TN_JSON_ARRAY) return true;
+  return tn_api_problem_set(p, 400, "messages", NULL, "messages[%lld]: tool_calls wants an array",
+                            (long long)index);
+}
+
+/* One message, and nothing in it that is not read. */
+static bool read_message(const tn_json *from, int64_t index, bool by_template, message *m,
                          tn_api_problem *p) {
   tn_error err;
-  if (m->kind != TN_JSON_OBJECT || tn_json_get_str(m, "role", role, &err) != TN_OK || !role->data) {
+  if (from->kind != TN_JSON_OBJECT || tn_json_get_str(from, "role", &m->role, &err) != TN_OK ||
+      !m->role.data) {
     return tn_api_problem_set(p, 400, "messages", NULL,
                               "messages[%lld]: wants an object with a role", (long long)index);
   }
-  for (const tn_json *v = m->first; v; v = v->next) {
-    bool known = tn_str_is(v->key, "role") || tn_str_is(v->key, "content");
-    if (known || !says_something(v)) continue;
+  for (const tn_json *v = from->first; v; v = v->next) {
+    if (is_known(m, v->key, by_template) || !says_something(v)) continue;
     return tn_api_problem_set(p, 400, "messages", "unsupported_parameter",
                               "messages[%lld]: '%.*s' is not supported", (long long)index,
                               TN_STR_ARG(shortened(v->key)));
   }
-  return add_content(tn_json_get(m, "content"), index, content, p);
+  if (by_template && !read_tool_parts(from, index, m, p)) return false;
+  const tn_json *content = tn_json_get(from, "content");
+  bool may_lack = m->calls && (!content || content->kind == TN_JSON_NULL);
+  return may_lack || add_content(content, index, &m->content, p);
 }
 
 static bool out_of_memory(tn_api_problem *p) {
@@ -62,26 +93,27 @@ static bool out_of_memory(tn_api_problem *p) {
 }
 
 /* ---- plain ---- */
+static bool add_plain(const message *m, int64_t index, tn_strbuf *out, tn_api_problem *p) {
+  const char *name = speaker(m->role);
+  if (!name) {
+    return tn_api_problem_set(p, 400, "messages", NULL,
+                              "messages[%lld]: role '%.*s', wants system, developer, user or "
+                              "assistant",
+                              (long long)index, TN_STR_ARG(shortened(m->role)));
+  }
+  tn_strbuf_addf(out, "%s: ", name);
+  tn_strbuf_add_str(out, tn_strbuf_view(&m->content));
+  tn_strbuf_add_char(out, '\n');
+  out->failed = out->failed || m->content.failed;
+  return true;
+}
+
 static bool render_plain(const tn_json *messages, tn_strbuf *out, tn_api_problem *p) {
   int64_t index = 0;
-  for (const tn_json *m = messages->first; m; m = m->next, index++) {
-    tn_str role = {0};
-    tn_strbuf content = {0};
-    bool good = read_message(m, index, &role, &content, p);
-    const char *name = good ? speaker(role) : NULL;
-    if (good && !name) {
-      good = tn_api_problem_set(
-          p, 400, "messages", NULL,
-          "messages[%lld]: role '%.*s', wants system, developer, user or assistant",
-          (long long)index, TN_STR_ARG(shortened(role)));
-    }
-    if (good) {
-      tn_strbuf_addf(out, "%s: ", name);
-      tn_strbuf_add_str(out, tn_strbuf_view(&content));
-      tn_strbuf_add_char(out, '\n');
-      out->failed = out->failed || content.failed;
-    }
-    tn_strbuf_clear(&content);
+  for (const tn_json *from = messages->first; from; from = from->next, index++) {
+    message m = {0};
+    bool good = read_message(from, index, false, &m, p) && add_plain(&m, index, out, p);
+    tn_strbuf_clear(&m.content);
     if (!good) return false;
   }
   tn_strbuf_add(out, "Assistant:");
@@ -89,31 +121,79 @@ static bool render_plain(const tn_json *messages, tn_strbuf *out, tn_api_problem
 }
 
 /* ---- by the model's template ---- */
+/* Templates want an object; the API has it as text, which a model wrote and may have got wrong. */
+static bool write_arguments(tn_json_writer *w, tn_str text, tn_api_problem *p) {
+  const tn_json_options options = {.depth_max = 64};
+  tn_arena arena = {0};
+  tn_json *root;
+  tn_error err;
+  tn_status status = tn_json_parse(&root, &arena, text, &options, &err);
+  if (status == TN_OK && root->kind == TN_JSON_OBJECT)
+    tn_json_copy(w, root);
+  else
+    tn_json_str(w, text);
+  tn_arena_clear(&arena);
+  return status != TN_ERR_MEMORY || out_of_memory(p);
+}
+
+static bool write_call(tn_json_writer *w, const tn_json *call, int64_t index, tn_api_problem *p) {
+  const tn_json *function = tn_json_get(call, "function"), *id = tn_json_get(call, "id"),
+                *name = tn_json_get(function, "name"),
+                *arguments = tn_json_get(function, "arguments");
+  if (!name || name->kind != TN_JSON_STRING || !arguments || arguments->kind != TN_JSON_STRING) {
+    return tn_api_problem_set(p, 400, "messages", NULL,
+                              "messages[%lld]: a call in tool_calls wants a function with a name "
+                              "and arguments, both strings",
+                              (long long)index);
+  }
+  tn_json_begin_object(w);
+  if (id && id->kind == TN_JSON_STRING) tn_json_key(w, "id"), tn_json_str(w, id->text);
+  tn_json_key(w, "type"), tn_json_cstr(w, "function");
+  tn_json_key(w, "function");
+  tn_json_begin_object(w);
+  tn_json_key(w, "name"), tn_json_str(w, name->text);
+  tn_json_key(w, "arguments");
+  bool good = write_arguments(w, arguments->text, p);
+  tn_json_end_object(w);
+  tn_json_end_object(w);
+  return good;
+}
+
+static bool write_message(tn_json_writer *w, const message *m, int64_t index, tn_api_problem *p) {
+  bool good = true;
+  tn_json_begin_object(w);
+  tn_json_key(w, "role"), tn_json_str(w, m->role);
+  tn_json_key(w, "content"), tn_json_str(w, tn_strbuf_view(&m->content));
+  if (m->name.data) tn_json_key(w, "name"), tn_json_str(w, m->name);
+  if (m->call_id.data) tn_json_key(w, "tool_call_id"), tn_json_str(w, m->call_id);
+  if (m->calls) {
+    tn_json_key(w, "tool_calls");
+    tn_json_begin_array(w);
+    for (const tn_json *call = m->calls->first; call && good; call = call->next)
+      good = write_call(w, call, index, p);
+    tn_json_end_array(w);
+  }
+  tn_json_end_object(w);
+  return good && (!m->content.failed || out_of_memory(p));
+}
+
 /* The messages again, with every content as one string: what templates expect. */
 static bool flatten(const tn_json *messages, tn_strbuf *json, tn_api_problem *p) {
   tn_json_writer w = {.out = json};
   int64_t index = 0;
   tn_json_begin_array(&w);
-  for (const tn_json *m = messages->first; m; m = m->next, index++) {
-    tn_str role = {0};
-    tn_strbuf content = {0};
-    bool good = read_message(m, index, &role, &content, p);
-    if (good) {
-      tn_json_begin_object(&w);
-      tn_json_key(&w, "role"), tn_json_str(&w, role);
-      tn_json_key(&w, "content"), tn_json_str(&w, tn_strbuf_view(&content));
-      tn_json_end_object(&w);
-      json->failed = json->failed || content.failed;
-    }
-    tn_strbuf_clear(&content);
+  for (const tn_json *from = messages->first; from; from = from->next, index++) {
+    message m = {0};
+    bool good = read_message(from, index, true, &m, p) && write_message(&w, &m, index, p);
+    tn_strbuf_clear(&m.content);
     if (!good) return false;
   }
   tn_json_end_array(&w);
   return !json->failed || out_of_memory(p);
 }
 
-static bool render_template(const tn_chat_template *t, const tn_json *messages, tn_strbuf *out,
-                            tn_api_problem *p) {
+static bool render_template(const tn_chat_template *t, const tn_json *messages,
+                            const tn_json *tools, tn_strbuf *out, tn_api_problem *p) {
   tn_strbuf json = {0};
   tn_arena arena = {0};
   tn_json *flat = NULL;
@@ -122,7 +202,7 @@ static bool render_template(const tn_chat_template *t, const tn_json *messages, 
   if (good && tn_json_parse(&flat, &arena, tn_strbuf_view(&json), NULL, &err) != TN_OK)
     good = out_of_memory(p);
   if (good) {
-    tn_chat chat = {.messages = flat};
+    tn_chat chat = {.messages = flat, .tools = tools};
     tn_status status = tn_chat_template_render(t, &chat, NULL, out, &err);
     bool clients = status != TN_ERR_MEMORY;
     if (status != TN_OK)
@@ -133,9 +213,9 @@ static bool render_template(const tn_chat_template *t, const tn_json *messages, 
   return good;
 }
 
-bool tn_chat_prompt_render(const tn_chat_template *t, const tn_json *messages, tn_strbuf *out,
-                           tn_api_problem *p) {
-  return t ? render_template(t, messages, out, p) : render_plain(messages, out, p);
+bool tn_chat_prompt_render(const tn_chat_template *t, const tn_json *messages, const tn_json *tools,
+                           tn_strbuf *out, tn_api_problem *p) {
+  return t ? render_template(t, messages, tools, out, p) : render_plain(messages, out, p);
 }
 
 void tn_chat_prompt_stops(tn_str *stops, int32_t *count) {

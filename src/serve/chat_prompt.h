@@ -6,16 +6,18 @@
  *     System: <content>\n   User: <content>\n   Assistant: <content>\n   ...   Assistant:
  *
  * where `developer` counts as system, and an answer also ends at "\nUser:" and "\nSystem:".
- * Content may be a string or an array of text parts, which are joined.  Thread: any. */
+ * Content may be a string or an array of text parts, which are joined.  A template also sees the
+ * calls of tools that an assistant's message has, and what tools have answered.  Thread: any. */
 /* SPDX-License-Identifier: Apache-2.0 */
 #ifndef TN_SERVE_CHAT_PROMPT_H
 #define TN_SERVE_CHAT_PROMPT_H
 #include "model/chat_template.h"
 #include "serve/api_request.h"
 
-/* Appends to *out; false: *problem says why not.  t NULL: plain text. */
-bool tn_chat_prompt_render(const tn_chat_template *t, const tn_json *messages, tn_strbuf *out,
-                           tn_api_problem *problem);
+/* Appends to *out; false: *problem says why not.  t NULL: plain text, which knows no tools; tools
+ * NULL: none. */
+bool tn_chat_prompt_render(const tn_chat_template *t, const tn_json *messages, const tn_json *tools,
+                           tn_strbuf *out, tn_api_problem *problem);
 
 /* Where an answer without a template also ends: appends TN_CHAT_STOPS strings. */
 enum { TN_CHAT_STOPS = 2 };

@@ -152,7 +152,7 @@ static void chats_are_rendered_as_documented(void **state) {
                 "{\"role\":\"user\",\"content\":\"d\"}],\"max_completion_tokens\":3}",
                 true, &r, &arena, &p));
   assert_int_equal(r.tokens_max, 3);
-  assert_true(tn_chat_prompt_render(NULL, r.messages, &text, &p));
+  assert_true(tn_chat_prompt_render(NULL, r.messages, NULL, &text, &p));
   assert_string_equal(text.data, "System: S\nUser: ab\nAssistant: c\nUser: d\nAssistant:");
   tn_strbuf_clear(&text);
   tn_arena_clear(&arena);
@@ -184,7 +184,7 @@ static void mutated_bodies_are_read_or_refused(void **state) {
     tn_api_problem p = {0};
     tn_strbuf text = {0};
     if (tn_api_request_read(&r, &arena, (tn_str){body, length}, chat, &p) &&
-        (!chat || tn_chat_prompt_render(NULL, r.messages, &text, &p))) {
+        (!chat || tn_chat_prompt_render(NULL, r.messages, NULL, &text, &p))) {
       read++;
       assert_true(chat || r.prompt_count > 0);
     } else if (p.status != 400 || !p.error.text[0]) {
@@ -210,8 +210,8 @@ static void failed_allocations(void **state) {
     tn_api_problem p = {0};
     tn_strbuf text = {0};
     tn_alloc_fail_at(n);
-    done =
-        read_body(body, true, &r, &arena, &p) && tn_chat_prompt_render(NULL, r.messages, &text, &p);
+    done = read_body(body, true, &r, &arena, &p) &&
+           tn_chat_prompt_render(NULL, r.messages, NULL, &text, &p);
     tn_alloc_fail_at(0);
     if (!done) assert_int_equal(p.status, 500);
     tn_strbuf_clear(&text);
