@@ -14,7 +14,8 @@
 #include "serve/json_tokens.h"
 #include "serve/scheduler.h"
 
-enum { SCORED_ROWS = 64 }; /* of a prompt: how many have their logits in memory at a time */
+/* Of a prompt: how many rows have their logits in memory at a time. */
+enum { SCORED_ROWS = 64, SCORED_BYTES = 16 << 20 };
 
 /* A generation that was accepted; the engine thread's alone once it is in the inbox. */
 typedef struct job {
@@ -700,6 +701,14 @@ static tn_status make_json(tn_engine *e, tn_error *err) {
                             e->options.eos_count, err);
 }
 
+/* A row for each sequence; more, for prompts, while they are small. */
+static int64_t logit_rows_of(const tn_engine *e) {
+  int64_t row_bytes = tn_model_config_of(e->model)->vocab_size * (int64_t)sizeof(float);
+  int64_t rows = SCORED_BYTES / row_bytes < SCORED_ROWS ? SCORED_BYTES / row_bytes : SCORED_ROWS;
+  if (rows > e->options.step_tokens) rows = e->options.step_tokens;
+  return rows > e->options.running_max ? rows : e->options.running_max;
+}
+
 static tn_status make_parts(tn_engine *e, tn_error *err) {
   const tn_engine_options *o = &e->options;
   tn_scheduler_options scheduler = {e->blocks, o->block_tokens, o->running_max, o->step_tokens};
@@ -714,8 +723,8 @@ static tn_status make_parts(tn_engine *e, tn_error *err) {
   TN_TRY(tn_queue_new(&e->inbox, o->queue_max, err));
   TN_TRY(tn_kv_cache_new(&e->kv, e->model, o->kv_dtype, e->blocks, o->block_tokens, err));
   TN_TRY(tn_stream_open(tn_device_cpu(), o->pool, &e->stream, err));
-  e->scored_max = o->step_tokens < SCORED_ROWS ? o->step_tokens : SCORED_ROWS;
-  int32_t logit_rows = o->running_max > e->scored_max ? o->running_max : e->scored_max;
+  int64_t logit_rows = logit_rows_of(e);
+  e->scored_max = (int32_t)(logit_rows < SCORED_ROWS ? logit_rows : SCORED_ROWS);
   return tn_forward_new(&e->forward, e->model, e->stream, o->step_tokens, logit_rows,
                         o->running_max, e->blocks_per_sequence, err);
 }

@@ -10,6 +10,8 @@
 #include <cmocka.h>
 
 #include "base/io.h"
+#include "base/random.h"
+#include "serve/chat_prompt.h"
 
 typedef struct sample {
   tn_tool_form form;
@@ -169,6 +171,88 @@ static void forms_of_templates(void **state) {
   }
 }
 
+static const char template_text[] =
+    "{% for t in tools or [] %}[{{ t.function.name }}]{% endfor %}{% for m in messages %}"
+    "{{ m.role }}:{{ m.content }}{% for c in m.tool_calls or [] %}<{{ c.id }} {{ c.function.name "
+    "}} "
+    "{{ c.function.arguments | tojson }}>{% endfor %}"
+    "{% if m.tool_call_id %}({{ m.tool_call_id }} {{ m.name }}){% endif %};{% endfor %}";
+
+static const char with_tools[] =
+    "{\"tools\":[{\"type\":\"function\",\"function\":{\"name\":\"f-1\"}}],\"messages\":["
+    "{\"role\":\"user\",\"content\":\"q\"},"
+    "{\"role\":\"assistant\",\"content\":null,\"tool_calls\":[{\"id\":\"c1\",\"type\":\"function\","
+    "\"function\":{\"name\":\"f-1\",\"arguments\":\"{\\\"x\\\": [1]}\"}},"
+    "{\"function\":{\"name\":\"g\",\"arguments\":\"{bro\"}}]},"
+    "{\"role\":\"tool\",\"tool_call_id\":\"c1\",\"name\":\"f-1\",\"content\":\"r\"}]}";
+
+static bool render(const tn_chat_template *t, tn_str body, tn_strbuf *out, tn_api_problem *p) {
+  tn_arena arena = {0};
+  tn_api_request r;
+  bool good = tn_api_request_read(&r, &arena, body, true, p) &&
+              tn_chat_prompt_render(t, r.messages, r.tools, out, p);
+  tn_arena_clear(&arena);
+  return good;
+}
+
+static void templates_see_calls_and_results(void **state) {
+  (void)state;
+  tn_chat_template *t = template_of(template_text);
+  tn_strbuf out = {0};
+  tn_api_problem p;
+  assert_true(render(t, tn_str_of(with_tools), &out, &p));
+  assert_string_equal(out.data,
+                      "[f-1]user:q;assistant:<c1 f-1 {\"x\": [1]}>< g \"{bro\">;tool:r(c1 f-1);");
+  assert_false(render(NULL, tn_str_of(with_tools), &out, &p)); /* plain text knows no calls */
+  assert_string_equal(p.error.text, "messages[1]: 'tool_calls' is not supported");
+  tn_strbuf_clear(&out);
+  tn_chat_template_free(t);
+}
+
+/* Whatever a client sends of tools is rendered, or refused by name. */
+static void mutated_tools_are_rendered_or_refused(void **state) {
+  (void)state;
+  tn_chat_template *t = template_of(template_text);
+  int rendered = 0;
+  for (uint64_t seed = 1; seed <= 10000; seed++) {
+    char body[sizeof with_tools];
+    size_t length = sizeof with_tools - 1;
+    memcpy(body, with_tools, length);
+    for (uint64_t k = 0; k <= tn_random_below(seed, 0, 0, 3); k++) {
+      size_t at = (size_t)tn_random_below(seed, 1, k, length);
+      body[at] = body[tn_random_below(seed, 2, k, length)];
+    }
+    tn_strbuf out = {0};
+    tn_api_problem p = {0};
+    if (render(t, (tn_str){body, length}, &out, &p))
+      rendered++;
+    else if (p.status != 400 || !p.error.text[0])
+      fail_msg("seed %llu: status %d, '%s'", (unsigned long long)seed, p.status, p.error.text);
+    tn_strbuf_clear(&out);
+  }
+  assert_in_range(rendered, 100, 9000);
+  tn_chat_template_free(t);
+}
+
+static void failed_allocations_of_a_prompt(void **state) {
+  (void)state;
+  tn_chat_template *t = template_of(template_text);
+  int64_t live = tn_alloc_live(), n = 1;
+  for (bool done = false; !done && n < 500; n++) {
+    tn_strbuf out = {0};
+    tn_api_problem p = {0};
+    tn_alloc_fail_at(n);
+    done = render(t, tn_str_of(with_tools), &out, &p);
+    tn_alloc_fail_at(0);
+    /* A template's memory has a limit, and does not tell which of the two it met. */
+    if (!done && p.status != 500) assert_non_null(strstr(p.error.text, "bytes of memory"));
+    tn_strbuf_clear(&out);
+    assert_int_equal(tn_alloc_live(), live);
+  }
+  assert_in_range(n, 5, 499);
+  tn_chat_template_free(t);
+}
+
 static void failed_allocations(void **state) {
   (void)state;
   int64_t live = tn_alloc_live(), n = 1;
@@ -189,8 +273,13 @@ static void failed_allocations(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(answers_are_read),        cmocka_unit_test(text_goes_out_at_once),
-      cmocka_unit_test(too_many_calls_are_text), cmocka_unit_test(forms_of_templates),
+      cmocka_unit_test(answers_are_read),
+      cmocka_unit_test(text_goes_out_at_once),
+      cmocka_unit_test(too_many_calls_are_text),
+      cmocka_unit_test(forms_of_templates),
+      cmocka_unit_test(templates_see_calls_and_results),
+      cmocka_unit_test(mutated_tools_are_rendered_or_refused),
+      cmocka_unit_test(failed_allocations_of_a_prompt),
       cmocka_unit_test(failed_allocations),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
