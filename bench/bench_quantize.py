@@ -49,6 +49,7 @@ OURS = [
     ("int4 gptq", ["--method", "gptq"]),
     ("int4 gptq natural order", ["--method", "gptq", "--natural-order"]),
     ("int4 gptq asymmetric", ["--method", "gptq", "--asymmetric"]),
+    ("int4 gptq, no aim, no passes", ["--method", "gptq", "--no-aim", "--passes", "0"]),
 ]
 
 

@@ -20,12 +20,14 @@
 /* Calibration samples are spread over at most this much of the text. */
 #define CALIBRATION_TOKENS_MAX ((int64_t)8 << 20)
 
+enum { PASSES_MAX = 1000 };
+
 typedef struct command {
   const char *to, *group, *method, *kv, *column, *format;
   tn_option_list data, eval, ignore;
-  int64_t samples, tokens, eval_tokens, threads;
+  int64_t samples, tokens, eval_tokens, passes, threads;
   double damping, strength;
-  bool asymmetric, natural_order, activations, smooth, force, quiet, json;
+  bool asymmetric, natural_order, no_aim, activations, smooth, force, quiet, json;
   const char *model, *out;
   tn_quantize_options options;
   bool kv_is_float, is_gguf;
@@ -134,6 +136,8 @@ static int read_options(command *c) {
   if (code != 0) return code;
   if (!(c->damping > 0 && c->damping <= 1 && c->strength > 0 && c->strength <= 1))
     return tn_cli_usage_error("--damping and --strength are shares: above 0, up to 1");
+  if (c->passes < 0 || c->passes > PASSES_MAX)
+    return tn_cli_usage_error("--passes %" PRId64 ": 0 to %d", c->passes, PASSES_MAX);
   if (c->eval_tokens < 0) return tn_cli_usage_error("--eval-tokens: 0 (all) or more");
   if (c->threads < 0) return tn_cli_usage_error("--threads %" PRId64 ": 0 or more", c->threads);
   bool wants_text = c->options.method != TN_QUANTIZE_RTN || c->smooth || c->options.kv_scales;
@@ -144,6 +148,8 @@ static int read_options(command *c) {
   c->options.gptq.damping = c->damping;
   c->options.gptq.by_activation = !c->natural_order;
   c->options.gptq.search = true;
+  c->options.gptq.passes = (int32_t)c->passes;
+  c->options.aim = !c->no_aim;
   c->options.ignore = c->ignore.items;
   c->options.ignore_count = c->ignore.count;
   return 0;
@@ -396,6 +402,7 @@ static int run(int argc, char **argv) {
                .format = "compressed-tensors",
                .samples = 128,
                .eval_tokens = 32768,
+               .passes = 3,
                .damping = 0.05,
                .strength = 0.5};
   const tn_option options[] = {
@@ -429,6 +436,11 @@ static int run(int argc, char **argv) {
        "gptq: columns as they are stored, not those of large inputs first"},
       {"--damping", 0, TN_OPTION_REAL, &c.damping, "D",
        "gptq: this share of its mean is added to the diagonal (default 0.05)"},
+      {"--passes", 0, TN_OPTION_INT, &c.passes, "N",
+       "gptq: times that codes are gone through again and changed where that loses less (default "
+       "3)"},
+      {"--no-aim", 0, TN_OPTION_FLAG, &c.no_aim, NULL,
+       "gptq: do not make up for what the layers before have lost (less time and memory)"},
       {"--ignore", 0, TN_OPTION_LIST, &c.ignore, "NAME",
        "leave linears alone whose names contain NAME; may be repeated"},
       {"--eval", 'e', TN_OPTION_LIST, &c.eval, "FILE",

@@ -853,6 +853,10 @@ void tn_forward_set_watch(tn_forward *f, tn_forward_watch watch, void *context) 
   f->watch_context = context;
 }
 
+const float *tn_forward_residual(const tn_forward *f) {
+  return tn_tensor_data(&f->x);
+}
+
 tn_status tn_forward_embed(tn_forward *f, tn_kv_cache *kv, const tn_forward_batch *batch,
                            float *hidden, tn_error *err) {
   rows_view rows;

@@ -116,6 +116,9 @@ TN_NODISCARD tn_status tn_forward_run_hidden(tn_forward *f, tn_kv_cache *kv,
  * inputs [rows, in features], which may be exchanged for another tensor of that shape. */
 typedef tn_status (*tn_forward_watch)(void *context, int64_t weight, tn_tensor *x, tn_error *err);
 void tn_forward_set_watch(tn_forward *f, tn_forward_watch watch, void *context); /* NULL: none */
+/* Inside a watch of a model whose norms stand before the branches: the residual stream
+ * [rows, hidden_size], to which o_proj and down_proj will add. */
+const float *tn_forward_residual(const tn_forward *f);
 /* hidden: float32 [rows, hidden_size] in host memory, what comes out of the embedding, and what
  * goes into and comes out of one layer.  A run is these steps, bit for bit, then final norm and
  * head. */

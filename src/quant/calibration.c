@@ -15,7 +15,11 @@ struct tn_calibration {
   int32_t *positions, *sequences; /* [tokens] */
   int32_t block;                  /* the table: one block of `tokens` */
   float *hidden;                  /* [samples, tokens, hidden_size] */
+  float *reference;               /* the same, through the layers as they were; NULL: not kept */
   float *work;                    /* one sample on its way through a layer */
+  float *meant, *meant_residual;  /* of one sample: what the reference's site read and added to */
+  size_t meant_capacity;
+  bool is_meant, is_reached, wants_residual; /* is_reached: the site, by the sample at hand */
   tn_site *sites;
   int32_t site_count;
   size_t site_capacity;
@@ -29,6 +33,8 @@ struct tn_calibration {
 static void clear_sites(tn_calibration *c) {
   for (int32_t i = 0; i < c->site_count; i++) {
     tn_free(c->sites[i].gram);
+    tn_free(c->sites[i].drift);
+    tn_free(c->sites[i].residual_drift);
     tn_free(c->sites[i].abs_sum);
     tn_free(c->sites[i].abs_max);
   }
@@ -46,6 +52,9 @@ void tn_calibration_free(tn_calibration *c) {
   tn_free(c->positions);
   tn_free(c->sequences);
   tn_free(c->hidden);
+  tn_free(c->reference);
+  tn_free(c->meant);
+  tn_free(c->meant_residual);
   tn_free(c->work);
   tn_free(c);
 }
@@ -125,12 +134,27 @@ int64_t tn_calibration_samples(const tn_calibration *c) {
 
 /* ---- statistics ---- */
 
+static tn_status new_product(float **out, int64_t rows, int64_t columns, tn_error *err) {
+  size_t count;
+  if (!tn_mul_size((size_t)rows, (size_t)columns, &count))
+    return tn_fail(err, TN_ERR_LIMIT, "a layer of %" PRId64 " columns", columns);
+  *out = tn_alloc_aligned(count * sizeof **out);
+  return *out ? TN_OK : tn_fail_memory(err, "X^T X of a layer", count * sizeof **out);
+}
+
+static tn_status new_products(const tn_calibration *c, tn_site *s, tn_error *err) {
+  if (c->wants_gram) TN_TRY(new_product(&s->gram, s->columns, s->columns, err));
+  if (!c->is_meant) return TN_OK;
+  TN_TRY(new_product(&s->drift, s->columns, s->columns, err));
+  return c->wants_residual ? new_product(&s->residual_drift, c->hidden_size, s->columns, err)
+                           : TN_OK;
+}
+
 static tn_status new_site(tn_calibration *c, int64_t weight, int64_t columns, tn_site **out,
                           tn_error *err) {
   TN_TRY(tn_grow((void **)&c->sites, &c->site_capacity, (size_t)c->site_count + 1, sizeof *c->sites,
                  err));
   tn_site *s = &c->sites[c->site_count++];
-  size_t squares;
   *s = (tn_site){0};
   s->weights[0] = weight;
   s->weight_count = 1;
@@ -140,11 +164,7 @@ static tn_status new_site(tn_calibration *c, int64_t weight, int64_t columns, tn
   if (!s->abs_sum || !s->abs_max)
     return tn_fail_memory(err, "statistics of a layer", (size_t)columns * sizeof *s->abs_sum);
   *out = s;
-  if (!c->wants_gram) return TN_OK;
-  if (!tn_mul_size((size_t)columns, (size_t)columns, &squares))
-    return tn_fail(err, TN_ERR_LIMIT, "a layer of %" PRId64 " columns", columns);
-  s->gram = tn_alloc_aligned(squares * sizeof *s->gram);
-  return s->gram ? TN_OK : tn_fail_memory(err, "X^T X of a layer", squares * sizeof *s->gram);
+  return new_products(c, s, err);
 }
 
 static tn_site *site_of(tn_calibration *c, int64_t weight) {
@@ -154,20 +174,36 @@ static tn_site *site_of(tn_calibration *c, int64_t weight) {
   return NULL;
 }
 
-static tn_status add_gram(tn_calibration *c, tn_site *s, const tn_tensor *x, tn_error *err) {
-  size_t bytes = (size_t)(s->columns * s->columns) * sizeof(float);
-  tn_buffer buffer = {.data = s->gram, .bytes = bytes};
+/* out += y^T x */
+static tn_status add_product(const tn_calibration *c, float *out, const tn_tensor *y,
+                             const tn_tensor *x, tn_error *err) {
+  int64_t rows = y->shape[1], columns = x->shape[1];
+  tn_buffer buffer = {.data = out, .bytes = (size_t)(rows * columns) * sizeof *out};
   const tn_linear_backward_weight_args args = {
       .dw = {.buffer = &buffer,
              .dtype = TN_F32,
              .rank = 2,
-             .shape = {s->columns, s->columns},
-             .strides = {s->columns, 1}},
-      .dy = *x,
+             .shape = {rows, columns},
+             .strides = {columns, 1}},
+      .dy = *y,
       .x = *x,
       .accumulate = 1,
   };
   return tn_ops_for(tn_device_cpu())->linear_backward_weight(c->stream, &args, err);
+}
+
+/* out += (meant - is)^T x; meant becomes the difference. */
+static tn_status add_drift(const tn_calibration *c, float *out, float *meant, const float *is,
+                           int64_t columns, const tn_tensor *x, tn_error *err) {
+  int64_t count = x->shape[0] * columns;
+  tn_buffer buffer = {.data = meant, .bytes = (size_t)count * sizeof *meant};
+  const tn_tensor y = {.buffer = &buffer,
+                       .dtype = TN_F32,
+                       .rank = 2,
+                       .shape = {x->shape[0], columns},
+                       .strides = {columns, 1}};
+  for (int64_t i = 0; i < count; i++) meant[i] -= is[i];
+  return add_product(c, out, &y, x, err);
 }
 
 static tn_status add_rows(tn_calibration *c, tn_site *s, const tn_tensor *x, tn_error *err) {
@@ -179,7 +215,12 @@ static tn_status add_rows(tn_calibration *c, tn_site *s, const tn_tensor *x, tn_
       if (size > s->abs_max[k]) s->abs_max[k] = size;
     }
   s->rows += x->shape[0];
-  return s->gram ? add_gram(c, s, x, err) : TN_OK;
+  c->is_reached = true;
+  if (s->gram) TN_TRY(add_product(c, s->gram, x, x, err));
+  if (s->drift) TN_TRY(add_drift(c, s->drift, c->meant, tn_tensor_data(x), s->columns, x, err));
+  if (!s->residual_drift) return TN_OK;
+  return add_drift(c, s->residual_drift, c->meant_residual, tn_forward_residual(c->forward),
+                   c->hidden_size, x, err);
 }
 
 static tn_status join_site(tn_site *s, int64_t weight, tn_error *err) {
@@ -190,7 +231,8 @@ static tn_status join_site(tn_site *s, int64_t weight, tn_error *err) {
   return TN_OK;
 }
 
-/* Consecutive linears that read the same memory share a site. */
+/* Consecutive linears that read the same memory share a site.  TN_END: the one site that is wanted
+ * has all its linears. */
 static tn_status watch(void *context, int64_t weight, tn_tensor *x, tn_error *err) {
   tn_calibration *c = context;
   const void *data = tn_tensor_data(x), *before = c->last_data;
@@ -199,7 +241,7 @@ static tn_status watch(void *context, int64_t weight, tn_tensor *x, tn_error *er
   if (!s && before == data) return join_site(&c->sites[c->site_count - 1], weight, err);
   if (!s && c->only_weight >= 0 && weight != c->only_weight) {
     c->last_data = NULL;
-    return TN_OK;
+    return c->is_reached ? TN_END : TN_OK;
   }
   if (!s) TN_TRY(new_site(c, weight, x->shape[1], &s, err));
   return s->weights[0] == weight ? add_rows(c, s, x, err) : TN_OK;
@@ -211,27 +253,92 @@ static tn_status run_sample(tn_calibration *c, int64_t layer, int64_t sample, fl
                             tn_error *err) {
   tn_forward_batch batch = batch_of(c, sample);
   c->last_data = NULL;
+  c->is_reached = false;
   return tn_forward_layer(c->forward, c->kv, &batch, layer, hidden, err);
+}
+
+/* The states stay as they are; a watch may end the layer early. */
+static tn_status watch_sample(tn_calibration *c, int64_t layer, int64_t sample, const float *states,
+                              tn_forward_watch by, tn_error *err) {
+  int64_t floats = c->tokens * c->hidden_size;
+  memcpy(c->work, states + sample * floats, (size_t)floats * sizeof *c->work);
+  tn_forward_set_watch(c->forward, by, c);
+  tn_status status = run_sample(c, layer, sample, c->work, err);
+  tn_forward_set_watch(c->forward, NULL, NULL);
+  return status == TN_END ? TN_OK : status;
 }
 
 tn_status tn_calibration_measure(tn_calibration *c, int64_t layer, bool gram, int64_t only_weight,
                                  tn_calibration_step step, void *context, const tn_site **sites,
                                  int32_t *count, tn_error *err) {
-  int64_t floats = c->tokens * c->hidden_size;
   clear_sites(c);
   c->wants_gram = gram;
+  c->is_meant = false;
   c->only_weight = only_weight;
-  tn_forward_set_watch(c->forward, watch, c);
   tn_status status = TN_OK;
   for (int64_t i = 0; i < c->samples && status == TN_OK; i++) {
-    memcpy(c->work, c->hidden + i * floats, (size_t)floats * sizeof *c->work);
-    status = run_sample(c, layer, i, c->work, err);
+    status = watch_sample(c, layer, i, c->hidden, watch, err);
     if (status == TN_OK && step) status = step(context, err);
   }
-  tn_forward_set_watch(c->forward, NULL, NULL);
   *sites = c->sites;
   *count = c->site_count;
   return status;
+}
+
+/* ---- the reference ---- */
+
+tn_status tn_calibration_keep_reference(tn_calibration *c, tn_error *err) {
+  size_t floats = (size_t)(c->samples * c->tokens * c->hidden_size);
+  c->reference = tn_alloc(floats, sizeof *c->reference);
+  c->meant_residual = tn_alloc((size_t)(c->tokens * c->hidden_size), sizeof *c->meant_residual);
+  if (!c->reference || !c->meant_residual)
+    return tn_fail_memory(err, "hidden states of the reference", floats * sizeof *c->reference);
+  memcpy(c->reference, c->hidden, floats * sizeof *c->reference);
+  return TN_OK;
+}
+
+/* Keeps what the wanted linear reads, then ends the layer. */
+static tn_status watch_reference(void *context, int64_t weight, tn_tensor *x, tn_error *err) {
+  tn_calibration *c = context;
+  size_t count = (size_t)tn_tensor_count(x);
+  if (weight != c->only_weight) return TN_OK;
+  TN_TRY(tn_grow((void **)&c->meant, &c->meant_capacity, count, sizeof *c->meant, err));
+  memcpy(c->meant, tn_tensor_data(x), count * sizeof *c->meant);
+  if (c->wants_residual)
+    memcpy(c->meant_residual, tn_forward_residual(c->forward),
+           (size_t)(c->tokens * c->hidden_size) * sizeof *c->meant_residual);
+  c->is_meant = true;
+  return TN_END;
+}
+
+tn_status tn_calibration_compare(tn_calibration *c, int64_t layer, int64_t weight, bool residual,
+                                 tn_calibration_use use, tn_calibration_step step, void *context,
+                                 const tn_site **site, tn_error *err) {
+  tn_status status = TN_OK;
+  clear_sites(c);
+  c->wants_gram = true;
+  c->is_meant = false;
+  c->only_weight = weight;
+  c->wants_residual = residual;
+  for (int64_t i = 0; i < c->samples && status == TN_OK; i++) {
+    use(context, true);
+    status = watch_sample(c, layer, i, c->reference, watch_reference, err);
+    use(context, false);
+    if (status == TN_OK) status = watch_sample(c, layer, i, c->hidden, watch, err);
+    if (status == TN_OK && step) status = step(context, err);
+  }
+  *site = c->site_count == 1 ? &c->sites[0] : NULL;
+  return status;
+}
+
+tn_status tn_calibration_advance_reference(tn_calibration *c, int64_t layer,
+                                           tn_calibration_step step, void *context, tn_error *err) {
+  int64_t floats = c->tokens * c->hidden_size;
+  for (int64_t i = 0; i < c->samples; i++) {
+    TN_TRY(run_sample(c, layer, i, c->reference + i * floats, err));
+    if (step) TN_TRY(step(context, err));
+  }
+  return TN_OK;
 }
 
 static float largest(const tn_tensor *t) {

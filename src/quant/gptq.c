@@ -82,6 +82,7 @@ static tn_status fill_u(tn_gptq_factor *f, const float *hessian, double *a, tn_p
                         tn_error *err) {
   int64_t n = f->columns;
   TN_TRY(fill_hessian(f, hessian, a, err));
+  for (int64_t i = 0; f->hessian && i < n * n; i++) f->hessian[i] = (float)a[i];
   tn_flip(a, n);
   TN_TRY(tn_cholesky(a, n, pool, err));
   TN_TRY(tn_lower_inverse(a, n, pool, err));
@@ -100,9 +101,10 @@ tn_status tn_gptq_factor_init(tn_gptq_factor *f, const float *hessian, int64_t c
   f->order = tn_alloc((size_t)columns, sizeof *f->order);
   f->diagonal = tn_alloc((size_t)columns, sizeof *f->diagonal);
   f->u = tn_alloc(count, sizeof *f->u);
+  if (options->passes > 0) f->hessian = tn_alloc(count, sizeof *f->hessian);
   double *a = tn_alloc(count, sizeof *a);
   tn_status status = TN_OK;
-  if (!f->order || !f->diagonal || !f->u || !a)
+  if (!f->order || !f->diagonal || !f->u || !a || (options->passes > 0 && !f->hessian))
     status = tn_fail_memory(err, "a Hessian", count * (sizeof *f->u + sizeof *a));
   if (status == TN_OK) status = order_columns(f, hessian, err);
   if (status == TN_OK) status = fill_u(f, hessian, a, pool, err);
@@ -115,7 +117,69 @@ void tn_gptq_factor_clear(tn_gptq_factor *f) {
   tn_free(f->order);
   tn_free(f->diagonal);
   tn_free(f->u);
+  tn_free(f->hessian);
   *f = (tn_gptq_factor){0};
+}
+
+/* ---- aiming ---- */
+
+typedef struct aiming {
+  float *w;
+  int64_t rows;
+  const float *drift, *residual_drift;
+  const tn_gptq_factor *f;
+  float *scratch; /* of each worker: two rows */
+} aiming;
+
+/* Eight sums side by side, in an order that the compiler may not change. */
+static float dot(const float *x, const float *y, int64_t n) {
+  float sum[8] = {0}, rest = 0;
+  int64_t i = 0;
+  for (; i + 8 <= n; i += 8)
+    for (int lane = 0; lane < 8; lane++) sum[lane] += x[i + lane] * y[i + lane];
+  for (; i < n; i++) rest += x[i] * y[i];
+  return ((sum[0] + sum[4]) + (sum[2] + sum[6])) + ((sum[1] + sum[5]) + (sum[3] + sum[7])) + rest;
+}
+
+static void add_scaled(float *out, float factor, const float *x, int64_t n) {
+  for (int64_t i = 0; i < n; i++) out[i] += factor * x[i];
+}
+
+/* wanted = w D + R */
+static void want_row(const aiming *a, int64_t row, float *wanted) {
+  int64_t n = a->f->columns;
+  const float *w = a->w + row * n;
+  if (a->residual_drift)
+    memcpy(wanted, a->residual_drift + row * n, (size_t)n * sizeof *wanted);
+  else
+    memset(wanted, 0, (size_t)n * sizeof *wanted);
+  for (int64_t k = 0; k < n; k++) add_scaled(wanted, w[k], a->drift + k * n, n);
+}
+
+/* w += wanted U^T U, each in its order. */
+static void aim_row(void *context, int64_t row, int32_t worker) {
+  const aiming *a = context;
+  const tn_gptq_factor *f = a->f;
+  int64_t n = f->columns;
+  float *wanted = a->scratch + worker * 2 * n, *ordered = wanted + n, *w = a->w + row * n;
+  want_row(a, row, wanted);
+  for (int64_t c = 0; c < n; c++) ordered[c] = wanted[f->order[c]];
+  memset(wanted, 0, (size_t)n * sizeof *wanted);
+  for (int64_t c = 0; c < n; c++) {
+    const float *u = f->u + c * n + c;
+    add_scaled(wanted + c, dot(ordered + c, u, n - c), u, n - c);
+  }
+  for (int64_t c = 0; c < n; c++) w[f->order[c]] += wanted[c];
+}
+
+tn_status tn_gptq_aim(float *w, int64_t rows, const float *drift, const float *residual_drift,
+                      const tn_gptq_factor *f, tn_pool *pool, tn_error *err) {
+  size_t floats = (size_t)(tn_pool_threads(pool) * 2 * f->columns);
+  aiming a = {w, rows, drift, residual_drift, f, tn_alloc(floats, sizeof(float))};
+  if (!a.scratch) return tn_fail_memory(err, "rows to aim", floats * sizeof(float));
+  tn_pool_run(pool, rows, aim_row, &a);
+  tn_free(a.scratch);
+  return TN_OK;
 }
 
 /* ---- rounding, a few rows at a time ---- */
@@ -124,11 +188,12 @@ typedef struct rounding {
   tn_grid_matrix *m;
   const float *w;
   const tn_gptq_factor *f;
-  float *scratch; /* of each worker: ROWS rows of weights, in the order of work, and of errors */
+  float *scratch; /* of each worker: ROWS rows of weights, in the order of work, of errors, and of
+                     weights as they were given and slopes */
 } rounding;
 
 static int64_t scratch_floats(int64_t columns) {
-  return ROWS * (columns + BLOCK);
+  return ROWS * (3 * columns + BLOCK);
 }
 
 /* The scale of the group that begins with column c of the order of work, from w at that place. */
@@ -179,13 +244,64 @@ static void load_rows(const rounding *r, int64_t first_row, int64_t rows, float 
   }
 }
 
+/* ---- coordinate descent ---- */
+
+/* Of the column at c of the order of work. */
+static tn_grid_scale *scale_of(const rounding *r, int64_t row, int64_t c) {
+  const tn_grid_matrix *m = r->m;
+  return &m->scales[row * m->groups + r->f->order[c] / tn_grid_group_columns(m)];
+}
+
+static int8_t *code_of(const rounding *r, int64_t row, int64_t c) {
+  return &r->m->codes[row * r->m->columns + r->f->order[c]];
+}
+
+static float value_of(const rounding *r, int64_t row, int64_t c) {
+  return tn_grid_value(&r->m->grid, *scale_of(r, row, c), *code_of(r, row, c));
+}
+
+/* slopes = (q - t) H, half the slope of the error. */
+static void find_slopes(const rounding *r, int64_t first, int64_t rows, const float *given,
+                        float *slopes) {
+  int64_t n = r->m->columns;
+  memset(slopes, 0, (size_t)(rows * n) * sizeof *slopes);
+  for (int64_t c = 0; c < n; c++)
+    for (int64_t i = 0; i < rows; i++)
+      add_scaled(slopes + i * n, value_of(r, first + i, c) - given[i * n + c],
+                 r->f->hessian + c * n, n);
+}
+
+/* The code of column c with the least error, all others as they are. */
+static void move_code(const rounding *r, int64_t row, int64_t c, float *slopes) {
+  int64_t n = r->m->columns;
+  const float *h = r->f->hessian + c * n;
+  tn_grid_scale s = *scale_of(r, row, c);
+  int8_t *code = code_of(r, row, c);
+  float before = tn_grid_value(&r->m->grid, s, *code);
+  int8_t best = tn_grid_code(&r->m->grid, s, before - slopes[c] / h[c]);
+  if (best == *code) return;
+  *code = best;
+  add_scaled(slopes, tn_grid_value(&r->m->grid, s, best) - before, h, n);
+}
+
+static void descend(const rounding *r, int64_t first, int64_t rows, const float *given,
+                    float *slopes) {
+  int64_t n = r->m->columns;
+  if (r->f->options.passes > 0) find_slopes(r, first, rows, given, slopes);
+  for (int32_t pass = 0; pass < r->f->options.passes; pass++)
+    for (int64_t c = 0; c < n; c++)
+      for (int64_t i = 0; i < rows; i++) move_code(r, first + i, c, slopes + i * n);
+}
+
 static void round_rows(void *context, int64_t item, int32_t worker) {
   const rounding *r = context;
   const tn_grid_matrix *m = r->m;
   int64_t n = m->columns, first = item * ROWS, group = tn_grid_group_columns(m);
   int64_t rows = first + ROWS < m->rows ? ROWS : m->rows - first;
   float *w = r->scratch + worker * scratch_floats(n), *errors = w + ROWS * n;
+  float *given = errors + ROWS * BLOCK, *slopes = given + ROWS * n;
   load_rows(r, first, rows, w);
+  memcpy(given, w, (size_t)(rows * n) * sizeof *given);
   for (int64_t begin = 0; begin < n; begin += BLOCK) {
     int64_t end = begin + BLOCK < n ? begin + BLOCK : n;
     for (int64_t c = begin; c < end; c++) {
@@ -195,6 +311,7 @@ static void round_rows(void *context, int64_t item, int32_t worker) {
     }
     spread_block(r, rows, begin, end, w, errors);
   }
+  descend(r, first, rows, given, slopes);
 }
 
 tn_status tn_gptq_round(tn_grid_matrix *m, const float *w, const tn_gptq_factor *f, tn_pool *pool,

@@ -121,9 +121,10 @@ static tn_status copy_part(tn_layer_tensor_copy *t, const tn_parameter *p, tn_er
   return TN_OK;
 }
 
-static void put_into_model(const tn_layer_weights *l, const tn_layer_tensor_copy *t) {
+static void put_into_model(const tn_layer_weights *l, const tn_layer_tensor_copy *t,
+                           tn_buffer *buffer) {
   tn_tensor mine = t->before;
-  mine.buffer = t->buffer;
+  mine.buffer = buffer;
   mine.offset_bytes = 0;
   mine.dtype = TN_F32;
   mine.layout = 0;
@@ -149,7 +150,7 @@ static tn_status load_tensor(tn_layer_weights *l, tn_weight_source *source, int6
   t->is_linear = p->tensor.rank == 2 && is_linear(t);
   TN_TRY(role == name ? copy_weight(t, source, p, err) : copy_part(t, p, err));
   l->count++;
-  put_into_model(l, t);
+  put_into_model(l, t, t->buffer);
   return TN_OK;
 }
 
@@ -174,11 +175,39 @@ tn_status tn_layer_weights_load(tn_layer_weights *l, tn_model *model, tn_weight_
   return TN_OK;
 }
 
+tn_status tn_layer_weights_keep(tn_layer_weights *l, tn_error *err) {
+  for (int32_t i = 0; i < l->count; i++) {
+    tn_layer_tensor_copy *t = &l->tensors[i];
+    if (!t->is_linear) continue;
+    TN_TRY(tn_buffer_new(&t->original, t->buffer->bytes, err));
+    memcpy(t->original->data, t->buffer->data, t->buffer->bytes);
+  }
+  return TN_OK;
+}
+
+void tn_layer_weights_use(tn_layer_weights *l, bool original) {
+  if (l->is_original == original) return;
+  const tn_parameter *p = tn_model_parameters(l->model, NULL);
+  for (int32_t i = 0; i < l->count; i++) {
+    tn_layer_tensor_copy *t = &l->tensors[i];
+    if (!t->original) continue;
+    if (original) {
+      t->became = p[t->place].tensor;
+      put_into_model(l, t, t->original);
+    } else {
+      tn_model_set_parameter(l->model, t->place, &t->became);
+    }
+  }
+  l->is_original = original;
+}
+
 void tn_layer_weights_clear(tn_layer_weights *l) {
+  tn_layer_weights_use(l, false);
   for (int32_t i = 0; i < l->count; i++) {
     const tn_layer_tensor_copy *t = &l->tensors[i];
     if (t->buffer) tn_model_set_parameter(l->model, t->place, &t->before);
     tn_buffer_drop(t->buffer);
+    tn_buffer_drop(t->original);
   }
   tn_free(l->tensors);
   *l = (tn_layer_weights){0};

@@ -27,13 +27,16 @@ typedef struct tn_layer_tensor_copy {
   bool is_changed;       /* no longer what the file holds */
   tn_dtype file_dtype;   /* as the file holds it */
   int64_t rows, columns;
-  tn_tensor before;  /* what the model had */
+  tn_tensor before;    /* what the model had */
+  tn_tensor became;    /* what the model has, while the original is in its place */
+  tn_buffer *original; /* float32 of a linear as it was kept; NULL: not kept */
   tn_buffer *buffer; /* float32 [rows, columns], in the model's place; whoever takes it sets NULL */
 } tn_layer_tensor_copy;
 
 typedef struct tn_layer_weights { /* all zero is valid and empty */
   tn_model *model;
   int64_t layer;
+  bool is_original; /* kept weights are in the model */
   tn_layer_tensor_copy *tensors;
   int32_t count;
   size_t capacity;
@@ -52,6 +55,10 @@ TN_NODISCARD tn_status tn_layer_weights_load(tn_layer_weights *l, tn_model *mode
 /* Puts back what the model had, but for tensors whose buffer was taken. */
 void tn_layer_weights_clear(tn_layer_weights *l);
 tn_layer_tensor_copy *tn_layer_weights_at(tn_layer_weights *l, int64_t place); /* NULL: none */
+/* Keeps a second copy of the linears as they are now, and puts the kept ones into the model or what
+ * has become of them since. */
+TN_NODISCARD tn_status tn_layer_weights_keep(tn_layer_weights *l, tn_error *err);
+void tn_layer_weights_use(tn_layer_weights *l, bool original);
 static inline float *tn_layer_data(const tn_layer_tensor_copy *t) {
   return t->buffer->data;
 }

@@ -62,6 +62,14 @@ static bool has_searched_range(const tn_layer_tensor_copy *t) {
          strcmp(t->name, "self_attn.k_proj.weight") != 0;
 }
 
+static tn_status gptq_weight(const job *j, tn_grid_matrix *m, const tn_layer_tensor_copy *t,
+                             const tn_site *site, const tn_gptq_factor *factor, tn_error *err) {
+  if (site->drift)
+    TN_TRY(tn_gptq_aim(tn_layer_data(t), t->rows, site->drift, site->residual_drift, factor,
+                       j->pool, err));
+  return tn_gptq_round(m, tn_layer_data(t), factor, j->pool, err);
+}
+
 static tn_status round_weight(job *j, int64_t place, const tn_site *site,
                               const tn_gptq_factor *factor, tn_error *err) {
   tn_layer_tensor_copy *t = tn_layer_weights_at(&j->layer, place);
@@ -69,7 +77,7 @@ static tn_status round_weight(job *j, int64_t place, const tn_site *site,
   if (!t || !t->is_linear) return TN_OK;
   TN_TRY(begin_weight(j, t, &q, err));
   if (factor)
-    TN_TRY(tn_gptq_round(&q->matrix, tn_layer_data(t), factor, j->pool, err));
+    TN_TRY(gptq_weight(j, &q->matrix, t, site, factor, err));
   else if (site && has_searched_range(t))
     TN_TRY(tn_awq_round(&q->matrix, tn_layer_data(t), site->gram, j->pool, err));
   else
@@ -183,7 +191,7 @@ static tn_status gptq_site(job *j, const tn_site *site, tn_error *err) {
       tn_gptq_factor_init(&factor, site->gram, site->columns, &options, j->pool, err);
   if (status != TN_OK) return tn_error_context(err, status, "layer %" PRId64, j->layer.layer);
   for (int32_t i = 0; i < site->weight_count && status == TN_OK; i++)
-    status = round_weight(j, site->weights[i], NULL, &factor, err);
+    status = round_weight(j, site->weights[i], site, &factor, err);
   tn_gptq_factor_clear(&factor);
   return status;
 }
@@ -208,15 +216,38 @@ static tn_status find_sites(job *j, int64_t **first, int32_t *count, tn_error *e
   return TN_OK;
 }
 
+static void use_weights(void *context, bool as_they_were) {
+  tn_layer_weights_use(&((job *)context)->layer, as_they_were);
+}
+
+/* Whether the outputs go into the residual stream as they are. */
+static bool adds_to_residual(job *j, int64_t place) {
+  const char *name = tn_layer_weights_at(&j->layer, place)->name;
+  return tn_model_config_of(j->model)->norm_place == TN_NORM_BEFORE &&
+         (strcmp(name, "self_attn.o_proj.weight") == 0 ||
+          strcmp(name, "mlp.down_proj.weight") == 0);
+}
+
+static tn_status measure_site(job *j, int64_t weight, const tn_site **site, tn_error *err) {
+  const tn_site *sites;
+  int32_t count;
+  if (j->o->aim)
+    return tn_calibration_compare(j->calibration, j->layer.layer, weight,
+                                  adds_to_residual(j, weight), use_weights, count_step, j, site,
+                                  err);
+  TN_TRY(tn_calibration_measure(j->calibration, j->layer.layer, true, weight, count_step, j, &sites,
+                                &count, err));
+  *site = count == 1 ? &sites[0] : NULL;
+  return TN_OK;
+}
+
 /* Site after site, each measured with the quantized ones before it. */
 static tn_status gptq_in_turn(job *j, const int64_t *first, int32_t count, tn_error *err) {
-  const tn_site *sites;
-  int32_t one;
+  const tn_site *site;
   for (int32_t i = 0; i < count; i++) {
-    TN_TRY(tn_calibration_measure(j->calibration, j->layer.layer, true, first[i], count_step, j,
-                                  &sites, &one, err));
-    if (one != 1) return tn_fail(err, TN_ERR_DATA, "layer %" PRId64 " changed", j->layer.layer);
-    TN_TRY(gptq_site(j, &sites[0], err));
+    TN_TRY(measure_site(j, first[i], &site, err));
+    if (!site) return tn_fail(err, TN_ERR_DATA, "layer %" PRId64 " changed", j->layer.layer);
+    TN_TRY(gptq_site(j, site, err));
   }
   return TN_OK;
 }
@@ -236,13 +267,27 @@ static bool routes(const job *j, int64_t layer) {
   return tn_model_config_routes(tn_model_config_of(j->model), layer);
 }
 
+static bool has_reference(const job *j) {
+  return j->o->aim && j->o->method == TN_QUANTIZE_GPTQ;
+}
+
+static tn_status advance_reference(job *j, tn_error *err) {
+  tn_layer_weights_use(&j->layer, true);
+  tn_status status =
+      tn_calibration_advance_reference(j->calibration, j->layer.layer, count_step, j, err);
+  tn_layer_weights_use(&j->layer, false);
+  return status;
+}
+
 static tn_status gptq_layer(job *j, tn_error *err) {
   int64_t *first = NULL;
   int32_t count = 0;
+  if (has_reference(j)) TN_TRY(tn_layer_weights_keep(&j->layer, err));
   tn_status status = find_sites(j, &first, &count, err);
   if (status == TN_OK) status = gptq_in_turn(j, first, count, err);
   if (status == TN_OK && routes(j, j->layer.layer)) status = gptq_experts(j, err);
   tn_free(first);
+  if (status == TN_OK && has_reference(j)) status = advance_reference(j, err);
   return status;
 }
 
@@ -304,7 +349,7 @@ static int64_t runs_of_layer(const job *j, int64_t layer) {
   const tn_quantize_options *o = j->o;
   int64_t in_turn = routes(j, layer) ? 3 : 4;
   int64_t measured = o->method == TN_QUANTIZE_GPTQ ? in_turn : o->method == TN_QUANTIZE_AWQ ? 1 : 0;
-  return measured + (o->smooth ? 1 : 0) + 1;
+  return measured + (o->smooth ? 1 : 0) + (has_reference(j) ? 1 : 0) + 1;
 }
 
 static tn_status quantize_layers(job *j, const tn_calibration_text *text, tn_error *err) {
@@ -357,8 +402,9 @@ static tn_status allocate(job *j, const tn_calibration_text *text, tn_error *err
   if (!wants_text(j->o)) return TN_OK;
   if (text->samples < 1)
     return tn_fail(err, TN_ERR_ARGUMENT, "this way of quantizing wants calibration text");
-  return tn_calibration_new(&j->calibration, j->model, j->pool, text->ids, text->samples,
-                            text->tokens, err);
+  TN_TRY(tn_calibration_new(&j->calibration, j->model, j->pool, text->ids, text->samples,
+                            text->tokens, err));
+  return has_reference(j) ? tn_calibration_keep_reference(j->calibration, err) : TN_OK;
 }
 
 tn_status tn_quantize(tn_quantized *out, tn_model *model, tn_weight_source *source,

@@ -9,7 +9,7 @@
  *
  *     rtn    round to nearest, each group's own range; needs no calibration
  *     awq    scales moved between inputs and weights, ranges searched (awq.h)
- *     gptq   errors made up for by later columns (gptq.h)
+ *     gptq   errors made up for by later columns, and by later layers (gptq.h)
  *     smooth before rtn or gptq: large inputs made smaller, their columns larger, for quantized
  *            activations (SmoothQuant, Xiao et al. 2022, arXiv:2211.10438, equation 4)
  *
@@ -35,8 +35,9 @@ typedef struct tn_quantize_options {
   bool smooth;
   double smooth_strength; /* 0 to 1; 0: 0.5 */
   tn_gptq_options gptq;
-  bool half_scales;          /* scales as float16, whatever the weights' type: for GGUF */
-  bool kv_scales;            /* measure the largest keys and values */
+  bool aim;         /* gptq: at what the model computed before it was quantized (tn_gptq_aim) */
+  bool half_scales; /* scales as float16, whatever the weights' type: for GGUF */
+  bool kv_scales;   /* measure the largest keys and values */
   const char *const *ignore; /* linears whose names contain one of these are left alone */
   int32_t ignore_count;
 } tn_quantize_options;

@@ -84,6 +84,7 @@ WAYS = [
     ("--to", "int4", "--method", "awq", "--group", "32", "--asymmetric"),
     ("--to", "int4", "--method", "gptq", "--group", "32"),
     ("--to", "int4", "--method", "gptq", "--group", "32", "--natural-order", "--asymmetric"),
+    ("--to", "int4", "--method", "gptq", "--group", "32", "--passes", "0", "--no-aim"),
     ("--to", "int8", "--method", "rtn"),
     ("--to", "int8", "--method", "gptq", "--group", "64"),
     ("--to", "fp8", "--method", "rtn"),
@@ -302,5 +303,6 @@ def test_a_slash_behind_the_folder(tenon, model, tmp_path):
 
 
 def test_numbers_out_of_range(tenon, model, tmp_path):
-    for words in (("--damping", "nan"), ("--damping", -1), ("--strength", "nan"), ("--threads", -1)):
+    for words in (("--damping", "nan"), ("--damping", -1), ("--strength", "nan"), ("--threads", -1),
+                  ("--passes", -1), ("--passes", 1001)):
         tenon.fails("quantize", model, tmp_path / "out", *words, code=2)

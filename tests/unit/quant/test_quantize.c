@@ -105,7 +105,8 @@ static const tn_quantize_options ways[] = {
     {.grid = {.bits = 4, .group = 32}, .method = TN_QUANTIZE_AWQ},
     {.grid = {.bits = 4, .symmetric = true, .group = 32},
      .method = TN_QUANTIZE_GPTQ,
-     .gptq = {.by_activation = true, .search = true}},
+     .gptq = {.by_activation = true, .search = true, .passes = 2},
+     .aim = true},
     {.grid = {.bits = 8, .symmetric = true}, .method = TN_QUANTIZE_GPTQ, .smooth = true},
     {.grid = {.bits = 8, .is_float = true, .symmetric = true},
      .method = TN_QUANTIZE_RTN,
@@ -235,6 +236,126 @@ static void grams_are_those_of_the_whole_pass(void **state) {
   }
   tn_calibration_free(c);
   close_all(&o);
+}
+
+/* ---- what it knows of the model as it was ---- */
+
+typedef struct halving { /* one linear of layer 0 */
+  tn_model *model;
+  int64_t place;
+  tn_tensor whole, half;
+} halving;
+
+static void use_half(void *context, bool as_they_were) {
+  halving *h = context;
+  tn_model_set_parameter(h->model, h->place, as_they_were ? &h->whole : &h->half);
+}
+
+static int64_t place_of(const tn_model *m, const char *name) {
+  int64_t count;
+  const tn_parameter *p = tn_model_parameters(m, &count);
+  for (int64_t i = 0; i < count; i++)
+    if (strcmp(p[i].name, name) == 0) return i;
+  fail_msg("no parameter %s", name);
+  return -1;
+}
+
+/* o_proj of layer 0 at half its size: what that adds to the stream halves, what layer 0 read before
+ * it stays, and what comes behind has drifted. */
+static void drift_is_the_distance_from_the_reference(void **state) {
+  const fixture *f = *state;
+  tn_error err;
+  opened o;
+  tn_calibration *c;
+  const tn_site *site;
+  must(open_all(&o, f, &err));
+  halving h = {.model = o.model,
+               .place = place_of(o.model, "model.layers.0.self_attn.o_proj.weight")};
+  const tn_parameter *p = tn_model_parameters(o.model, NULL);
+  h.whole = h.half = p[h.place].tensor;
+  must(tn_buffer_new(&h.half.buffer, 64 * 64 * sizeof(float), &err));
+  h.half.offset_bytes = 0;
+  float *half = h.half.buffer->data;
+  for (int64_t i = 0; i < 64 * 64; i++) half[i] = 0.5f * ((float *)tn_tensor_data(&h.whole))[i];
+  must(tn_calibration_new(&c, o.model, NULL, f->ids, SAMPLES, TOKENS, &err));
+  must(tn_calibration_keep_reference(c, &err));
+  must(tn_calibration_compare(c, 0, h.place, true, use_half, NULL, &h, &site, &err));
+  assert_int_equal(site->rows, IDS);
+  for (int64_t i = 0; i < 64 * 64; i++)
+    assert_true(site->gram[i] != 0 && site->drift[i] == 0 && site->residual_drift[i] == 0);
+  int64_t gate = place_of(o.model, "model.layers.0.mlp.gate_proj.weight");
+  must(tn_calibration_compare(c, 0, gate, true, use_half, NULL, &h, &site, &err));
+  assert_int_equal(site->weight_count, 2);
+  double drift = 0;
+  for (int64_t i = 0; i < 64 * 64; i++) drift += fabs((double)site->drift[i]);
+  assert_true(drift > 1);
+  assert_true(p[h.place].tensor.buffer == h.half.buffer); /* as the weights have become */
+  use_half(&h, true);
+  must(tn_calibration_advance_reference(c, 0, NULL, NULL, &err));
+  use_half(&h, false);
+  must(tn_calibration_advance(c, 0, NULL, NULL, NULL, NULL, &err));
+  int64_t down = place_of(o.model, "model.layers.1.mlp.down_proj.weight");
+  must(tn_calibration_compare(c, 1, down, true, use_half, NULL, &h, &site, &err));
+  assert_int_equal(site->weights[0], down);
+  tn_calibration_free(c);
+  tn_buffer_drop(h.half.buffer);
+  close_all(&o);
+}
+
+/* What reaches the last linear, for all samples. */
+typedef struct last_inputs {
+  int64_t weight, count;
+  float x[IDS * 96];
+} last_inputs;
+
+static tn_status keep_last(void *context, int64_t weight, tn_tensor *x, tn_error *err) {
+  last_inputs *last = context;
+  if (weight != last->weight) return TN_OK;
+  int64_t count = tn_tensor_count(x);
+  assert_true(last->count + count <= IDS * 96);
+  memcpy(last->x + last->count, tn_tensor_data(x), (size_t)count * sizeof *last->x);
+  last->count += count;
+  return TN_OK;
+}
+
+static void run_through(tn_model *m, const fixture *f, last_inputs *last) {
+  tn_error err;
+  tn_scorer *s;
+  tn_token_score scores[TOKENS];
+  *last = (last_inputs){.weight = place_of(m, "model.layers.1.mlp.down_proj.weight")};
+  must(tn_scorer_new(&s, m, TN_F32, NULL, TOKENS, &err));
+  tn_forward_set_watch(tn_scorer_forward(s), keep_last, last);
+  for (int64_t k = 0; k < SAMPLES; k++)
+    must(tn_scorer_run(s, f->ids + k * TOKENS, TOKENS, 1, scores, &err));
+  tn_scorer_free(s);
+}
+
+/* The weights of both layers make up for what those before have lost. */
+static void an_aimed_model_stays_nearer(void **state) {
+  static last_inputs want, got;
+  const fixture *f = *state;
+  const tn_calibration_text text = {f->ids, SAMPLES, TOKENS};
+  tn_error err;
+  double distance[2] = {0};
+  for (int aim = 0; aim < 2; aim++) {
+    opened o;
+    tn_quantized q;
+    tn_quantize_options way = ways[2];
+    way.aim = aim;
+    must(open_all(&o, f, &err));
+    run_through(o.model, f, &want);
+    must(tn_quantize(&q, o.model, o.source, &text, &way, NULL, NULL, &err));
+    run_through(o.model, f, &got);
+    assert_int_equal(got.count, want.count);
+    for (int64_t i = 0; i < want.count; i++) {
+      double d = (double)got.x[i] - (double)want.x[i];
+      distance[aim] += d * d;
+    }
+    tn_quantized_clear(&q);
+    close_all(&o);
+  }
+  if (!(distance[1] < 0.8 * distance[0]))
+    fail_msg("aimed %g, not aimed %g", distance[1], distance[0]);
 }
 
 /* ---- methods ---- */
@@ -423,6 +544,8 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(sites_are_the_inputs_of_the_linears),
       cmocka_unit_test(grams_are_those_of_the_whole_pass),
+      cmocka_unit_test(drift_is_the_distance_from_the_reference),
+      cmocka_unit_test(an_aimed_model_stays_nearer),
       cmocka_unit_test(every_way_leaves_a_model_like_the_first),
       cmocka_unit_test(experts_are_quantized),
       cmocka_unit_test(experts_are_sites),

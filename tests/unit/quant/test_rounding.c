@@ -180,6 +180,15 @@ static void invert(double *a, double *out, int64_t n) {
   }
 }
 
+/* As the factor does it: the input that is always 0 counts like a mean one. */
+static void damp(const inputs *in, double share, double *hessian) {
+  double mean = 0;
+  for (int64_t k = 0; k < COLUMNS; k++) mean += (double)in->gram[k * (COLUMNS + 1)] / COLUMNS;
+  for (int64_t i = 0; i < COLUMNS * COLUMNS; i++) hessian[i] = (double)in->gram[i];
+  hessian[40 * (COLUMNS + 1)] = mean;
+  for (int64_t k = 0; k < COLUMNS; k++) hessian[k * (COLUMNS + 1)] += share * mean;
+}
+
 /* Optimal Brain Quantization in fixed order: after each column its row and column are removed from
  * the inverse Hessian.  GPTQ says that this is what the Cholesky factor does. */
 static void plain_row(const double *hessian, const float *w, int8_t *codes, tn_grid_scale *scales) {
@@ -210,11 +219,7 @@ static void gptq_is_brain_quantization_in_order(void **state) {
   tn_error err;
   inputs in = make_inputs();
   static double hessian[COLUMNS * COLUMNS];
-  double mean = 0;
-  for (int64_t k = 0; k < COLUMNS; k++) mean += (double)in.gram[k * (COLUMNS + 1)] / COLUMNS;
-  for (int64_t i = 0; i < COLUMNS * COLUMNS; i++) hessian[i] = (double)in.gram[i];
-  hessian[40 * (COLUMNS + 1)] = mean;
-  for (int64_t k = 0; k < COLUMNS; k++) hessian[k * (COLUMNS + 1)] += 0.02 * mean;
+  damp(&in, 0.02, hessian);
   float *w = random_floats(ROWS * COLUMNS, 2);
   const tn_gptq_options o = {.damping = 0.02, .group = 32};
   tn_gptq_factor f;
@@ -240,8 +245,10 @@ static void gptq_is_brain_quantization_in_order(void **state) {
 }
 
 static void gptq_loses_less_than_rounding(void **state) {
-  static const tn_gptq_options ways[] = {
-      {0}, {.by_activation = true}, {.search = true}, {.by_activation = true, .search = true}};
+  static const tn_gptq_options ways[] = {{0},
+                                         {.by_activation = true},
+                                         {.search = true},
+                                         {.by_activation = true, .search = true, .passes = 1}};
   tn_error err;
   inputs in = make_inputs();
   float *w = random_floats(ROWS * COLUMNS, 2);
@@ -266,6 +273,98 @@ static void gptq_loses_less_than_rounding(void **state) {
     }
     tn_grid_matrix_clear(&m);
   }
+  tn_free(w);
+  clear_inputs(&in);
+}
+
+/* (q - t) H (q - t)^T with H damped as the factor is, in double; a row. */
+static double damped_error(const double *hessian, const float *w, const tn_grid_matrix *m,
+                           int64_t row) {
+  double d[COLUMNS], sum = 0;
+  for (int64_t k = 0; k < COLUMNS; k++)
+    d[k] = (double)tn_grid_value(&m->grid, m->scales[row * m->groups + k / 32],
+                                 m->codes[row * COLUMNS + k]) -
+           (double)w[row * COLUMNS + k];
+  for (int64_t i = 0; i < COLUMNS; i++)
+    for (int64_t k = 0; k < COLUMNS; k++) sum += d[i] * hessian[i * COLUMNS + k] * d[k];
+  return sum;
+}
+
+/* Each pass loses less, and behind many no single code can be better. */
+static void passes_end_where_no_code_can_be_better(void **state) {
+  static const int32_t passes[] = {0, 1, 2, 50};
+  static double hessian[COLUMNS * COLUMNS];
+  tn_error err;
+  inputs in = make_inputs();
+  float *w = random_floats(ROWS * COLUMNS, 2);
+  double before = INFINITY;
+  for (int64_t r = 0; r < ROWS; r++) w[r * COLUMNS + 40] = 0;
+  damp(&in, 0.02, hessian);
+  tn_grid_matrix m;
+  must(tn_grid_matrix_init(&m, &int4_32, ROWS, COLUMNS, &err));
+  for (size_t p = 0; p < sizeof passes / sizeof *passes; p++) {
+    const tn_gptq_options o = {
+        .damping = 0.02, .by_activation = true, .group = 32, .passes = passes[p]};
+    tn_gptq_factor f;
+    double sum = 0;
+    must(tn_gptq_factor_init(&f, in.gram, COLUMNS, &o, NULL, &err));
+    must(tn_gptq_round(&m, w, &f, NULL, &err));
+    tn_gptq_factor_clear(&f);
+    for (int64_t r = 0; r < ROWS; r++) sum += damped_error(hessian, w, &m, r);
+    if (passes[p] < 50 ? sum >= before : sum > before)
+      fail_msg("%d passes: %g, before %g", passes[p], sum, before);
+    before = sum;
+  }
+  for (int64_t i = 0; i < ROWS * COLUMNS; i++) {
+    double least = damped_error(hessian, w, &m, i / COLUMNS);
+    int8_t code = m.codes[i];
+    for (int step = -1; step <= 1; step += 2) {
+      if (code + step < -8 || code + step > 7) continue;
+      m.codes[i] = (int8_t)(code + step);
+      assert_true(damped_error(hessian, w, &m, i / COLUMNS) > least * (1 - 1e-5));
+    }
+    m.codes[i] = code;
+  }
+  tn_grid_matrix_clear(&m);
+  tn_free(w);
+  clear_inputs(&in);
+}
+
+/* t = w + (w D + R) H^-1 by another inverse. */
+static void aim_is_the_least_squares_answer(void **state) {
+  static double hessian[COLUMNS * COLUMNS], inverse[COLUMNS * COLUMNS];
+  tn_error err;
+  inputs in = make_inputs();
+  float *w = random_floats(ROWS * COLUMNS, 2), *aimed = tn_alloc(ROWS * COLUMNS, sizeof *aimed);
+  float *drift = random_floats(COLUMNS * COLUMNS, 7), *residual = random_floats(ROWS * COLUMNS, 8);
+  for (int64_t i = 0; i < ROWS * COLUMNS; i++) residual[i] *= 100;
+  damp(&in, 0.02, hessian);
+  invert(hessian, inverse, COLUMNS);
+  for (int way = 0; way < 4; way++) {
+    const tn_gptq_options o = {.damping = 0.02, .by_activation = way & 1, .group = 32};
+    tn_gptq_factor f;
+    must(tn_gptq_factor_init(&f, in.gram, COLUMNS, &o, NULL, &err));
+    memcpy(aimed, w, ROWS * COLUMNS * sizeof *aimed);
+    must(tn_gptq_aim(aimed, ROWS, drift, way & 2 ? residual : NULL, &f, NULL, &err));
+    tn_gptq_factor_clear(&f);
+    for (int64_t r = 0; r < ROWS; r++) {
+      double wanted[COLUMNS] = {0};
+      for (int64_t k = 0; k < COLUMNS; k++) {
+        if (way & 2) wanted[k] = (double)residual[r * COLUMNS + k];
+        for (int64_t i = 0; i < COLUMNS; i++)
+          wanted[k] += (double)w[r * COLUMNS + i] * (double)drift[i * COLUMNS + k];
+      }
+      for (int64_t k = 0; k < COLUMNS; k++) {
+        double t = (double)w[r * COLUMNS + k];
+        for (int64_t i = 0; i < COLUMNS; i++) t += wanted[i] * inverse[i * COLUMNS + k];
+        double got = (double)aimed[r * COLUMNS + k];
+        if (fabs(got - t) > 1e-3) fail_msg("way %d: %g, expected %g", way, got, t);
+      }
+    }
+  }
+  tn_free(drift);
+  tn_free(residual);
+  tn_free(aimed);
   tn_free(w);
   clear_inputs(&in);
 }
@@ -295,7 +394,7 @@ static void threads_change_no_code(void **state) {
   tn_pool *pool;
   inputs in = make_inputs();
   float *w = random_floats(ROWS * COLUMNS, 2);
-  const tn_gptq_options o = {.by_activation = true, .search = true, .group = 32};
+  const tn_gptq_options o = {.by_activation = true, .search = true, .group = 32, .passes = 2};
   tn_gptq_factor f;
   tn_grid_matrix one, more;
   must(tn_pool_new(&pool, 3, &err));
@@ -371,10 +470,11 @@ static void out_of_memory_is_reported(void **state) {
   for (tn_status status = TN_ERR_MEMORY; status != TN_OK;) {
     tn_grid_matrix m = {0};
     tn_gptq_factor f = {0};
-    const tn_gptq_options o = {.by_activation = true, .group = 32};
+    const tn_gptq_options o = {.by_activation = true, .group = 32, .passes = 1};
     tn_alloc_fail_at(++n);
     status = tn_gptq_factor_init(&f, in.gram, COLUMNS, &o, NULL, &err);
     if (status == TN_OK) status = tn_grid_matrix_init(&m, &int4_32, ROWS, COLUMNS, &err);
+    if (status == TN_OK) status = tn_gptq_aim(w, ROWS, in.gram, NULL, &f, NULL, &err);
     if (status == TN_OK) status = tn_gptq_round(&m, w, &f, NULL, &err);
     if (status == TN_OK) status = tn_awq_round(&m, w, in.gram, NULL, &err);
     if (status == TN_OK)
@@ -388,7 +488,7 @@ static void out_of_memory_is_reported(void **state) {
       assert_int_equal(tn_alloc_live(), live);
     }
   }
-  assert_true(n > 9);
+  assert_true(n > 11);
   tn_stream_close(stream);
   tn_free(site.abs_sum);
   tn_free(w);
@@ -403,6 +503,8 @@ int main(void) {
       cmocka_unit_test(a_searched_range_loses_no_more),
       cmocka_unit_test(gptq_is_brain_quantization_in_order),
       cmocka_unit_test(gptq_loses_less_than_rounding),
+      cmocka_unit_test(passes_end_where_no_code_can_be_better),
+      cmocka_unit_test(aim_is_the_least_squares_answer),
       cmocka_unit_test(order_keeps_groups_together),
       cmocka_unit_test(threads_change_no_code),
       cmocka_unit_test(awq_scales_lose_less_and_can_be_shared),
