@@ -9,9 +9,10 @@
  *     float       [K][16 rows];  bfloat16 in pairs, [K / 2][16 rows][2];  float8 with the 16 rows'
  *                 scales before each block
  *
- * linear gives the same bits for both layouts, and embed reads rows of either.  Values stay what
- * they are, but for scales of quantized types other than K-quants, which become 8-bit multiples of
- * one unit a chunk (panel.h; linear takes them so from rows too).  Missing rows of the last panel
+ * linear gives the same bits for both layouts, and embed reads rows of either.  Values of floats
+ * and K-quants stay what they are.  Scales of other types become 8-bit multiples of one unit a
+ * chunk, and weights of 8 bits are rounded to one scale a chunk (panel.h; linear takes them so from
+ * rows too).  Missing rows of the last panel
  * are zeros.  The layout is the same on every CPU of this build; tn_pack_key names it, for files
  * that keep packed weights beside a model.
  *
@@ -35,7 +36,7 @@ TN_NODISCARD tn_status tn_pack(tn_tensor *out, const tn_tensor *w, tn_buffer *in
 /* A view of bytes that tn_pack wrote before: of a file whose key is tn_pack_key's. */
 TN_NODISCARD tn_status tn_pack_view(tn_tensor *out, tn_buffer *buffer, int64_t offset_bytes,
                                     tn_dtype dtype, int64_t rows, int64_t cols, tn_error *err);
-/* Names the layout and what it depends on: "panels16.1-le". */
+/* Names the layout and what it depends on: "panels16.3-le". */
 const char *tn_pack_key(void);
 /* A zeroed buffer of the CPU for packed weights. */
 TN_NODISCARD tn_status tn_pack_buffer_new(tn_buffer **out, size_t bytes, tn_error *err);

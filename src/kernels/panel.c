@@ -7,11 +7,11 @@
 
 const tn_panel_format *tn_panel_format_of(tn_dtype dtype) {
   switch (dtype) {
-#define X(type, kind, elements, header, planes, words, zero, group, minimum) \
-  case type: {                                                               \
-    static const tn_panel_format f = {                                       \
-        kind, elements, header, planes, words, zero, group, minimum};        \
-    return &f;                                                               \
+#define X(type, kind, elements, header, planes, words, zero, span, minimum) \
+  case type: {                                                              \
+    static const tn_panel_format f = {                                      \
+        kind, elements, header, planes, words, zero, span, minimum};        \
+    return &f;                                                              \
   }
     TN_PANEL_LIST(X)
 #undef X
@@ -24,8 +24,9 @@ const tn_panel_format *tn_panel_format_of(tn_dtype dtype) {
 
 /* Where the lists of a header begin. */
 typedef struct lists {
-  int32_t count; /* of factors, and of minima */
-  uint8_t *unit, *minimum_unit, *factor, *minimum;
+  int32_t count;   /* of factors, and of minima */
+  uint8_t *factor; /* NULL: all are 1 */
+  uint8_t *unit, *minimum_unit, *minimum;
 } lists;
 
 static bool is_k_quant(const tn_panel_format *f) {
@@ -36,8 +37,13 @@ static lists lists_of(const tn_panel_format *f, const uint8_t *header) {
   int32_t count = TN_CHUNK / (is_k_quant(f) ? f->span : f->elements);
   int32_t unit_bytes = (is_k_quant(f) ? 2 : 4) * TN_PANEL_ROWS;
   uint8_t *unit = (uint8_t *)header;
-  uint8_t *factor = unit + (f->has_minimum ? 2 : 1) * unit_bytes;
-  return (lists){count, unit, unit + unit_bytes, factor, factor + count * TN_PANEL_ROWS};
+  uint8_t *behind = unit + (f->has_minimum ? 2 : 1) * unit_bytes;
+  bool bytes = f->kind == TN_PANEL_S8;
+  return (lists){.count = count,
+                 .factor = bytes ? NULL : behind,
+                 .unit = unit,
+                 .minimum_unit = unit + unit_bytes,
+                 .minimum = bytes ? behind : behind + count * TN_PANEL_ROWS};
 }
 
 static void put_k_scales(const tn_panel_format *f, const lists *l, const uint8_t *block,
@@ -93,34 +99,61 @@ static float to_integers(int32_t *out, const float *values, int32_t count, float
   return usable ? largest / top : finite ? 0 : NAN;
 }
 
-/* Integers of a negative scale are packed as those of a positive one: q as `top` - q, whole bytes
- * as -q.  Where a zero is taken off, factors have signs instead. */
-static int32_t top_of(const tn_panel_format *f) {
-  return f->kind == TN_PANEL_S8 ? 0 : f->kind == TN_PANEL_U5 ? 31 : 15;
+/* Scales and minima of a row's chunk, as blocks have them. */
+typedef struct scales {
+  int32_t count; /* of blocks */
+  float scale[TN_CHUNK_GROUPS], minimum[TN_CHUNK_GROUPS];
+} scales;
+
+static scales scales_of(const tn_panel_format *f, tn_dtype dtype, const uint8_t *blocks,
+                        int32_t groups) {
+  scales s = {.count = groups * TN_GROUP / f->elements};
+  for (int32_t i = 0; i < s.count; i++, blocks += tn_dtype_bytes(dtype))
+    scale_of_block(dtype, blocks, &s.scale[i], &s.minimum[i]);
+  return s;
 }
 
-static void put_scales(const tn_panel_format *f, tn_dtype dtype, const lists *l,
-                       const uint8_t *blocks, int32_t count, int64_t row) {
-  float scale[TN_CHUNK_GROUPS], minimum[TN_CHUNK_GROUPS], unit;
+static void put_minima(const lists *l, const scales *s, int64_t row) {
   int32_t multiple[TN_CHUNK_GROUPS];
-  for (int32_t i = 0; i < count; i++) {
-    scale_of_block(dtype, blocks + i * tn_dtype_bytes(dtype), &scale[i], &minimum[i]);
-    if (f->zero || scale[i] >= 0) continue;
-    minimum[i] += (float)top_of(f) * scale[i];
-    scale[i] = -scale[i];
-  }
-  unit = to_integers(multiple, scale, count, f->zero ? 127 : 255);
-  memcpy(l->unit + 4 * row, &unit, 4);
-  for (int32_t i = 0; i < count; i++) l->factor[i * TN_PANEL_ROWS + row] = (uint8_t)multiple[i];
-  if (!f->has_minimum) return;
-  for (int32_t i = 0; i < count; i++) /* what is 0 stays 0 */
-    if (scale[i] > 0) minimum[i] *= unit * (float)multiple[i] / scale[i];
-  unit = to_integers(multiple, minimum, count, 32767);
+  float unit = to_integers(multiple, s->minimum, s->count, 32767);
   memcpy(l->minimum_unit + 4 * row, &unit, 4);
-  for (int32_t i = 0; i < count; i++) {
+  for (int32_t i = 0; i < s->count; i++) {
     int16_t lowest = (int16_t)multiple[i];
     memcpy(l->minimum + (i * TN_PANEL_ROWS + row) * 2, &lowest, 2);
   }
+}
+
+/* Integers of a negative scale are packed as those of a positive one, `top` - q.  Where a zero is
+ * taken off, factors have signs instead. */
+static bool is_turned(const tn_panel_format *f, const scales *s, int32_t i) {
+  return !f->zero && f->kind != TN_PANEL_S8 && s->scale[i] < 0;
+}
+
+/* Factors of whole multiples, and the minima that go with them. */
+static void put_factors(const tn_panel_format *f, const lists *l, scales s, int64_t row) {
+  const float top = f->kind == TN_PANEL_U5 ? 31 : 15;
+  int32_t multiple[TN_CHUNK_GROUPS];
+  for (int32_t i = 0; i < s.count; i++) {
+    if (!is_turned(f, &s, i)) continue;
+    s.minimum[i] += top * s.scale[i];
+    s.scale[i] = -s.scale[i];
+  }
+  float unit = to_integers(multiple, s.scale, s.count, f->zero ? 127 : 255);
+  memcpy(l->unit + 4 * row, &unit, 4);
+  for (int32_t i = 0; i < s.count; i++) l->factor[i * TN_PANEL_ROWS + row] = (uint8_t)multiple[i];
+  if (!f->has_minimum) return;
+  for (int32_t i = 0; i < s.count; i++) /* what is 0 stays 0 */
+    if (s.scale[i] > 0) s.minimum[i] *= unit * (float)multiple[i] / s.scale[i];
+  put_minima(l, &s, row);
+}
+
+/* Whole bytes have one unit, and minima of their own; returns the unit. */
+static float put_unit(const tn_panel_format *f, const lists *l, const scales *s, int64_t row) {
+  int32_t unused[TN_CHUNK_GROUPS];
+  float unit = to_integers(unused, s->scale, s->count, 1);
+  memcpy(l->unit + 4 * row, &unit, 4);
+  if (f->has_minimum) put_minima(l, s, row);
+  return unit;
 }
 
 /* ---- words: planes first, then the words of a group, as one row has them ---- */
@@ -202,44 +235,52 @@ static void group_words(uint32_t out[8], tn_dtype dtype, const uint8_t *block, i
   }
 }
 
-/* The integers of a negative scale; count: words of a group, with planes. */
-static void turn(const tn_panel_format *f, uint32_t words[8], int32_t count) {
+/* Bytes of one scale to those of another, the unit: ratio is 1 at most. */
+static void rescale(uint32_t words[8], float ratio) {
   int8_t bytes[TN_GROUP];
-  if (f->kind != TN_PANEL_S8) {
-    for (int32_t j = 0; j < count; j++) words[j] = ~words[j];
-    return;
-  }
   memcpy(bytes, words, sizeof bytes);
-  for (int32_t i = 0; i < TN_GROUP; i++) bytes[i] = bytes[i] == -128 ? 127 : (int8_t)-bytes[i];
+  for (int32_t i = 0; i < TN_GROUP; i++) {
+    float q = rintf((float)bytes[i] * ratio);
+    bytes[i] = (int8_t)(q > 127 ? 127 : q);
+  }
   memcpy(words, bytes, sizeof bytes);
 }
 
-static bool is_turned(const tn_panel_format *f, tn_dtype dtype, const uint8_t *block) {
-  float scale, minimum;
-  if (f->zero || is_k_quant(f)) return false;
-  scale_of_block(dtype, block, &scale, &minimum);
-  return scale < 0;
+static void turn(uint32_t words[8], int32_t count) {
+  for (int32_t j = 0; j < count; j++) words[j] = ~words[j];
+}
+
+/* One row of a chunk; out: the first row's chunk. */
+static void pack_row(uint8_t *out, const tn_panel_format *f, tn_dtype dtype, const uint8_t *blocks,
+                     int64_t row, int32_t groups) {
+  int32_t count = f->planes + f->words, block_groups = f->elements / TN_GROUP;
+  lists l = lists_of(f, out);
+  scales s = {0};
+  float unit = 0;
+  if (is_k_quant(f))
+    put_k_scales(f, &l, blocks, row);
+  else
+    s = scales_of(f, dtype, blocks, groups);
+  if (f->kind == TN_PANEL_S8)
+    unit = put_unit(f, &l, &s, row);
+  else if (!is_k_quant(f))
+    put_factors(f, &l, s, row);
+  for (int32_t g = 0; g < groups; g++) {
+    uint32_t words[8];
+    int32_t i = g / block_groups;
+    uint8_t *to = out + f->header_bytes + g * count * TN_WORD_BYTES + row * 4;
+    group_words(words, dtype, blocks + i * tn_dtype_bytes(dtype), g % block_groups);
+    if (f->kind == TN_PANEL_S8) rescale(words, unit > 0 ? s.scale[i] / unit : 0);
+    if (!is_k_quant(f) && is_turned(f, &s, i)) turn(words, count);
+    for (int32_t j = 0; j < count; j++) memcpy(to + j * TN_WORD_BYTES, &words[j], 4);
+  }
 }
 
 void tn_panel_pack_chunk(uint8_t *out, const tn_panel_format *f, tn_dtype dtype,
                          const uint8_t *blocks, int64_t row_bytes, int64_t rows, int32_t groups) {
-  int32_t count = f->planes + f->words, block_groups = f->elements / TN_GROUP;
-  lists l = lists_of(f, out);
   memset(out, 0, (size_t)(f->header_bytes + groups * tn_panel_group_bytes(f)));
-  for (int64_t row = 0; row < rows; row++, blocks += row_bytes) {
-    if (is_k_quant(f))
-      put_k_scales(f, &l, blocks, row);
-    else
-      put_scales(f, dtype, &l, blocks, groups / block_groups, row);
-    for (int32_t g = 0; g < groups; g++) {
-      uint32_t words[8];
-      const uint8_t *block = blocks + g / block_groups * tn_dtype_bytes(dtype);
-      uint8_t *to = out + f->header_bytes + g * count * TN_WORD_BYTES + row * 4;
-      group_words(words, dtype, block, g % block_groups);
-      if (is_turned(f, dtype, block)) turn(f, words, count);
-      for (int32_t j = 0; j < count; j++) memcpy(to + j * TN_WORD_BYTES, &words[j], 4);
-    }
-  }
+  for (int64_t row = 0; row < rows; row++, blocks += row_bytes)
+    pack_row(out, f, dtype, blocks, row, groups);
 }
 
 /* ---- one row back ---- */
@@ -259,7 +300,7 @@ static int32_t integer_at(const tn_panel_format *f, const uint8_t *group, int64_
 static void scale_at(const tn_panel_format *f, const lists *l, int64_t lane, int32_t i,
                      double *scale, double *minimum) {
   int64_t at = i * TN_PANEL_ROWS + lane;
-  int32_t factor = f->zero ? (int8_t)l->factor[at] : l->factor[at];
+  int32_t factor = !l->factor ? 1 : f->zero ? (int8_t)l->factor[at] : l->factor[at];
   *minimum = 0;
   if (is_k_quant(f)) {
     *scale = (double)half_at(l->unit + 2 * lane) * factor;

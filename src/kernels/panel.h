@@ -4,18 +4,21 @@
  *     header    scales (and minima) of the 16 rows
  *     groups    of 32 elements each, as many as there are:  planes of 64 bytes, then words
  *
- * A weight is unit factor (q - zero) [+ minimum_unit minimum], all but the units integers:
+ * A weight is unit factor (q - zero) [+ minimum_unit minimum], all but the units integers.  With
+ * n = 256 / elements of a block, headers are
  *
- *     q4_k, q5_k     half unit[16], minimum_unit[16]; uint8 factor[8][16], -minimum[8][16]
- *     q6_k           half unit[16]; int8 factor[16][16]
- *     others         float unit[16], [minimum_unit[16];] uint8 factor[n][16]; [int16
- * minimum[n][16]] n = 256 / elements of a block; int8 factor where there is a zero
+ *     q4_k, q5_k   half unit[16], minimum_unit[16]; uint8 factor[8][16], -minimum[8][16]
+ *     q6_k         half unit[16]; int8 factor[16][16]
+ *     a zero       float unit[16]; int8 factor[n][16]
+ *     bytes        float unit[16]; [float minimum_unit[16]; int16 minimum[n][16]]
+ *     others       float unit[16], minimum_unit[16]; uint8 factor[n][16]; int16 minimum[n][16]
  *
- * K-quants have these in their blocks.  For others unit = max |scale| / 255 (with a zero 127) over
- * the chunk and factor = round(scale / unit): all weights of a block change by one ratio that is
- * nearly 1, and what is 0 stays 0.  minimum_unit = max |minimum| / 32767.  Without a zero factors
- * have no sign: integers of a negative scale are turned (15 - q, 31 - q; whole bytes -q, 127 for
- * 128).
+ * K-quants have these in their blocks.  For others of 4 and 5 bits unit = max |scale| / 255 (with a
+ * zero 127) over the chunk and factor = round(scale / unit): all weights of a block change by one
+ * ratio that is nearly 1, and what is 0 stays 0.  Without a zero factors have no sign: integers of
+ * a negative scale are turned (15 - q, 31 - q).  Whole bytes are rounded once more, to multiples of
+ * unit = max |scale|: factor is 1, and weights with one scale a row stay what they are.
+ * minimum_unit = max |minimum| / 32767.
  *
  * A group's words are [words][16 rows][4 bytes]: 8 words of whole bytes, or 4 of nibbles where byte
  * i of word j holds element 4 j + i below and element 4 (j + 4) + i above.  A plane holds one bit
@@ -54,15 +57,15 @@ typedef struct tn_panel_format {
   X(TN_Q4_1, TN_PANEL_U4, 32, 512, 0, 4, 0, 32, true)     \
   X(TN_Q5_0, TN_PANEL_U5, 32, 192, 1, 4, 16, 32, false)   \
   X(TN_Q5_1, TN_PANEL_U5, 32, 512, 1, 4, 0, 32, true)     \
-  X(TN_Q8_0, TN_PANEL_S8, 32, 192, 0, 8, 0, 32, false)    \
+  X(TN_Q8_0, TN_PANEL_S8, 32, 64, 0, 8, 0, 32, false)     \
   X(TN_Q4_K, TN_PANEL_U4, 256, 320, 0, 4, 0, 32, true)    \
   X(TN_Q5_K, TN_PANEL_U5, 256, 320, 1, 4, 0, 32, true)    \
   X(TN_Q6_K, TN_PANEL_U6, 256, 320, 2, 4, 32, 16, false)  \
   X(TN_I4_G32, TN_PANEL_U4, 32, 512, 0, 4, 0, 32, true)   \
   X(TN_I4_G64, TN_PANEL_U4, 64, 320, 0, 4, 0, 32, true)   \
   X(TN_I4_G128, TN_PANEL_U4, 128, 256, 0, 4, 0, 32, true) \
-  X(TN_I8_G32, TN_PANEL_S8, 32, 512, 0, 8, 0, 32, true)   \
-  X(TN_I8_G128, TN_PANEL_S8, 128, 256, 0, 8, 0, 32, true)
+  X(TN_I8_G32, TN_PANEL_S8, 32, 384, 0, 8, 0, 32, true)   \
+  X(TN_I8_G128, TN_PANEL_S8, 128, 192, 0, 8, 0, 32, true)
 
 /* NULL: the type has no integers. */
 const tn_panel_format *tn_panel_format_of(tn_dtype dtype);

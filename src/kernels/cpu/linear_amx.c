@@ -8,7 +8,8 @@
  *
  * Nibbles: digits of 4 bits of the factor's magnitude times a nibble fit a byte, so that one
  * product of 16 bits makes two of them; a negative factor takes 15 - q.  Zeros are taken off the
- * products.  Others: the two bytes of a product of 16 bits, zeros taken off before. */
+ * products.  5 and 6 bits: the two bytes of a product of 16 bits, zeros taken off before.  Weights
+ * of 8 bits have one scale a chunk: the packed bytes are tiles, and the two columns two panels. */
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "kernels/cpu/cpu.h"
 #include "kernels/cpu/linear.h"
@@ -113,64 +114,97 @@ static void expand_digits(tn_int_panel *p, tn_dtype dtype, const uint8_t *chunk)
   }
 }
 
+/* Whole bytes are tiles already; only a chunk that ends within a step is copied.  The place of the
+ * next chunk is asked for. */
+static const uint8_t *take_bytes(tn_int_panel *p, tn_dtype dtype, const uint8_t *chunk) {
+  const tn_panel_format *f = tn_panel_format_of(dtype);
+  const uint8_t *bytes = chunk + f->header_bytes, *next = chunk + tn_panel_chunk_bytes(f);
+  header_of(p, dtype, chunk);
+  for (int32_t i = 0; i < tn_panel_chunk_bytes(f); i += 64) __builtin_prefetch(next + i, 0, 3);
+  if (p->groups % 2 == 0) return bytes;
+  memcpy(p->room, bytes, (size_t)(p->groups * TN_GROUP_BYTES));
+  memset(p->room[p->groups], 0, TN_GROUP_BYTES);
+  return p->room[0];
+}
+
 /* ---- products ---- */
 
 typedef int32_t tile_sums[ROWS][TN_PANEL_ROWS];
 
-/* 32 rows by a panel: where its sums go.  sums: low and high of rows 0 to 15, then of 16 to 31 */
+/* 32 rows of x by two columns of tiles, which are a panel's digits or two panels of bytes. */
 typedef struct square {
   float *c;
   int64_t m, at;
   const tn_int_panel *p;
-  tile_sums *sums;
+  const uint8_t *left, *right; /* right NULL: one panel of bytes */
+  tile_sums *sums;             /* left and right of rows 0 to 15, then of 16 to 31 */
 } square;
 
-/* How a type's digits lie, and what else it has. */
+/* What the bytes of a type are. */
 typedef struct digits {
-  bool low_signed, high_signed, minima;
+  bool whole; /* bytes, not digits */
+  bool left_signed, right_signed, minima;
   int32_t shift, spans;
 } digits;
 
 /* A step of K: q, the step's piece of a block of x. */
-INLINE void multiply_step(const digits d, const bool tall, const int8_t *q, const tn_int_panel *p,
-                          int32_t g) {
+INLINE void multiply_step(const digits d, const bool tall, const bool wide, const int8_t *q,
+                          const uint8_t *left, const uint8_t *right) {
   TN_AMX_LOAD(0, q, STEP);
-  TN_AMX_LOAD(2, p->room[g], TN_WORD_BYTES);
-  if (d.low_signed)
+  TN_AMX_LOAD(2, left, TN_WORD_BYTES);
+  if (d.left_signed)
     TN_AMX_INT8(4, 0, 2);
   else
     TN_AMX_BYTES(4, 0, 2);
-  TN_AMX_LOAD(3, p->high[g], TN_WORD_BYTES);
-  if (d.high_signed)
+  if (wide) TN_AMX_LOAD(3, right, TN_WORD_BYTES);
+  if (wide && d.right_signed)
     TN_AMX_INT8(5, 0, 3);
-  else
+  else if (wide)
     TN_AMX_BYTES(5, 0, 3);
   if (!tall) return;
   TN_AMX_LOAD(1, q + ROWS * STEP, STEP);
-  if (d.low_signed)
+  if (d.left_signed)
     TN_AMX_INT8(6, 1, 2);
   else
     TN_AMX_BYTES(6, 1, 2);
-  if (d.high_signed)
+  if (wide && d.right_signed)
     TN_AMX_INT8(7, 1, 3);
-  else
+  else if (wide)
     TN_AMX_BYTES(7, 1, 3);
 }
 
-/* All rows of two tiles to c; what is the same for every row stays in registers. */
-INLINE void finish_tile(const digits d, float *c, int64_t ldc, const uint8_t *low,
-                        const uint8_t *high, const tn_int_rows *x, int64_t at,
-                        const tn_int_panel *p) {
+/* The tiles' sums of a square. */
+INLINE void multiply(const digits d, const bool tall, const bool wide, const square *s,
+                     const tn_int_rows *x) {
+  const int8_t *q = x->q + s->at * TN_CHUNK;
+  TN_AMX_ZERO(4);
+  if (wide) TN_AMX_ZERO(5);
+  if (tall) TN_AMX_ZERO(6);
+  if (tall && wide) TN_AMX_ZERO(7);
+  for (int32_t g = 0; g < s->p->groups; g += 2, q += 2 * ROWS * STEP)
+    multiply_step(d, tall, wide, q, s->left + g * TN_GROUP_BYTES,
+                  wide ? s->right + g * TN_GROUP_BYTES : NULL);
+  TN_AMX_STORE(4, s->sums[0], TN_WORD_BYTES);
+  if (wide) TN_AMX_STORE(5, s->sums[1], TN_WORD_BYTES);
+  if (tall) TN_AMX_STORE(6, s->sums[2], TN_WORD_BYTES);
+  if (tall && wide) TN_AMX_STORE(7, s->sums[3], TN_WORD_BYTES);
+}
+
+/* m rows of a tile, or of two whose digits make one sum, to c.  What is the same for every row
+ * stays in registers. */
+INLINE void finish_tile(const digits d, float *c, int64_t ldc, int64_t m, tile_sums *tiles,
+                        const tn_int_rows *x, int64_t at, const tn_int_panel *p) {
   const __m512 unit = _mm512_load_ps(p->unit), minimum_unit = _mm512_load_ps(p->minimum_unit);
   const int16_t *sums = x->sums + at * d.spans;
   __m512i minima[TN_CHUNK_GROUPS / 2];
   for (int32_t i = 0; i < TN_CHUNK_GROUPS / 2; i++)
     minima[i] = d.minima ? load(p->minimum[i]) : _mm512_setzero_si512();
 #pragma GCC unroll 4
-  for (int64_t r = 0; r < ROWS; r++, c += ldc, sums += d.spans) {
+  for (int64_t r = 0; r < m; r++, c += ldc, sums += d.spans) {
     __m512 scale = _mm512_set1_ps(x->scale[at + r]), total = _mm512_loadu_ps(c);
-    __m512i sum = _mm512_slli_epi32(load(high + r * TN_WORD_BYTES), (uint32_t)d.shift);
-    sum = _mm512_add_epi32(load(low + r * TN_WORD_BYTES), sum);
+    __m512i sum = load(tiles[0][r]);
+    if (!d.whole)
+      sum = _mm512_add_epi32(sum, _mm512_slli_epi32(load(tiles[1][r]), (uint32_t)d.shift));
     total = _mm512_fmadd_ps(_mm512_cvtepi32_ps(sum), _mm512_mul_ps(unit, scale), total);
     if (d.minima) {
       __m512i lowest = _mm512_setzero_si512();
@@ -187,68 +221,83 @@ INLINE void finish_tile(const digits d, float *c, int64_t ldc, const uint8_t *lo
 /* A square's sums to c. */
 INLINE void finish(const digits d, const square *s, int64_t ldc, const tn_int_rows *x) {
   for (int64_t r = 0; r < s->m; r += ROWS) {
-    const uint8_t *low = (const uint8_t *)s->sums[r / ROWS * 2], *high = low + sizeof(tile_sums);
+    tile_sums *tiles = s->sums + r / ROWS * 2;
     int64_t m = s->m - r < ROWS ? s->m - r : ROWS;
     float *c = s->c + r * ldc;
-    if (m == ROWS)
-      finish_tile(d, c, ldc, low, high, x, s->at + r, s->p);
-    else
-      for (int64_t i = 0; i < m; i++) {
-        __m512i sum = _mm512_slli_epi32(load(high + i * TN_WORD_BYTES), (uint32_t)d.shift);
-        sum = _mm512_add_epi32(load(low + i * TN_WORD_BYTES), sum);
-        finish_row(d.spans, d.minima, c + i * ldc, sum, x, s->at + r + i, s->p);
-      }
+    for (int32_t i = 0; i < (d.whole && s->right ? 2 : 1); i++, c += TN_PANEL_ROWS)
+      if (m == ROWS)
+        finish_tile(d, c, ldc, ROWS, tiles + i, x, s->at + r, s->p + i);
+      else
+        finish_tile(d, c, ldc, m, tiles + i, x, s->at + r, s->p + i);
   }
 }
 
-/* The tiles' sums of a square. */
-INLINE void multiply(const digits d, const bool tall, const square *s, const tn_int_rows *x) {
-  const int8_t *q = x->q + s->at * TN_CHUNK;
-  TN_AMX_ZERO(4);
-  TN_AMX_ZERO(5);
-  if (tall) TN_AMX_ZERO(6);
-  if (tall) TN_AMX_ZERO(7);
-  for (int32_t g = 0; g < s->p->groups; g += 2, q += 2 * ROWS * STEP)
-    multiply_step(d, tall, q, s->p, g);
-  TN_AMX_STORE(4, s->sums[0], TN_WORD_BYTES);
-  TN_AMX_STORE(5, s->sums[1], TN_WORD_BYTES);
-  if (tall) TN_AMX_STORE(6, s->sums[2], TN_WORD_BYTES);
-  if (tall) TN_AMX_STORE(7, s->sums[3], TN_WORD_BYTES);
+INLINE void run_square(const digits d, const square *s, int64_t ldc, const tn_int_rows *x) {
+  if (s->m > ROWS && s->right)
+    multiply(d, true, true, s, x);
+  else if (s->m > ROWS)
+    multiply(d, true, false, s, x);
+  else if (s->right)
+    multiply(d, false, true, s, x);
+  else
+    multiply(d, false, false, s, x);
+  finish(d, s, ldc, x);
 }
 
-INLINE void chunk_body(const digits d, float *c, int64_t ldc, int64_t rows, const tn_int_rows *x,
-                       int64_t at, tn_int_panel *p, const uint8_t *const *chunks, int64_t panels,
-                       tn_dtype dtype) {
+/* Panels whose weights are digits. */
+INLINE void digits_body(const digits d, float *c, int64_t ldc, int64_t rows, const tn_int_rows *x,
+                        int64_t at, tn_int_panel *p, const uint8_t *const *chunks, int64_t panels,
+                        tn_dtype dtype) {
   _Alignas(64) tile_sums sums[4];
   for (int64_t first = 0; first < panels; first += TOGETHER)
     for (int64_t r = 0; r < rows; r += 2 * ROWS)
       for (int64_t i = first; i < first + TOGETHER && i < panels; i++) {
         int64_t m = rows - r < 2 * ROWS ? rows - r : 2 * ROWS;
-        square s = {c + r * ldc + i * TN_PANEL_ROWS, m, at + r, p + i, sums};
+        float *to = c + r * ldc + i * TN_PANEL_ROWS;
         if (r == 0) expand_digits(p + i, dtype, chunks[i]);
-        if (m > ROWS)
-          multiply(d, true, &s, x);
-        else
-          multiply(d, false, &s, x);
-        finish(d, &s, ldc, x);
+        square s = {to, m, at + r, p + i, p[i].room[0], p[i].high[0], sums};
+        run_square(d, &s, ldc, x);
       }
 }
 
-#define BODY(...) chunk_body((digits){__VA_ARGS__}, c, ldc, rows, x, at, p, chunks, panels, dtype)
+/* Panels whose weights are bytes, two at a time. */
+INLINE void bytes_body(const digits d, float *c, int64_t ldc, int64_t rows, const tn_int_rows *x,
+                       int64_t at, tn_int_panel *p, const uint8_t *const *chunks, int64_t panels,
+                       tn_dtype dtype) {
+  _Alignas(64) tile_sums sums[4];
+  for (int64_t i = 0; i < panels; i += 2, c += 2 * TN_PANEL_ROWS) {
+    const uint8_t *left = take_bytes(p + i, dtype, chunks[i]);
+    const uint8_t *right = i + 1 < panels ? take_bytes(p + i + 1, dtype, chunks[i + 1]) : NULL;
+    for (int64_t r = 0; r < rows; r += 2 * ROWS) {
+      int64_t m = rows - r < 2 * ROWS ? rows - r : 2 * ROWS;
+      square s = {c + r * ldc, m, at + r, p + i, left, right, sums};
+      run_square(d, &s, ldc, x);
+    }
+  }
+}
+
+#define BODY(body, ...) body((digits){__VA_ARGS__}, c, ldc, rows, x, at, p, chunks, panels, dtype)
 
 static void chunk(float *c, int64_t ldc, int64_t rows, const tn_int_rows *x, int64_t at,
                   tn_int_panel *p, const uint8_t *const *chunks, int64_t panels, tn_dtype dtype) {
   const tn_panel_format *f = tn_panel_format_of(dtype);
   if (f->kind == TN_PANEL_U4 && f->has_minimum)
-    BODY(.shift = 4, .spans = TN_CHUNK_GROUPS, .minima = true);
+    BODY(digits_body, .shift = 4, .spans = TN_CHUNK_GROUPS, .minima = true);
   else if (f->kind == TN_PANEL_U4)
-    BODY(.low_signed = true, .high_signed = true, .shift = 4, .spans = TN_CHUNK_GROUPS);
+    BODY(digits_body, .left_signed = true, .right_signed = true, .shift = 4,
+         .spans = TN_CHUNK_GROUPS);
   else if (f->kind == TN_PANEL_U6)
-    BODY(.high_signed = true, .shift = 8, .spans = TN_SPANS_MAX);
+    BODY(digits_body, .right_signed = true, .shift = 8, .spans = TN_SPANS_MAX);
+  else if (f->kind == TN_PANEL_S8 && f->has_minimum)
+    BODY(bytes_body, .whole = true, .left_signed = true, .right_signed = true,
+         .spans = TN_CHUNK_GROUPS, .minima = true);
+  else if (f->kind == TN_PANEL_S8)
+    BODY(bytes_body, .whole = true, .left_signed = true, .right_signed = true,
+         .spans = TN_CHUNK_GROUPS);
   else if (f->has_minimum)
-    BODY(.high_signed = true, .shift = 8, .spans = TN_CHUNK_GROUPS, .minima = true);
+    BODY(digits_body, .right_signed = true, .shift = 8, .spans = TN_CHUNK_GROUPS, .minima = true);
   else
-    BODY(.high_signed = true, .shift = 8, .spans = TN_CHUNK_GROUPS);
+    BODY(digits_body, .right_signed = true, .shift = 8, .spans = TN_CHUNK_GROUPS);
 }
 
 static void enter(void) {

@@ -141,20 +141,19 @@ INLINE void dot_unsigned(const int32_t m, const int32_t words, const int32_t dep
   }
 }
 
-INLINE void dot_signed(const int32_t m, __m256i (*sum)[2], const int8_t *x, const uint8_t *w,
-                       const void *factor) {
+INLINE void dot_signed(const int32_t m, __m256i (*sum)[2], const int8_t *x, const uint8_t *w) {
+  const __m256i ones = _mm256_set1_epi16(1);
   __m256i here[TILE_ROWS][2];
 #pragma GCC unroll 8
   for (int32_t j = 0; j < 8; j++, w += TN_WORD_BYTES) {
-    __m256i w0 = load(w), w1 = load(w + 32), f0 = load(factor);
-    __m256i f1 = load((const uint8_t *)factor + 32);
+    __m256i w0 = load(w), w1 = load(w + 32);
     if (m == 2) __builtin_prefetch(w + TN_AHEAD_BYTES, 0, 3);
     __m256i u0 = _mm256_abs_epi8(w0), u1 = _mm256_abs_epi8(w1);
 #pragma GCC unroll 4
     for (int32_t r = 0; r < m; r++) {
       __m256i a = four_of(x + r * TN_CHUNK + 4 * j);
-      __m256i s0 = _mm256_madd_epi16(_mm256_maddubs_epi16(u0, _mm256_sign_epi8(a, w0)), f0);
-      __m256i s1 = _mm256_madd_epi16(_mm256_maddubs_epi16(u1, _mm256_sign_epi8(a, w1)), f1);
+      __m256i s0 = _mm256_madd_epi16(_mm256_maddubs_epi16(u0, _mm256_sign_epi8(a, w0)), ones);
+      __m256i s1 = _mm256_madd_epi16(_mm256_maddubs_epi16(u1, _mm256_sign_epi8(a, w1)), ones);
       if (j == 0) {
         here[r][0] = s0;
         here[r][1] = s1;
@@ -223,7 +222,7 @@ INLINE void tile_body(const int32_t m, const tn_panel_kind kind, const bool mini
     for (int32_t h = 0; h < halves; h++) {
       const void *factor = p->factor[g * halves + h];
       if (kind == TN_PANEL_S8)
-        dot_signed(m, sum, q, p->q[g], factor);
+        dot_signed(m, sum, q, p->q[g]);
       else
         dot_unsigned(m, words, depth, sum, q + 16 * h, p->q[g] + h * words * TN_WORD_BYTES, factor);
     }
@@ -314,7 +313,7 @@ INLINE void row_body(float *c, const tn_int_rows *x, int64_t at, tn_int_panel *p
   for (int32_t g = 0; g < p->groups; g++, q += TN_GROUP, group += group_bytes) {
     ask_ahead(group, ahead, group_bytes);
     if (kind == TN_PANEL_S8)
-      dot_signed(1, sum, q, group, p->factor[g]);
+      dot_signed(1, sum, q, group);
     else
       dot_nibbles(kind, sum[0], q, group, group + planes * TN_WORD_BYTES, p->factor[g * halves]);
   }

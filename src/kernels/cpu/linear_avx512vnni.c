@@ -7,17 +7,13 @@
 #include "kernels/cpu/linear.h"
 
 #if defined(__AVX512VNNI__)
-#include <immintrin.h>
-#include <math.h>
-
-#define INLINE        static inline __attribute__((always_inline))
 #define ZERO_OF_BYTES 128
-#define VECTOR_BYTES  64
 #define TILE_ROWS     12 /* 12 sums of a span, 12 of the chunk, and room for weights, of 32 */
 #define SPAN_BYTES    ((int32_t)sizeof(tn_int_pairs))
 #define FEW_ROWS      8
 #define FEW_TOGETHER  4    /* rows that share a pass over weights */
 #define FEW_AHEAD     1024 /* bytes of each panel that are asked for ahead */
+#define FEW_FAR_AHEAD 4096
 
 #include "kernels/cpu/linear_avx512.inc"
 
@@ -35,6 +31,7 @@ INLINE int32_t part_words(const tn_panel_kind kind) {
 }
 
 INLINE __m512i times_factor(const tn_panel_kind kind, __m512i all, __m512i sum, __m512i factor) {
+  if (kind == TN_PANEL_S8) return _mm512_add_epi32(all, sum);
   return kind == TN_PANEL_U4 ? _mm512_dpwssd_epi32(all, sum, factor)
                              : _mm512_add_epi32(all, _mm512_mullo_epi32(sum, factor));
 }
@@ -47,7 +44,8 @@ INLINE void tile_group(const int32_t m, const tn_panel_kind kind, __m512i *all, 
   for (int32_t h = 0; h < 8 / words; h++, q += 4 * words, w += words * TN_WORD_BYTES) {
     __m512i sum[TILE_ROWS];
 #pragma GCC unroll 12
-    for (int32_t r = 0; r < m; r++) sum[r] = _mm512_setzero_si512();
+    for (int32_t r = 0; r < m; r++)
+      sum[r] = kind == TN_PANEL_S8 ? all[r] : _mm512_setzero_si512();
 #pragma GCC unroll 8
     for (int32_t j = 0; j < words; j++) {
       __m512i wj = _mm512_loadu_si512(w + j * TN_WORD_BYTES);
@@ -58,7 +56,8 @@ INLINE void tile_group(const int32_t m, const tn_panel_kind kind, __m512i *all, 
     const uint8_t *factor = (const uint8_t *)factors + (kind == TN_PANEL_U6 ? h * SPAN_BYTES : 0);
     __m512i f = kind == TN_PANEL_U4 ? factor_below(factor) : factor_wide(factor);
 #pragma GCC unroll 12
-    for (int32_t r = 0; r < m; r++) all[r] = times_factor(kind, all[r], sum[r], f);
+    for (int32_t r = 0; r < m; r++)
+      all[r] = kind == TN_PANEL_S8 ? sum[r] : times_factor(kind, all[r], sum[r], f);
   }
 }
 
@@ -162,11 +161,15 @@ typedef struct few_weights {
   int64_t skip;
 } few_weights;
 
-/* Bytes of this part, FEW_AHEAD further on: more would not stay in the first-level cache until the
- * other panels have had their turns. */
+/* Bytes of this part: far ahead into the second-level cache, which has room for enough of them to
+ * keep the memory busy, and from there into the first, where more would not stay until the other
+ * panels have had their turns. */
 INLINE void ask_ahead(const few_weights *w, const uint8_t *from, int64_t bytes) {
-  for (int64_t i = FEW_AHEAD; i < bytes + FEW_AHEAD; i += 64)
-    __builtin_prefetch(from + i + (from + i < w->end ? 0 : w->skip), 0, 3);
+  for (int64_t i = 0; i < bytes; i += 64) {
+    const uint8_t *near = from + i + FEW_AHEAD, *far = from + i + FEW_FAR_AHEAD;
+    __builtin_prefetch(near + (near < w->end ? 0 : w->skip), 0, 3);
+    __builtin_prefetch(far + (far < w->end ? 0 : w->skip), 0, 2);
+  }
 }
 
 /* A chunk of one panel by m rows of x from `at` on; of p the header is used. */

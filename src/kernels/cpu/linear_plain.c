@@ -75,7 +75,7 @@ static void tile(float *c, int64_t ldc, int64_t m, const tn_int_rows *x, int64_t
     for (int32_t n = 0; n < TN_PANEL_ROWS; n++) {
       int32_t sum = p->has_offset ? dot_pairs(sums, p->offset, n, spans) : 0;
       for (int32_t i = 0; i < there; i++)
-        sum += p->factor[i][n][0] *
+        sum += (f->kind == TN_PANEL_S8 ? 1 : p->factor[i][n][0]) *
                dot(x->q + r * TN_CHUNK + i * length,
                    p->q[i * length / TN_GROUP] + i * length % TN_GROUP / 4 * TN_WORD_BYTES + 4 * n,
                    words, f->kind == TN_PANEL_S8);

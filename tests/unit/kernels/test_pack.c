@@ -139,23 +139,28 @@ static bool has_zero(tn_dtype dtype) {
   return dtype == TN_Q4_0 || dtype == TN_Q5_0;
 }
 
-/* The same where integers of a negative scale are turned; q, if not NULL, becomes what is packed.
- */
+/* The same where nibbles of a negative scale are turned; q, if not NULL, becomes what is packed. */
 static void packed_scale_of(const tn_tensor *w, int64_t n, int64_t k, float *scale, float *minimum,
                             double *q) {
   scale_of(w, n, k, scale, minimum);
   if (q) *q = *scale != 0 ? rint(2 * (*q - (double)*minimum) / (double)*scale) / 2 : 0;
-  if (has_zero(w->dtype) || *scale >= 0) return;
-  float top = has_bytes(w->dtype) ? 0 : w->dtype == TN_Q5_1 ? 31 : 15;
-  if (q) *q = *q == -128 ? 127 : (double)top - *q;
+  if (has_zero(w->dtype) || has_bytes(w->dtype) || *scale >= 0) return;
+  float top = w->dtype == TN_Q5_1 ? 31 : 15;
+  if (q) *q = (double)top - *q;
   *minimum += top * *scale;
   *scale = -*scale;
 }
 
-/* A weight as packing leaves it: scales and minima of a chunk are multiples of one unit. */
+/* What becomes of a scale: of bytes nothing, since they are rounded themselves. */
+static double kept_scale(const tn_tensor *w, float scale, float most) {
+  return has_bytes(w->dtype) ? (double)scale : to_unit(scale, most, has_zero(w->dtype) ? 127 : 255);
+}
+
+/* A weight as packing leaves it: scales and minima of a chunk are multiples of one unit; bytes are
+ * multiples of the largest scale. */
 static double rounded_weight(const tn_tensor *w, int64_t n, int64_t k) {
   int64_t K = w->shape[1], chunk = k / 256 * 256, end = chunk + 256 < K ? chunk + 256 : K;
-  float top = has_zero(w->dtype) ? 127 : 255, scale, minimum, most = 0, lowest = 0;
+  float scale, minimum, most = 0, lowest = 0;
   double q = get(w, n * K + k);
   if (w->dtype == TN_Q4_K || w->dtype == TN_Q5_K || w->dtype == TN_Q6_K) return q;
   for (int64_t i = chunk; i < end; i += 32) {
@@ -164,12 +169,15 @@ static double rounded_weight(const tn_tensor *w, int64_t n, int64_t k) {
   }
   for (int64_t i = chunk; i < end; i += 32) {
     packed_scale_of(w, n, i, &scale, &minimum, NULL);
-    if (scale > 0) minimum *= (float)to_unit(scale, most, top) / scale;
+    if (scale > 0) minimum *= (float)kept_scale(w, scale, most) / scale;
     lowest = fmaxf(lowest, fabsf(minimum));
   }
   packed_scale_of(w, n, k, &scale, &minimum, &q);
-  if (scale > 0) minimum *= (float)to_unit(scale, most, top) / scale;
-  return to_unit(scale, most, top) * q + to_unit(minimum, lowest, 32767);
+  if (scale > 0) minimum *= (float)kept_scale(w, scale, most) / scale;
+  double least = to_unit(minimum, lowest, 32767);
+  if (!has_bytes(w->dtype)) return kept_scale(w, scale, most) * q + least;
+  float whole = most > 0 ? fminf(rintf((float)q * (scale / most)), 127) : 0;
+  return (double)most * (double)whole + least;
 }
 
 /* K-quants, floats: the very values. */
@@ -180,7 +188,7 @@ static bool is_kept(tn_dtype dtype, double packed, double value, double rounded)
   return fabs(packed - rounded) <= 0x1p-20 * (fabs(rounded) + 16);
 }
 
-static void packing_keeps_every_value(void **state) {
+static void packing_rounds_as_it_says(void **state) {
   for (int32_t i = 0; i < INT_TYPES + FLOAT_TYPES; i++) {
     weights w;
     tn_dtype dtype = i < INT_TYPES ? int_types[i] : float_types[i - INT_TYPES];
@@ -566,7 +574,7 @@ static void out_of_memory_is_an_ordinary_error(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test_setup(packing_keeps_every_value, seed_setup),
+      cmocka_unit_test_setup(packing_rounds_as_it_says, seed_setup),
       cmocka_unit_test_setup(embed_reads_either_layout, seed_setup),
       cmocka_unit_test_setup(every_set_and_layout_has_the_same_bits, seed_setup),
       cmocka_unit_test_setup(floats_too, seed_setup),
