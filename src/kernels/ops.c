@@ -64,13 +64,14 @@ static const struct isa {
             {"avx512vnni", &tn_cpu_rows_avx512vnni},
             {"avx512", &tn_cpu_rows_avx512},
             {"avx2", &tn_cpu_rows_avx2},
-            {"plain", &tn_cpu_rows_plain}};
+            {"plain", &tn_cpu_rows_plain},
+            {"plain_bytes", &tn_cpu_rows_plain_bytes}};
 #define ISA_COUNT ((int32_t)(sizeof isas / sizeof isas[0]))
 
 /* __builtin_cpu_supports asks CPUID and whether the system saves the registers (XGETBV).  F16C is
  * not asked for: clang 14 does not know the word, and every CPU with AVX2 has it. */
 static bool cpu_has(const char *isa) {
-  if (strcmp(isa, "plain") == 0) return true;
+  if (strcmp(isa, "plain") == 0 || strcmp(isa, "plain_bytes") == 0) return true;
 #if defined(__x86_64__)
   __builtin_cpu_init();
   bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&

@@ -7,11 +7,10 @@
 
 const tn_panel_format *tn_panel_format_of(tn_dtype dtype) {
   switch (dtype) {
-#define X(type, kind, elements, header, planes, words, zero, span, minimum) \
-  case type: {                                                              \
-    static const tn_panel_format f = {                                      \
-        kind, elements, header, planes, words, zero, span, minimum};        \
-    return &f;                                                              \
+#define X(type, kind, elements, header, planes, words, zero, span, minimum)                        \
+  case type: {                                                                                     \
+    static const tn_panel_format f = {kind, elements, header, planes, words, zero, span, minimum}; \
+    return &f;                                                                                     \
   }
     TN_PANEL_LIST(X)
 #undef X

@@ -11,7 +11,8 @@
 extern const tn_ops tn_cpu_rows_avx2;
 extern const tn_ops tn_cpu_rows_avx512;
 /* linear and embed alone */
-extern const tn_ops tn_cpu_rows_plain; /* any CPU */
+extern const tn_ops tn_cpu_rows_plain;       /* any CPU */
+extern const tn_ops tn_cpu_rows_plain_bytes; /* the numerics of the next three */
 extern const tn_ops tn_cpu_rows_avx512vnni;
 extern const tn_ops tn_cpu_rows_avx512bf16;
 extern const tn_ops tn_cpu_rows_amx;

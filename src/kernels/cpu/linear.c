@@ -22,7 +22,7 @@ typedef struct job {
   tn_int_rows x;
   int8_t *q;
   float *scale;
-  int16_t *sums;
+  int16_t *sums, *wide;
   uint8_t *room; /* worker by worker */
   int64_t room_bytes;
 } job;
@@ -46,6 +46,13 @@ static int64_t ceil_div(int64_t a, int64_t b) {
 
 /* ---- x ---- */
 
+static bool takes_few(const job *j, int64_t rows) {
+  return j->isa->few && !j->row_bytes && rows <= j->isa->few_rows;
+}
+static bool takes_wide(const job *j, int64_t rows) {
+  return j->isa->few_wide && j->format->kind == TN_PANEL_U4 && takes_few(j, rows);
+}
+
 static const float *floats_of_row(const job *j, int64_t row, float *room) {
   const tn_tensor *x = &j->args->x;
   int64_t K = j->K;
@@ -68,12 +75,22 @@ static void put_in_block(const job *j, int64_t at, const int8_t *q) {
   for (int64_t k = 0; k < TN_CHUNK; k += BLOCK_RUN) memcpy(to + k * rows, q + k, BLOCK_RUN);
 }
 
+static void widen(int16_t *to, const int8_t *q) {
+  for (int64_t k = 0; k < TN_CHUNK; k += 4) {
+    to[k] = q[k];
+    to[k + 1] = q[k + 2];
+    to[k + 2] = q[k + 1];
+    to[k + 3] = q[k + 3];
+  }
+}
+
 static void quantize_chunk(const job *j, int64_t at, const float *x, int64_t count) {
   int8_t room[TN_CHUNK], *q = j->isa->blocks ? room : j->q + at * TN_CHUNK;
   int16_t sums[TN_SPANS_MAX] = {0}, *to = j->sums + at * j->x.spans;
   j->scale[at] = j->isa->quantize(q, sums, x, count);
   memset(q + count, 0, (size_t)(TN_CHUNK - count));
   if (j->isa->blocks) put_in_block(j, at, q);
+  if (j->wide) widen(j->wide + at * TN_CHUNK, q);
   if (j->x.spans == TN_SPANS_MAX)
     memcpy(to, sums, sizeof sums);
   else
@@ -108,10 +125,6 @@ static const uint8_t *packed_chunk(const job *j, desk *d, int64_t panel, int64_t
                       from + chunk * tn_dtype_bytes_of(j->args->w.dtype, TN_CHUNK), j->row_bytes,
                       min64(TN_PANEL_ROWS, j->N - first), (int32_t)groups);
   return d->packed;
-}
-
-static bool takes_few(const job *j) {
-  return j->isa->few && !j->row_bytes && j->rows <= j->isa->few_rows;
 }
 
 /* The next lines of what this thread reads and writes are asked for while it multiplies. */
@@ -161,7 +174,7 @@ static void multiply(const job *j, desk *d, int64_t first, int64_t count, int64_
                      int64_t rows) {
   const int64_t step = j->row_bytes ? 1 : count; /* rows have room for one packed panel */
   memset(d->sums, 0, (size_t)rows * sizeof d->sums[0]);
-  if (takes_few(j)) {
+  if (takes_few(j, j->rows)) {
     j->isa->few(d->sums[0], PASS_PANELS * TN_PANEL_ROWS, rows, &j->x, j->groups,
                 j->w + first * j->panel_bytes, j->panel_bytes, count, j->args->w.dtype);
     return;
@@ -212,7 +225,7 @@ static void run_item(void *context, int64_t item, int32_t worker) {
   int64_t row = item / j->column_items * j->block_rows, rows = min64(j->block_rows, j->rows - row);
   int64_t begin = item % j->column_items * j->item_panels;
   int64_t end = min64(j->panels, begin + j->item_panels);
-  int64_t step = j->rows <= FEW_ROWS && !takes_few(j) ? 1 : PASS_PANELS;
+  int64_t step = j->rows <= FEW_ROWS && !takes_few(j, j->rows) ? 1 : PASS_PANELS;
   if (j->isa->enter) j->isa->enter();
   for (int64_t p = begin; p < end; p += step) {
     int64_t count = min64(step, end - p), col = p * TN_PANEL_ROWS;
@@ -262,9 +275,11 @@ static int64_t lay_out(job *j, uint8_t *room, int64_t rows, int64_t threads) {
   j->q = take(&at, all * TN_CHUNK);
   j->scale = take(&at, all * (int64_t)sizeof *j->scale);
   j->sums = take(&at, all * j->x.spans * (int64_t)sizeof *j->sums);
+  j->wide = takes_wide(j, rows) ? take(&at, all * TN_CHUNK * (int64_t)sizeof *j->wide) : NULL;
   j->x.q = j->q;
   j->x.scale = j->scale;
   j->x.sums = j->sums;
+  j->x.wide = j->wide;
   return at - room;
 }
 

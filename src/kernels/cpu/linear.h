@@ -7,9 +7,17 @@
  *                   fma(float(sum of q_x factor (q_w - zero)), unit scale_x, .)
  *                   [fma(float(sum of minimum q_x), minimum_unit scale_x, .)]
  *
- * Integer sums are exact (below 2^31) and the chain is one order for every row, tile, thread and
- * instruction set, so y has the same bits from each of them.  A chunk of x or of scales that holds
- * an infinity or NaN has the scale NaN: y is NaN there.
+ * AVX-512 with VNNI and AMX multiply whole bytes, 64 an instruction, and take from weights of 4
+ * bits
+ *
+ *     fma(float(sum of q_x b), (16 / times) unit scale_x, .)
+ *     b = floor((q - zero) times factor / 16 + 1/2)       a byte; times: 2 with a zero, so that the
+ *                                                         zero stays 0; 4 for K-quants; else 1
+ *
+ * Integer sums are exact (below 2^31) and the chain is one order for every row, tile and thread, so
+ * y has the same bits from each of them; and from every instruction set, but that nibbles have the
+ * two forms above.  A chunk of x or of scales that holds an infinity or NaN has the scale NaN: y is
+ * NaN there.
  *
  * The driver (linear.c) hands out items of columns, expands a chunk of weights into a table that
  * stays in the first-level cache (tn_int_panel) and runs an instruction set's tile over it. */
@@ -32,15 +40,21 @@ typedef struct tn_int_rows {
   const int8_t *q;     /* [chunks][rows][TN_CHUNK], or in blocks of tile_rows */
   const float *scale;  /* [chunks][rows] */
   const int16_t *sums; /* [chunks][rows][spans] of q */
+  const int16_t *wide; /* [chunks][rows][TN_CHUNK], q in the order 0, 2, 1, 3 of each 4; or NULL */
 } tn_int_rows;
 
 /* Integers of 16 rows for two neighbours: elements, or spans */
 typedef int16_t tn_int_pairs[TN_PANEL_ROWS][2];
 
+/* What factors are multiplied with, so that products of nibbles are sixteenths of bytes. */
+static inline int32_t tn_nibble_times(int32_t zero, bool is_k_quant) {
+  return zero ? 2 : is_k_quant ? 4 : 1;
+}
+
 /* A chunk of one panel, expanded. */
 typedef struct tn_int_panel {
   _Alignas(64) uint8_t room[TN_CHUNK_GROUPS][TN_GROUP_BYTES]; /* [8 words][16 rows][4] a group */
-  uint8_t high[TN_CHUNK_GROUPS][TN_GROUP_BYTES]; /* where bytes do not hold factor (q - zero) */
+  uint8_t high[TN_CHUNK_GROUPS][TN_GROUP_BYTES]; /* where factor (q - zero) takes two bytes */
   tn_int_pairs factor[TN_SPANS_MAX];             /* of a span, twice */
   tn_int_pairs offset[TN_SPANS_MAX / 2];         /* to be multiplied with sums of x: -zero factor */
   tn_int_pairs minimum[TN_SPANS_MAX / 2];        /* the same */
@@ -69,6 +83,7 @@ typedef struct tn_linear_isa {
   /* All of K, without a table: c[m][16 panels] += rows [0, m) of x by packed panels, which are read
    * in one stream each;  m <= few_rows, panels <= TN_FEW_PANELS */
   int32_t few_rows;
+  bool few_wide; /* x->wide is there for weights of 4 bits */
   void (*few)(float *c, int64_t ldc, int64_t m, const tn_int_rows *x, int64_t groups,
               const uint8_t *panel, int64_t panel_bytes, int64_t panels, tn_dtype dtype);
   /* around the tiles of a thread */
@@ -76,7 +91,29 @@ typedef struct tn_linear_isa {
   void (*leave)(void);
 } tn_linear_isa;
 
+/* CALL(m, kind, minima) with constants, one for each kind of format f; nibbles: what goes for U4.
+ */
+#define TN_BY_KIND(f, m, CALL, nibbles)                    \
+  do {                                                     \
+    if ((f)->kind == TN_PANEL_U4 && (f)->has_minimum)      \
+      CALL(m, nibbles, true);                              \
+    else if ((f)->kind == TN_PANEL_U4)                     \
+      CALL(m, nibbles, false);                             \
+    else if ((f)->kind == TN_PANEL_U5 && (f)->has_minimum) \
+      CALL(m, TN_PANEL_U5, true);                          \
+    else if ((f)->kind == TN_PANEL_U5)                     \
+      CALL(m, TN_PANEL_U5, false);                         \
+    else if ((f)->kind == TN_PANEL_U6)                     \
+      CALL(m, TN_PANEL_U6, false);                         \
+    else if ((f)->has_minimum)                             \
+      CALL(m, TN_PANEL_S8, true);                          \
+    else                                                   \
+      CALL(m, TN_PANEL_S8, false);                         \
+  } while (0)
+
 extern const tn_linear_isa tn_linear_plain, tn_linear_avx2, tn_linear_avx512vnni, tn_linear_amx;
+/* The numerics of the last two, in plain C. */
+extern const tn_linear_isa tn_linear_plain_bytes;
 
 /* The row linear for weights that tn_panel_format_of knows, packed or in rows. */
 TN_NODISCARD tn_status tn_linear_int(const tn_linear_isa *isa, tn_stream *stream,

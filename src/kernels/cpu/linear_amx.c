@@ -1,15 +1,12 @@
 /* Products with weights of integers, AMX: 16 rows of x by 16 of w by 64 of K an instruction.
  *
- *     factor (q - zero) = 2^shift high + low        bytes: two products a tile, over a whole chunk
+ *                    w: two columns of tiles
+ *     x 16          [ tile 4 ] [ tile 5 ]     what leaves the tiles is a chunk's sum:
+ *     x 16          [ tile 6 ] [ tile 7 ]     AVX-512 scales it and adds it to c
  *
- *             w: low       high
- *     x 16   [ tile 4 ] [ tile 5 ]     what leaves the tiles is a chunk's sum: AVX-512 adds
- *     x 16   [ tile 6 ] [ tile 7 ]     the two, scales them and adds them to c
- *
- * Nibbles: digits of 4 bits of the factor's magnitude times a nibble fit a byte, so that one
- * product of 16 bits makes two of them; a negative factor takes 15 - q.  Zeros are taken off the
- * products.  5 and 6 bits: the two bytes of a product of 16 bits, zeros taken off before.  Weights
- * of 8 bits have one scale a chunk: the packed bytes are tiles, and the two columns two panels. */
+ * Weights of 4 and 8 bits are whole bytes with one unit a chunk: the columns are two panels.  Those
+ * of 5 and 6 bits are the two bytes of factor (q - zero) = 256 high + low: the columns are one
+ * panel's low and high, whose sums are joined first. */
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "kernels/cpu/cpu.h"
 #include "kernels/cpu/linear.h"
@@ -26,57 +23,6 @@
 #include "kernels/cpu/linear_avx512.inc"
 
 /* ---- weights ---- */
-
-INLINE __m512i load(const void *from) {
-  return _mm512_loadu_si512(from);
-}
-
-/* Products of a group's nibbles with one digit of its factors, less zero (one less: flipped). */
-typedef struct digit {
-  __m512i times, zero;
-} digit;
-
-INLINE digit digit_of(__m512i times, __m512i zero) {
-  __m512i off = _mm512_mullo_epi16(times, zero);
-  return (digit){times, _mm512_or_si512(off, _mm512_slli_epi16(off, 8))};
-}
-
-INLINE void store_digits(const bool zero, uint8_t *to, __m512i q, digit d) {
-  __m512i product = _mm512_mullo_epi16(q, d.times);
-  _mm512_store_si512(to, zero ? _mm512_sub_epi8(product, d.zero) : product);
-}
-
-INLINE void nibbles_of_group(const bool zero, tn_int_panel *p, int32_t g, const uint8_t *words,
-                             int32_t type_zero) {
-  const __m512i nibble = _mm512_set1_epi8(15), fifteen = _mm512_set1_epi16(15);
-  __m512i factor = load(p->factor[g]), flip = _mm512_srai_epi16(factor, 15);
-  __m512i size = _mm512_abs_epi16(factor);
-  __m512i off = _mm512_add_epi16(_mm512_set1_epi16((int16_t)type_zero), flip);
-  digit ones = digit_of(_mm512_and_si512(size, fifteen), off);
-  digit sixteens = digit_of(_mm512_srli_epi16(size, 4), off);
-#pragma GCC unroll 4
-  for (int32_t j = 0; j < 4; j++, words += TN_WORD_BYTES) {
-    __m512i two = _mm512_xor_si512(load(words), flip);
-    __m512i first = _mm512_and_si512(two, nibble);
-    __m512i second = _mm512_and_si512(_mm512_srli_epi16(two, 4), nibble);
-    int32_t at = j * TN_WORD_BYTES, behind = at + 4 * TN_WORD_BYTES;
-    _mm_prefetch((const char *)words + TN_AHEAD_BYTES, _MM_HINT_T0);
-    store_digits(zero, p->room[g] + at, first, ones);
-    store_digits(zero, p->high[g] + at, first, sixteens);
-    store_digits(zero, p->room[g] + behind, second, ones);
-    store_digits(zero, p->high[g] + behind, second, sixteens);
-  }
-}
-
-static void expand_nibbles(tn_int_panel *p, const tn_panel_format *f, const uint8_t *group) {
-  for (int32_t g = 0; g < p->groups; g++, group += 4 * TN_WORD_BYTES) {
-    if (f->zero)
-      nibbles_of_group(true, p, g, group, f->zero);
-    else
-      nibbles_of_group(false, p, g, group, 0);
-  }
-  p->has_offset = false;
-}
 
 /* Bytes of the panel's q to those of their products. */
 static void expand_bytes(tn_int_panel *p, const tn_panel_format *f) {
@@ -99,31 +45,33 @@ static void expand_bytes(tn_int_panel *p, const tn_panel_format *f) {
   p->has_offset = false;
 }
 
-static void expand_digits(tn_int_panel *p, tn_dtype dtype, const uint8_t *chunk) {
-  const tn_panel_format *f = tn_panel_format_of(dtype);
-  if (f->kind == TN_PANEL_U4) {
-    header_of(p, dtype, chunk);
-    expand_nibbles(p, f, chunk + f->header_bytes);
-  } else {
-    expand(p, dtype, chunk);
-    expand_bytes(p, f);
-  }
-  if (p->groups % 2) { /* the rest of a step */
-    memset(p->room[p->groups], 0, TN_GROUP_BYTES);
-    memset(p->high[p->groups], 0, TN_GROUP_BYTES);
-  }
+/* The rest of a step. */
+static void end_step(uint8_t room[][TN_GROUP_BYTES], int32_t groups) {
+  if (groups % 2) memset(room[groups], 0, TN_GROUP_BYTES);
 }
 
-/* Whole bytes are tiles already; only a chunk that ends within a step is copied.  The place of the
- * next chunk is asked for. */
+static void expand_digits(tn_int_panel *p, tn_dtype dtype, const uint8_t *chunk) {
+  expand(p, dtype, chunk);
+  expand_bytes(p, tn_panel_format_of(dtype));
+  end_step(p->room, p->groups);
+  end_step(p->high, p->groups);
+}
+
+/* Weights of 8 bits are tiles already; only a chunk that ends within a step is copied.  The place
+ * of the next chunk is asked for. */
 static const uint8_t *take_bytes(tn_int_panel *p, tn_dtype dtype, const uint8_t *chunk) {
   const tn_panel_format *f = tn_panel_format_of(dtype);
   const uint8_t *bytes = chunk + f->header_bytes, *next = chunk + tn_panel_chunk_bytes(f);
+  if (f->kind == TN_PANEL_U4) {
+    expand_nibbles(p, dtype, chunk);
+    end_step(p->room, p->groups);
+    return p->room[0];
+  }
   header_of(p, dtype, chunk);
   for (int32_t i = 0; i < tn_panel_chunk_bytes(f); i += 64) __builtin_prefetch(next + i, 0, 3);
   if (p->groups % 2 == 0) return bytes;
   memcpy(p->room, bytes, (size_t)(p->groups * TN_GROUP_BYTES));
-  memset(p->room[p->groups], 0, TN_GROUP_BYTES);
+  end_step(p->room, p->groups);
   return p->room[0];
 }
 
@@ -144,7 +92,7 @@ typedef struct square {
 typedef struct digits {
   bool whole; /* bytes, not digits */
   bool left_signed, right_signed, minima;
-  int32_t shift, spans;
+  int32_t spans;
 } digits;
 
 /* A step of K: q, the step's piece of a block of x. */
@@ -203,8 +151,7 @@ INLINE void finish_tile(const digits d, float *c, int64_t ldc, int64_t m, tile_s
   for (int64_t r = 0; r < m; r++, c += ldc, sums += d.spans) {
     __m512 scale = _mm512_set1_ps(x->scale[at + r]), total = _mm512_loadu_ps(c);
     __m512i sum = load(tiles[0][r]);
-    if (!d.whole)
-      sum = _mm512_add_epi32(sum, _mm512_slli_epi32(load(tiles[1][r]), (uint32_t)d.shift));
+    if (!d.whole) sum = _mm512_add_epi32(sum, _mm512_slli_epi32(load(tiles[1][r]), 8));
     total = _mm512_fmadd_ps(_mm512_cvtepi32_ps(sum), _mm512_mul_ps(unit, scale), total);
     if (d.minima) {
       __m512i lowest = _mm512_setzero_si512();
@@ -282,22 +229,19 @@ static void chunk(float *c, int64_t ldc, int64_t rows, const tn_int_rows *x, int
                   tn_int_panel *p, const uint8_t *const *chunks, int64_t panels, tn_dtype dtype) {
   const tn_panel_format *f = tn_panel_format_of(dtype);
   if (f->kind == TN_PANEL_U4 && f->has_minimum)
-    BODY(digits_body, .shift = 4, .spans = TN_CHUNK_GROUPS, .minima = true);
-  else if (f->kind == TN_PANEL_U4)
-    BODY(digits_body, .left_signed = true, .right_signed = true, .shift = 4,
-         .spans = TN_CHUNK_GROUPS);
-  else if (f->kind == TN_PANEL_U6)
-    BODY(digits_body, .right_signed = true, .shift = 8, .spans = TN_SPANS_MAX);
+    BODY(bytes_body, .whole = true, .spans = TN_CHUNK_GROUPS, .minima = true);
   else if (f->kind == TN_PANEL_S8 && f->has_minimum)
     BODY(bytes_body, .whole = true, .left_signed = true, .right_signed = true,
          .spans = TN_CHUNK_GROUPS, .minima = true);
-  else if (f->kind == TN_PANEL_S8)
+  else if (f->kind == TN_PANEL_U4 || f->kind == TN_PANEL_S8)
     BODY(bytes_body, .whole = true, .left_signed = true, .right_signed = true,
          .spans = TN_CHUNK_GROUPS);
+  else if (f->kind == TN_PANEL_U6)
+    BODY(digits_body, .right_signed = true, .spans = TN_SPANS_MAX);
   else if (f->has_minimum)
-    BODY(digits_body, .right_signed = true, .shift = 8, .spans = TN_CHUNK_GROUPS, .minima = true);
+    BODY(digits_body, .right_signed = true, .spans = TN_CHUNK_GROUPS, .minima = true);
   else
-    BODY(digits_body, .right_signed = true, .shift = 8, .spans = TN_CHUNK_GROUPS);
+    BODY(digits_body, .right_signed = true, .spans = TN_CHUNK_GROUPS);
 }
 
 static void enter(void) {

@@ -10,10 +10,11 @@
 #include <immintrin.h>
 #include <math.h>
 
-#define INLINE        static inline __attribute__((always_inline))
-#define ZERO_OF_BYTES 0
-#define VECTOR_BYTES  32
-#define TILE_ROWS     4
+#define INLINE         static inline __attribute__((always_inline))
+#define ZERO_OF_BYTES  0
+#define ROUNDS_NIBBLES 0
+#define VECTOR_BYTES   32
+#define TILE_ROWS      4
 
 INLINE void halves_to_floats(float *out, const uint8_t *in) {
   _mm256_storeu_ps(out, _mm256_cvtph_ps(_mm_loadu_si128((const void *)in)));
@@ -230,21 +231,10 @@ INLINE void tile_body(const int32_t m, const tn_panel_kind kind, const bool mini
   finish_rows(m, TN_CHUNK_GROUPS * halves, minima, c, ldc, sum, x, at, p);
 }
 
-#define KIND_CASE(m, kind)                         \
-  case kind:                                       \
-    if (f->has_minimum)                            \
-      tile_body(m, kind, true, c, ldc, x, at, p);  \
-    else                                           \
-      tile_body(m, kind, false, c, ldc, x, at, p); \
-    break;
-#define TILE_CASE(m)            \
-  case m:                       \
-    switch (f->kind) {          \
-      KIND_CASE(m, TN_PANEL_U4) \
-      KIND_CASE(m, TN_PANEL_U5) \
-      KIND_CASE(m, TN_PANEL_U6) \
-      KIND_CASE(m, TN_PANEL_S8) \
-    }                           \
+#define TILE_BODY(m, kind, minima) tile_body(m, kind, minima, c, ldc, x, at, p)
+#define TILE_CASE(m)                          \
+  case m:                                     \
+    TN_BY_KIND(f, m, TILE_BODY, TN_PANEL_U4); \
     break;
 
 static void tile(float *c, int64_t ldc, int64_t m, const tn_int_rows *x, int64_t at,
@@ -293,10 +283,10 @@ INLINE void dot_nibbles(const tn_panel_kind kind, __m256i sum[2], const int8_t *
   }
 }
 
-/* The same place of the next chunk; every line once: one that is missing stalls the row. */
-INLINE void ask_ahead(const uint8_t *from, const int32_t ahead, const int32_t bytes) {
+/* Every line once: one that is missing stalls the row. */
+INLINE void ask_ahead(const uint8_t *from, const int32_t bytes) {
 #pragma GCC unroll 8
-  for (int32_t i = 0; i < bytes; i += 64) __builtin_prefetch(from + ahead + i, 0, 3);
+  for (int32_t i = 0; i < bytes; i += 64) __builtin_prefetch(from + TN_AHEAD_BYTES + i, 0, 3);
 }
 
 /* Everything about the type is a constant where this is called. */
@@ -305,13 +295,12 @@ INLINE void row_body(float *c, const tn_int_rows *x, int64_t at, tn_int_panel *p
                      const int32_t planes, const int32_t words, const bool minima) {
   const int32_t halves = kind == TN_PANEL_U6 ? 2 : 1,
                 group_bytes = (planes + words) * TN_WORD_BYTES;
-  const int32_t ahead = TN_AHEAD_BYTES;
   const int8_t *q = x->q + at * TN_CHUNK;
   const uint8_t *group = chunk + header_bytes;
   __m256i sum[1][2] = {{_mm256_setzero_si256(), _mm256_setzero_si256()}};
-  ask_ahead(chunk, ahead, header_bytes);
+  ask_ahead(chunk, header_bytes);
   for (int32_t g = 0; g < p->groups; g++, q += TN_GROUP, group += group_bytes) {
-    ask_ahead(group, ahead, group_bytes);
+    ask_ahead(group, group_bytes);
     if (kind == TN_PANEL_S8)
       dot_signed(1, sum, q, group);
     else

@@ -1,7 +1,8 @@
 /* Products with weights of integers, AVX-512 with VNNI: 64 products of unsigned weights and signed
  * x an instruction, added to 32-bit sums.  Signed bytes become unsigned ones by adding 128, which
- * the offset takes back.  Sums of 16 nibbles fit 16 bits (15 * 127 * 16), so that a product of
- * pairs multiplies them by the factor and adds. */
+ * the offset takes back.  Nibbles become bytes, of which a chunk has one unit: a tile knows whole
+ * bytes, and the others, whose spans have factors.  Where few rows pass, products of nibbles are
+ * multiplied in pairs of 16 bits at once, since joining them to bytes would cost as much. */
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "kernels/cpu/cpu.h"
 #include "kernels/cpu/linear.h"
@@ -17,23 +18,22 @@
 
 #include "kernels/cpu/linear_avx512.inc"
 
-/* The factor of each row of w, as 32 bits: below, or with its sign. */
-INLINE __m512i factor_below(const void *factor) {
-  return _mm512_srli_epi32(_mm512_loadu_si512(factor), 16);
-}
-INLINE __m512i factor_wide(const void *factor) {
-  return _mm512_srai_epi32(_mm512_loadu_si512(factor), 16);
+/* The factor of each row of w, as 32 bits. */
+INLINE __m512i factor_of(const void *pairs) {
+  return _mm512_srai_epi32(load(pairs), 16);
 }
 
-/* Words of a part that share a factor and a sum: of nibbles half a group. */
+/* Words of a group that share a factor. */
 INLINE int32_t part_words(const tn_panel_kind kind) {
-  return kind == TN_PANEL_U4 || kind == TN_PANEL_U6 ? 4 : 8;
+  return kind == TN_PANEL_U6 ? 4 : 8;
 }
 
-INLINE __m512i times_factor(const tn_panel_kind kind, __m512i all, __m512i sum, __m512i factor) {
-  if (kind == TN_PANEL_S8) return _mm512_add_epi32(all, sum);
-  return kind == TN_PANEL_U4 ? _mm512_dpwssd_epi32(all, sum, factor)
-                             : _mm512_add_epi32(all, _mm512_mullo_epi32(sum, factor));
+INLINE bool is_whole(const tn_panel_kind kind) {
+  return kind == TN_PANEL_U4 || kind == TN_PANEL_S8;
+}
+
+INLINE __m512i times_factor(__m512i all, __m512i sum, __m512i factor) {
+  return _mm512_add_epi32(all, _mm512_mullo_epi32(sum, factor));
 }
 
 /* all[r] += factor by the products of a group */
@@ -44,20 +44,18 @@ INLINE void tile_group(const int32_t m, const tn_panel_kind kind, __m512i *all, 
   for (int32_t h = 0; h < 8 / words; h++, q += 4 * words, w += words * TN_WORD_BYTES) {
     __m512i sum[TILE_ROWS];
 #pragma GCC unroll 12
-    for (int32_t r = 0; r < m; r++)
-      sum[r] = kind == TN_PANEL_S8 ? all[r] : _mm512_setzero_si512();
+    for (int32_t r = 0; r < m; r++) sum[r] = is_whole(kind) ? all[r] : _mm512_setzero_si512();
 #pragma GCC unroll 8
     for (int32_t j = 0; j < words; j++) {
-      __m512i wj = _mm512_loadu_si512(w + j * TN_WORD_BYTES);
+      __m512i wj = load(w + j * TN_WORD_BYTES);
 #pragma GCC unroll 12
       for (int32_t r = 0; r < m; r++)
         sum[r] = _mm512_dpbusd_epi32(sum[r], wj, four_of(q + r * TN_CHUNK + 4 * j));
     }
     const uint8_t *factor = (const uint8_t *)factors + (kind == TN_PANEL_U6 ? h * SPAN_BYTES : 0);
-    __m512i f = kind == TN_PANEL_U4 ? factor_below(factor) : factor_wide(factor);
 #pragma GCC unroll 12
     for (int32_t r = 0; r < m; r++)
-      all[r] = kind == TN_PANEL_S8 ? sum[r] : times_factor(kind, all[r], sum[r], f);
+      all[r] = is_whole(kind) ? sum[r] : times_factor(all[r], sum[r], factor_of(factor));
   }
 }
 
@@ -75,22 +73,18 @@ INLINE void tile_body(const int32_t m, const tn_panel_kind kind, const bool mini
     finish_row(TN_CHUNK_GROUPS * halves, minima, c + r * ldc, all[r], x, at + r, p);
 }
 
-#define KIND_CASE(m, kind)                         \
-  case kind:                                       \
-    if (f->has_minimum)                            \
-      tile_body(m, kind, true, c, ldc, x, at, p);  \
-    else                                           \
-      tile_body(m, kind, false, c, ldc, x, at, p); \
+#define TILE_BODY(m, kind, minima) tile_body(m, kind, minima, c, ldc, x, at, p)
+#define TILE_CASE(m)                          \
+  case m:                                     \
+    TN_BY_KIND(f, m, TILE_BODY, TN_PANEL_S8); \
     break;
-#define TILE_CASE(m)            \
-  case m:                       \
-    switch (f->kind) {          \
-      KIND_CASE(m, TN_PANEL_U4) \
-      KIND_CASE(m, TN_PANEL_U5) \
-      KIND_CASE(m, TN_PANEL_U6) \
-      KIND_CASE(m, TN_PANEL_S8) \
-    }                           \
-    break;
+
+static void expand_any(tn_int_panel *p, tn_dtype dtype, const uint8_t *chunk) {
+  if (tn_panel_format_of(dtype)->kind == TN_PANEL_U4)
+    expand_nibbles(p, dtype, chunk);
+  else
+    expand(p, dtype, chunk);
+}
 
 static void tile(float *c, int64_t ldc, int64_t m, const tn_int_rows *x, int64_t at,
                  const tn_int_panel *p, const tn_panel_format *f) {
@@ -111,6 +105,23 @@ static void tile(float *c, int64_t ldc, int64_t m, const tn_int_rows *x, int64_t
 }
 
 /* ---- few rows ---- */
+
+/* all[r][4], which together are one sum, += products of a packed group of nibbles; q: wide */
+INLINE void few_nibbles(const int32_t m, __m512i (*all)[4], const int16_t *q, const uint8_t *group,
+                        const void *factor) {
+  const nibble_factor f = nibble_factor_of(factor);
+#pragma GCC unroll 4
+  for (int32_t j = 0; j < 4; j++, q += 4) {
+    __m512i product[4];
+    round_nibbles(product, load(group + j * TN_WORD_BYTES), f);
+#pragma GCC unroll 4
+    for (int32_t r = 0; r < m; r++)
+#pragma GCC unroll 4
+      for (int32_t i = 0; i < 4; i++)
+        all[r][i] = _mm512_dpwssd_epi32(all[r][i], product[i],
+                                        four_of(q + r * TN_CHUNK + i / 2 * 2 + i % 2 * 16));
+  }
+}
 
 /* sum[r][2] = products of a packed group: of elements 0 to 15 and 16 to 31.  Words are unpacked in
  * registers and used at once. */
@@ -137,20 +148,21 @@ INLINE void few_dot(const int32_t m, const tn_panel_kind kind, __m512i sum[][2],
   }
 }
 
-/* all[r] += factor by the products of a packed group */
-INLINE void few_group(const int32_t m, const tn_panel_kind kind, __m512i *all, const int8_t *q,
+/* all[r][0] += factor by the products of a packed group */
+INLINE void few_group(const int32_t m, const tn_panel_kind kind, __m512i (*all)[4], const int8_t *q,
                       const uint8_t *group, const void *factor) {
   __m512i sum[FEW_TOGETHER][2];
   few_dot(m, kind, sum, q, group);
-  __m512i f = kind == TN_PANEL_U4 ? factor_below(factor) : factor_wide(factor), g = f;
-  if (kind == TN_PANEL_U6) g = factor_wide((const uint8_t *)factor + SPAN_BYTES);
 #pragma GCC unroll 4
   for (int32_t r = 0; r < m; r++)
-    if (kind == TN_PANEL_U4 || kind == TN_PANEL_U6) {
-      all[r] = times_factor(kind, all[r], sum[r][0], f);
-      all[r] = times_factor(kind, all[r], sum[r][1], g);
+    if (kind == TN_PANEL_U6) {
+      all[r][0] = times_factor(all[r][0], sum[r][0], factor_of(factor));
+      all[r][0] =
+          times_factor(all[r][0], sum[r][1], factor_of((const uint8_t *)factor + SPAN_BYTES));
     } else {
-      all[r] = times_factor(kind, all[r], _mm512_add_epi32(sum[r][0], sum[r][1]), f);
+      __m512i both = _mm512_add_epi32(sum[r][0], sum[r][1]);
+      all[r][0] = kind == TN_PANEL_S8 ? _mm512_add_epi32(all[r][0], both)
+                                      : times_factor(all[r][0], both, factor_of(factor));
     }
 }
 
@@ -181,17 +193,24 @@ INLINE void few_chunk(const int32_t m, const tn_panel_kind kind, const bool mini
   const int32_t group_bytes = (planes + (kind == TN_PANEL_S8 ? 8 : 4)) * TN_WORD_BYTES;
   const int8_t *q = x->q + at * TN_CHUNK;
   const uint8_t *group = w.chunk + header_bytes;
-  __m512i all[FEW_TOGETHER];
+  __m512i all[FEW_TOGETHER][4];
 #pragma GCC unroll 4
-  for (int32_t r = 0; r < m; r++) all[r] = _mm512_setzero_si512();
+  for (int32_t r = 0; r < m; r++)
+    all[r][0] = all[r][1] = all[r][2] = all[r][3] = _mm512_setzero_si512();
   ask_ahead(&w, w.chunk, header_bytes);
   for (int32_t g = 0; g < p->groups; g++, q += TN_GROUP, group += group_bytes) {
     ask_ahead(&w, group, group_bytes);
-    few_group(m, kind, all, q, group, p->factor[g * halves]);
+    if (kind == TN_PANEL_U4)
+      few_nibbles(m, all, x->wide + at * TN_CHUNK + g * TN_GROUP, group, p->factor[g]);
+    else
+      few_group(m, kind, all, q, group, p->factor[g * halves]);
   }
 #pragma GCC unroll 4
-  for (int32_t r = 0; r < m; r++)
-    finish_row(TN_CHUNK_GROUPS * halves, minima, c + r * ldc, all[r], x, at + r, p);
+  for (int32_t r = 0; r < m; r++) {
+    __m512i sum = _mm512_add_epi32(_mm512_add_epi32(all[r][0], all[r][1]),
+                                   _mm512_add_epi32(all[r][2], all[r][3]));
+    finish_row(TN_CHUNK_GROUPS * halves, minima, c + r * ldc, sum, x, at + r, p);
+  }
 }
 
 /* Panels take turns chunk by chunk: one stream each. */
@@ -216,21 +235,14 @@ INLINE void few_body(const int32_t m, const tn_panel_kind kind, const bool minim
 
 #define FEW_BODY(m, kind, minima) \
   few_body(m, kind, minima, c + r * ldc, ldc, x, r, groups, panel, panel_bytes, panels, dtype)
-#define FEW_CASE(m)                                                         \
-  case m:                                                                   \
-    if (f->kind == TN_PANEL_U4 && !minima) FEW_BODY(m, TN_PANEL_U4, false); \
-    if (f->kind == TN_PANEL_U4 && minima) FEW_BODY(m, TN_PANEL_U4, true);   \
-    if (f->kind == TN_PANEL_U5 && !minima) FEW_BODY(m, TN_PANEL_U5, false); \
-    if (f->kind == TN_PANEL_U5 && minima) FEW_BODY(m, TN_PANEL_U5, true);   \
-    if (f->kind == TN_PANEL_U6) FEW_BODY(m, TN_PANEL_U6, false);            \
-    if (f->kind == TN_PANEL_S8 && !minima) FEW_BODY(m, TN_PANEL_S8, false); \
-    if (f->kind == TN_PANEL_S8 && minima) FEW_BODY(m, TN_PANEL_S8, true);   \
+#define FEW_CASE(m)                          \
+  case m:                                    \
+    TN_BY_KIND(f, m, FEW_BODY, TN_PANEL_U4); \
     break;
 
 static void few(float *c, int64_t ldc, int64_t m, const tn_int_rows *x, int64_t groups,
                 const uint8_t *panel, int64_t panel_bytes, int64_t panels, tn_dtype dtype) {
   const tn_panel_format *f = tn_panel_format_of(dtype);
-  bool minima = f->has_minimum;
   for (int64_t r = 0; r < m; r += FEW_TOGETHER)
     switch (m - r < FEW_TOGETHER ? m - r : FEW_TOGETHER) {
       FEW_CASE(1)
@@ -243,9 +255,10 @@ static void few(float *c, int64_t ldc, int64_t m, const tn_int_rows *x, int64_t 
 const tn_linear_isa tn_linear_avx512vnni = {.tile_rows = TILE_ROWS,
                                             .block_rows = 256,
                                             .quantize = quantize,
-                                            .expand = expand,
+                                            .expand = expand_any,
                                             .tile = tile,
                                             .few_rows = FEW_ROWS,
+                                            .few_wide = true,
                                             .few = few};
 
 static tn_status linear(tn_stream *stream, const tn_linear_args *args, tn_error *err) {

@@ -1,13 +1,14 @@
-/* Products with weights of integers in plain C: for CPUs without a faster set, and the exact
- * numerics that the faster sets are compared with, bit by bit. */
+/* Products with weights of integers in plain C: for CPUs without a faster set, and the two numerics
+ * (linear.h) that the faster sets are compared with, bit by bit. */
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <math.h>
 
 #include "kernels/cpu/cpu.h"
 #include "kernels/cpu/linear.h"
 
-#define ZERO_OF_BYTES 0
-#define VECTOR_BYTES  16
+#define ZERO_OF_BYTES  0
+#define ROUNDS_NIBBLES 0
+#define VECTOR_BYTES   16
 
 static void halves_to_floats(float *out, const uint8_t *in) {
   for (int32_t i = 0; i < TN_PANEL_ROWS; i++) {
@@ -53,11 +54,19 @@ static float quantize(int8_t *q, int16_t *sums, const float *x, int64_t K) {
   return finite ? largest / 127 : NAN;
 }
 
-static int32_t dot(const int8_t *x, const uint8_t *w, int32_t words, bool is_signed) {
-  int32_t sum = 0;
-  for (int32_t j = 0; j < words; j++, x += 4, w += TN_WORD_BYTES)
-    for (int32_t i = 0; i < 4; i++) sum += x[i] * (is_signed ? (int8_t)w[i] : w[i]);
-  return sum;
+/* w[k] = factor (q - zero) of row n of a chunk, or the byte next to it. */
+static void take_column(int32_t *w, const tn_int_panel *p, const tn_panel_format *f, int32_t n,
+                        bool to_bytes) {
+  const int32_t times = to_bytes ? tn_nibble_times(f->zero, f->elements == TN_CHUNK) : 1;
+  for (int32_t first = 0; first < p->groups * TN_GROUP; first += f->span) {
+    const uint8_t *q = p->q[first / TN_GROUP] + first % TN_GROUP / 4 * TN_WORD_BYTES + 4 * n;
+    int32_t factor = f->kind == TN_PANEL_S8 ? 1 : p->factor[first / f->span][n][0] * times;
+    for (int32_t k = 0; k < f->span; k++) {
+      uint8_t byte = q[k / 4 * TN_WORD_BYTES + k % 4];
+      int32_t product = f->kind == TN_PANEL_S8 ? (int8_t)byte : (byte - f->zero) * factor;
+      w[first + k] = to_bytes ? (product + 8) >> 4 : product;
+    }
+  }
 }
 
 static int32_t dot_pairs(const int16_t *sums, const tn_int_pairs *pairs, int32_t n, int32_t spans) {
@@ -66,29 +75,41 @@ static int32_t dot_pairs(const int16_t *sums, const tn_int_pairs *pairs, int32_t
   return sum;
 }
 
-static void tile(float *c, int64_t ldc, int64_t m, const tn_int_rows *x, int64_t at,
-                 const tn_int_panel *p, const tn_panel_format *f) {
-  int32_t spans = x->spans, length = TN_CHUNK / spans, words = length / 4;
-  int32_t there = p->groups * TN_GROUP / length;
+/* Column n of a tile: its weights are taken once, for all rows. */
+static void tile_column(float *c, int64_t ldc, int64_t m, const tn_int_rows *x, int64_t at,
+                        const tn_int_panel *p, const tn_panel_format *f, int32_t n, bool to_bytes) {
+  int32_t w[TN_CHUNK], count = p->groups * TN_GROUP;
+  float unit = p->unit[n];
+  if (to_bytes) unit *= (float)(16 / tn_nibble_times(f->zero, f->elements == TN_CHUNK));
+  take_column(w, p, f, n, to_bytes);
   for (int64_t r = at; r < at + m; r++, c += ldc) {
-    const int16_t *sums = x->sums + r * spans;
-    for (int32_t n = 0; n < TN_PANEL_ROWS; n++) {
-      int32_t sum = p->has_offset ? dot_pairs(sums, p->offset, n, spans) : 0;
-      for (int32_t i = 0; i < there; i++)
-        sum += (f->kind == TN_PANEL_S8 ? 1 : p->factor[i][n][0]) *
-               dot(x->q + r * TN_CHUNK + i * length,
-                   p->q[i * length / TN_GROUP] + i * length % TN_GROUP / 4 * TN_WORD_BYTES + 4 * n,
-                   words, f->kind == TN_PANEL_S8);
-      c[n] = fmaf((float)sum, p->unit[n] * x->scale[r], c[n]);
-      if (f->has_minimum)
-        c[n] = fmaf((float)dot_pairs(sums, p->minimum, n, spans), p->minimum_unit[n] * x->scale[r],
-                    c[n]);
-    }
+    int32_t sum = 0;
+    for (int32_t k = 0; k < count; k++) sum += x->q[r * TN_CHUNK + k] * w[k];
+    c[n] = fmaf((float)sum, unit * x->scale[r], c[n]);
+    if (!f->has_minimum) continue;
+    sum = dot_pairs(x->sums + r * x->spans, p->minimum, n, x->spans);
+    c[n] = fmaf((float)sum, p->minimum_unit[n] * x->scale[r], c[n]);
   }
 }
 
+static void tile(float *c, int64_t ldc, int64_t m, const tn_int_rows *x, int64_t at,
+                 const tn_int_panel *p, const tn_panel_format *f) {
+  for (int32_t n = 0; n < TN_PANEL_ROWS; n++) tile_column(c, ldc, m, x, at, p, f, n, false);
+}
+
+static void tile_of_bytes(float *c, int64_t ldc, int64_t m, const tn_int_rows *x, int64_t at,
+                          const tn_int_panel *p, const tn_panel_format *f) {
+  bool to_bytes = f->kind == TN_PANEL_U4;
+  for (int32_t n = 0; n < TN_PANEL_ROWS; n++) tile_column(c, ldc, m, x, at, p, f, n, to_bytes);
+}
+
 const tn_linear_isa tn_linear_plain = {
-    .tile_rows = 4, .block_rows = 256, .quantize = quantize, .expand = expand, .tile = tile};
+    .tile_rows = 32, .block_rows = 256, .quantize = quantize, .expand = expand, .tile = tile};
+const tn_linear_isa tn_linear_plain_bytes = {.tile_rows = 32,
+                                             .block_rows = 256,
+                                             .quantize = quantize,
+                                             .expand = expand,
+                                             .tile = tile_of_bytes};
 
 /* ---- packed floats ---- */
 
@@ -135,3 +156,9 @@ static tn_status embed(tn_stream *stream, const tn_embed_args *args, tn_error *e
 }
 
 const tn_ops tn_cpu_rows_plain = {.linear = linear, .embed = embed};
+
+static tn_status linear_bytes(tn_stream *stream, const tn_linear_args *args, tn_error *err) {
+  if (!tn_linear_takes_int(args)) return linear(stream, args, err);
+  return tn_linear_int(&tn_linear_plain_bytes, stream, args, err);
+}
+const tn_ops tn_cpu_rows_plain_bytes = {.linear = linear_bytes};

@@ -1,5 +1,6 @@
 /* Packed weights and products with weights of integers: the same values and, on every instruction
- * set, in either layout, for any batch and number of threads, the same bits. */
+ * set of a numerics (nibbles have two), in either layout, for any batch and number of threads, the
+ * same bits. */
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "call.h"
 #include "kernels/pack.h"
@@ -11,10 +12,11 @@ static const tn_dtype int_types[] = {TN_Q4_0,    TN_Q4_1,   TN_Q5_0,   TN_Q5_1, 
 static const tn_dtype float_types[] = {TN_F32, TN_F16, TN_BF16, TN_F8_G32, TN_F8_G128};
 #define FLOAT_TYPES ((int32_t)(sizeof float_types / sizeof float_types[0]))
 #define INT_TYPES   ((int32_t)(sizeof int_types / sizeof int_types[0]))
-static const char *const int_isas[] = {"plain",      "avx2",       "avx512",
+static const char *const int_isas[] = {"plain",      "avx2",       "avx512", "plain_bytes",
                                        "avx512vnni", "avx512bf16", "amx"};
-#define INT_ISAS ((int32_t)(sizeof int_isas / sizeof int_isas[0]))
-#define THREADS  3
+#define INT_ISAS    ((int32_t)(sizeof int_isas / sizeof int_isas[0]))
+#define PLAIN_BYTES 3 /* from here on nibbles become bytes */
+#define THREADS     3
 
 static tn_pool *pool;
 
@@ -135,6 +137,10 @@ static double to_unit(float value, float largest, float top) {
 static bool has_bytes(tn_dtype dtype) {
   return dtype == TN_Q8_0 || dtype == TN_I8_G32 || dtype == TN_I8_G128;
 }
+static bool has_nibbles(tn_dtype dtype) {
+  return dtype == TN_Q4_0 || dtype == TN_Q4_1 || dtype == TN_Q4_K || dtype == TN_I4_G32 ||
+         dtype == TN_I4_G64 || dtype == TN_I4_G128;
+}
 static bool has_zero(tn_dtype dtype) {
   return dtype == TN_Q4_0 || dtype == TN_Q5_0;
 }
@@ -156,28 +162,69 @@ static double kept_scale(const tn_tensor *w, float scale, float most) {
   return has_bytes(w->dtype) ? (double)scale : to_unit(scale, most, has_zero(w->dtype) ? 127 : 255);
 }
 
-/* A weight as packing leaves it: scales and minima of a chunk are multiples of one unit; bytes are
- * multiples of the largest scale. */
-static double rounded_weight(const tn_tensor *w, int64_t n, int64_t k) {
+/* Largest scale of the chunk that holds an element. */
+static float most_of(const tn_tensor *w, int64_t n, int64_t k) {
   int64_t K = w->shape[1], chunk = k / 256 * 256, end = chunk + 256 < K ? chunk + 256 : K;
-  float scale, minimum, most = 0, lowest = 0;
-  double q = get(w, n * K + k);
-  if (w->dtype == TN_Q4_K || w->dtype == TN_Q5_K || w->dtype == TN_Q6_K) return q;
+  float scale, minimum, most = 0;
   for (int64_t i = chunk; i < end; i += 32) {
     packed_scale_of(w, n, i, &scale, &minimum, NULL);
     most = fmaxf(most, fabsf(scale));
   }
-  for (int64_t i = chunk; i < end; i += 32) {
-    packed_scale_of(w, n, i, &scale, &minimum, NULL);
-    if (scale > 0) minimum *= (float)kept_scale(w, scale, most) / scale;
-    lowest = fmaxf(lowest, fabsf(minimum));
-  }
+  return most;
+}
+
+/* The minimum that goes with the kept scale. */
+static float minimum_of(const tn_tensor *w, int64_t n, int64_t k, float most) {
+  float scale, minimum;
+  packed_scale_of(w, n, k, &scale, &minimum, NULL);
+  return scale > 0 ? minimum * ((float)kept_scale(w, scale, most) / scale) : minimum;
+}
+
+static double rounded_minimum(const tn_tensor *w, int64_t n, int64_t k) {
+  int64_t K = w->shape[1], chunk = k / 256 * 256, end = chunk + 256 < K ? chunk + 256 : K;
+  float most = most_of(w, n, k), lowest = 0;
+  for (int64_t i = chunk; i < end; i += 32)
+    lowest = fmaxf(lowest, fabsf(minimum_of(w, n, i, most)));
+  return to_unit(minimum_of(w, n, k, most), lowest, 32767);
+}
+
+/* A weight as packing leaves it: scales and minima of a chunk are multiples of one unit; bytes are
+ * multiples of the largest scale. */
+static double rounded_weight(const tn_tensor *w, int64_t n, int64_t k) {
+  float scale, minimum;
+  double q = get(w, n * w->shape[1] + k);
+  if (w->dtype == TN_Q4_K || w->dtype == TN_Q5_K || w->dtype == TN_Q6_K) return q;
+  float most = most_of(w, n, k);
+  double least = rounded_minimum(w, n, k);
   packed_scale_of(w, n, k, &scale, &minimum, &q);
-  if (scale > 0) minimum *= (float)kept_scale(w, scale, most) / scale;
-  double least = to_unit(minimum, lowest, 32767);
   if (!has_bytes(w->dtype)) return kept_scale(w, scale, most) * q + least;
   float whole = most > 0 ? fminf(rintf((float)q * (scale / most)), 127) : 0;
   return (double)most * (double)whole + least;
+}
+
+/* Where nibbles become bytes: factor times integer in units of bytes, and what is apart. */
+static double byte_weight(const tn_tensor *w, int64_t n, int64_t k) {
+  bool k_quant = w->dtype == TN_Q4_K;
+  int32_t zero = has_zero(w->dtype) ? 8 : 0, times = zero ? 2 : k_quant ? 4 : 1;
+  double value = rounded_weight(w, n, k), least = 0, unit, factor, q;
+  if (k_quant) {
+    const uint8_t *block = (const uint8_t *)tn_tensor_data(w) +
+                           n * tn_dtype_bytes_of(w->dtype, w->shape[1]) + k / 256 * 144;
+    int32_t multiple, minimum;
+    tn_quant_k_scale(block + 4, (int32_t)(k % 256 / 32), &multiple, &minimum);
+    unit = (double)half_of(block);
+    factor = multiple;
+    least = -(double)half_of(block + 2) * minimum;
+  } else {
+    float scale, minimum, most = most_of(w, n, k);
+    packed_scale_of(w, n, k, &scale, &minimum, NULL);
+    unit = (double)most / (zero ? 127 : 255);
+    factor = most > 0 ? rint(scale * ((zero ? 127 : 255) / most)) : 0;
+    least = rounded_minimum(w, n, k);
+  }
+  if (unit == 0 || factor == 0) return least;
+  q = rint((value - least) / (unit * factor));
+  return unit * (16 / times) * floor(q * factor * times / 16 + 0.5) + least;
 }
 
 /* K-quants, floats: the very values. */
@@ -312,8 +359,10 @@ static void every_set_and_layout_has_the_same_bits(void **state) {
       open_product(&c, &w, round == 0 ? 1 : draw(1, 60), draw(1, 130), draw_k(int_types[i]),
                    int_types[i], pick_small);
       size_t bytes = (size_t)tn_tensor_bytes(call_named(&c, "y"));
-      void *want = run_product("plain", &c, &w.rows, 1);
+      void *wants[] = {run_product("plain", &c, &w.rows, 1),
+                       run_product("plain_bytes", &c, &w.rows, 1)};
       for (int32_t isa = 0; isa < INT_ISAS; isa++) {
+        const void *want = wants[isa >= PLAIN_BYTES];
         if (!tn_ops_cpu(int_isas[isa])) continue;
         for (int32_t threads = 1; threads <= THREADS; threads += THREADS - 1)
           for (int32_t packed = 0; packed < 2; packed++) {
@@ -323,7 +372,8 @@ static void every_set_and_layout_has_the_same_bits(void **state) {
             tn_free(y);
           }
       }
-      tn_free(want);
+      tn_free(wants[0]);
+      tn_free(wants[1]);
       close_product(&c, &w);
     }
 }
@@ -348,7 +398,7 @@ static void floats_too(void **state) {
         bool rounds = float_types[i] == TN_BF16 && (strcmp(int_isas[isa], "avx512bf16") == 0 ||
                                                     strcmp(int_isas[isa], "amx") == 0);
         double slack = (rounds ? 0x1p-9 : 0x1p-20) * sqrt((double)x64.shape[1]) * 8;
-        if (isa > 0 && !rounds)
+        if (isa > 0 && isa != PLAIN_BYTES && !rounds)
           assert_bits(&c, rows, packed, bytes, int_isas[isa], "packed", float_types[i]);
         for (int64_t j = 0; j < M * N; j++) {
           double a = tn_element_get(packed, truth.dtype, j),
@@ -433,7 +483,10 @@ static void sums_are_exact_but_for_rounding(void **state) {
           double exact = 0, rounded = 0, terms = 0, steps = 0;
           for (int64_t k = 0; k < K; k++) {
             double half_step, q = rounded_x(x, m, k, &half_step);
-            double weight = get(&w.rows, n * K + k), taken = rounded_weight(&w.rows, n, k);
+            double weight = get(&w.rows, n * K + k);
+            double taken = has_nibbles(int_types[i]) && isa >= PLAIN_BYTES
+                               ? byte_weight(&w.rows, n, k)
+                               : rounded_weight(&w.rows, n, k);
             exact += get(x, m * K + k) * weight;
             rounded += q * taken;
             /* scale q and minimum are summed apart, and are larger than their difference */
@@ -481,12 +534,14 @@ static void the_largest_integers_do_not_overflow(void **state) {
         for (int64_t k = 0; k < 4 * K; k++) set(x, k, fill / 2 ? -127 : 127);
         ((tn_linear_args *)(void *)c.args)->accumulate = 0;
         float *y = run_product(int_isas[isa], &c, &w.packed, 1);
-        double want = 0, terms = 0;
+        double want = 0, terms = 0, half = 0; /* of what nibbles are rounded to */
+        if (isa >= PLAIN_BYTES && has_nibbles(int_types[i]))
+          half = int_types[i] == TN_Q4_K ? 2 : 8.0 / 254;
         for (int64_t k = 0; k < K; k++) {
           want += get(x, k) * get(&w.rows, k);
           terms += 127 * (fabs(get(&w.rows, k)) + 63);
         }
-        if (fabs((double)y[0] - want) > 0x1p-20 * terms)
+        if (fabs((double)y[0] - want) > 0x1p-20 * terms + 127 * half * (double)K)
           fail_msg("%s, %s: %.9g, wants %.9g", int_isas[isa], tn_dtype_name(int_types[i]),
                    (double)y[0], want);
         tn_free(y);
