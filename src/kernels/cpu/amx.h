@@ -31,9 +31,12 @@ typedef struct tn_amx_shapes {
 #define TN_AMX_SET(shapes) __asm__ volatile("ldtilecfg %0" : : "m"(shapes))
 #define TN_AMX_DROP()      __asm__ volatile("tilerelease")
 #define TN_AMX_ZERO(t)     __asm__ volatile("tilezero %%tmm" #t : :)
-#define TN_AMX_LOAD(t, from, stride)                                                               \
-  __asm__ volatile("tileloadd (%0,%1,1), %%tmm" #t : : "r"(from), "r"((int64_t)(stride)) : "memor" \
-                                                                                           "y")
+#define TN_AMX_LOAD(t, from, stride)                   \
+  __asm__ volatile("tileloadd (%0,%1,1), %%tmm" #t     \
+                   :                                   \
+                   : "r"(from), "r"((int64_t)(stride)) \
+                   : "memor"                           \
+                     "y")
 #define TN_AMX_STORE(t, to, stride)                    \
   __asm__ volatile("tilestored %%tmm" #t ", (%0,%1,1)" \
                    :                                   \

@@ -209,12 +209,13 @@ static void store(void *y, tn_dtype dtype, int64_t at, const float *sums, int64_
     memcpy((float *)y + at, sums, (size_t)count * sizeof *sums);
     return;
   }
+  if (dtype == TN_F32) {
+    for (int64_t i = 0; i < count; i++) ((float *)y)[at + i] += sums[i];
+    return;
+  }
   for (int64_t i = 0; i < count; i++) {
     float sum = add ? float_at(y, dtype, at + i) + sums[i] : sums[i];
-    if (dtype == TN_F32)
-      ((float *)y)[at + i] = sum;
-    else
-      ((uint16_t *)y)[at + i] = dtype == TN_F16 ? tn_f32_to_f16(sum) : tn_f32_to_bf16(sum);
+    ((uint16_t *)y)[at + i] = dtype == TN_F16 ? tn_f32_to_f16(sum) : tn_f32_to_bf16(sum);
   }
 }
 

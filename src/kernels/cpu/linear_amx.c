@@ -15,11 +15,12 @@
 #if defined(__AVX512BF16__) && defined(__AVX512VNNI__)
 #include "kernels/cpu/amx.h"
 
-#define ZERO_OF_BYTES 0
-#define ROWS          16 /* of a tile */
-#define STEP          64 /* of K */
-#define TOGETHER      2  /* panels whose bytes stay in the first-level cache with a block of x */
-#define FEW_ROWS      8  /* up to here the vectors alone are faster */
+#define ZERO_OF_BYTES  0
+#define ROWS           16 /* of a tile */
+#define STEP           64 /* of K */
+#define TOGETHER       4 /* panels of whole bytes that stay in the first-level cache with x's rows */
+#define TOGETHER_PAIRS 2 /* those of pairs of bytes */
+#define FEW_ROWS       8 /* up to here the vectors alone are faster */
 #include "kernels/cpu/linear_avx512.inc"
 
 /* ---- weights ---- */
@@ -196,9 +197,9 @@ INLINE void digits_body(const digits d, float *c, int64_t ldc, int64_t rows, con
                         int64_t at, tn_int_panel *p, const uint8_t *const *chunks, int64_t panels,
                         tn_dtype dtype) {
   _Alignas(64) tile_sums sums[4];
-  for (int64_t first = 0; first < panels; first += TOGETHER)
+  for (int64_t first = 0; first < panels; first += TOGETHER_PAIRS)
     for (int64_t r = 0; r < rows; r += 2 * ROWS)
-      for (int64_t i = first; i < first + TOGETHER && i < panels; i++) {
+      for (int64_t i = first; i < first + TOGETHER_PAIRS && i < panels; i++) {
         int64_t m = rows - r < 2 * ROWS ? rows - r : 2 * ROWS;
         float *to = c + r * ldc + i * TN_PANEL_ROWS;
         if (r == 0) expand_digits(p + i, dtype, chunks[i]);
@@ -207,18 +208,24 @@ INLINE void digits_body(const digits d, float *c, int64_t ldc, int64_t rows, con
       }
 }
 
-/* Panels whose weights are bytes, two at a time. */
+/* Panels whose weights are bytes, two at a time: all of them pass while a block of x is in the
+ * first-level cache. */
 INLINE void bytes_body(const digits d, float *c, int64_t ldc, int64_t rows, const tn_int_rows *x,
                        int64_t at, tn_int_panel *p, const uint8_t *const *chunks, int64_t panels,
                        tn_dtype dtype) {
   _Alignas(64) tile_sums sums[4];
-  for (int64_t i = 0; i < panels; i += 2, c += 2 * TN_PANEL_ROWS) {
-    const uint8_t *left = take_bytes(p + i, dtype, chunks[i]);
-    const uint8_t *right = i + 1 < panels ? take_bytes(p + i + 1, dtype, chunks[i + 1]) : NULL;
+  for (int64_t first = 0; first < panels; first += TOGETHER) {
+    const uint8_t *bytes[TOGETHER + 1] = {0};
+    int64_t count = panels - first < TOGETHER ? panels - first : TOGETHER;
+    for (int64_t i = 0; i < count; i++)
+      bytes[i] = take_bytes(p + first + i, dtype, chunks[first + i]);
     for (int64_t r = 0; r < rows; r += 2 * ROWS) {
       int64_t m = rows - r < 2 * ROWS ? rows - r : 2 * ROWS;
-      square s = {c + r * ldc, m, at + r, p + i, left, right, sums};
-      run_square(d, &s, ldc, x);
+      for (int64_t i = 0; i < count; i += 2) {
+        float *to = c + r * ldc + (first + i) * TN_PANEL_ROWS;
+        square s = {to, m, at + r, p + first + i, bytes[i], bytes[i + 1], sums};
+        run_square(d, &s, ldc, x);
+      }
     }
   }
 }
