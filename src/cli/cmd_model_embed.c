@@ -142,7 +142,7 @@ static tn_status add_texts(opened *o, tn_error *err) {
     status = tn_strbuf_check(&text, err);
     if (status == TN_OK)
       status = tn_encoder_inputs_add_text(&o->inputs, o->tokenizer, tn_strbuf_view(&text), NULL,
-                                          form, err);
+                                          o->encoder, err);
   }
   tn_strbuf_clear(&text);
   return status;
@@ -280,10 +280,9 @@ static tn_status rank(tn_encoder *e, const tn_encoder_inputs *in, ranked *list, 
 }
 
 static tn_status add_pairs(opened *o, const char *query, tn_error *err) {
-  const tn_encoder_form *form = tn_encoder_form_of(o->encoder);
   for (size_t i = 0; i < o->texts.count; i++)
     TN_TRY(tn_encoder_inputs_add_text(&o->inputs, o->tokenizer, tn_str_of(query),
-                                      &o->texts.items[i], form, err));
+                                      &o->texts.items[i], o->encoder, err));
   return TN_OK;
 }
 

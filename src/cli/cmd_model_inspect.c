@@ -61,6 +61,17 @@ static bool holds(const facts *f, const char *name) {
   return there;
 }
 
+/* Added tokens whose ids the model does not have. */
+static int64_t count_unknown(const facts *f, const tn_json *root) {
+  const tn_json *added = tn_json_get(root, "added_tokens");
+  int64_t count = 0, rows = tn_model_config_of(f->model)->vocab_size;
+  for (const tn_json *item = added ? added->first : NULL; item; item = item->next) {
+    const tn_json *id = tn_json_get(item, "id");
+    count += id && id->kind == TN_JSON_NUMBER && id->is_integer && id->integer >= rows;
+  }
+  return count;
+}
+
 /* model.type of tokenizer.json. */
 static tn_status read_tokenizer_json(facts *f, tn_error *err) {
   tn_strbuf path = {0}, text = {0};
@@ -73,9 +84,12 @@ static tn_status read_tokenizer_json(facts *f, tn_error *err) {
   if (status == TN_OK) status = tn_json_parse(&root, &arena, tn_strbuf_view(&text), NULL, err);
   const tn_json *model = status == TN_OK ? tn_json_get(root, "model") : NULL;
   if (status == TN_OK) status = tn_json_get_str(model, "type", &kind, err);
-  if (status == TN_OK)
-    tn_strbuf_addf(&f->tokenizer, "%.*s (tokenizer.json)", TN_STR_ARG(kind));
-  else
+  if (status == TN_OK) tn_strbuf_addf(&f->tokenizer, "%.*s (tokenizer.json)", TN_STR_ARG(kind));
+  int64_t unknown = status == TN_OK ? count_unknown(f, root) : 0;
+  if (unknown > 0)
+    tn_strbuf_addf(&f->tokenizer, "; the model does not have %lld of its added tokens",
+                   (long long)unknown);
+  if (status != TN_OK)
     tn_error_context(err, status, "%s", path.data ? path.data : "tokenizer.json");
   tn_arena_clear(&arena);
   tn_strbuf_clear(&text);

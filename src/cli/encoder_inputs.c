@@ -54,8 +54,8 @@ tn_status tn_encoder_inputs_add_ids(tn_encoder_inputs *in, const tn_option_list 
 }
 
 tn_status tn_encoder_inputs_add_text(tn_encoder_inputs *in, const tn_tokenizer *t, tn_str text,
-                                     const tn_str *pair, const tn_encoder_form *form,
-                                     tn_error *err) {
+                                     const tn_str *pair, tn_encoder *encoder, tn_error *err) {
+  const tn_encoder_form *form = tn_encoder_form_of(encoder);
   TN_TRY(
       tn_grow((void **)&in->texts, &in->text_capacity, in->text_count + 1, sizeof *in->texts, err));
   TN_TRY(tn_grow((void **)&in->items, &in->capacity, in->count + 1, sizeof *in->items, err));
@@ -63,8 +63,11 @@ tn_status tn_encoder_inputs_add_text(tn_encoder_inputs *in, const tn_tokenizer *
   *e = (tn_encoding){0};
   in->text_count++;
   TN_TRY(tn_encoder_tokenize(t, text, pair, form->tokens_max, e, err));
-  if (e->ids.count == 0)
-    return tn_fail(err, TN_ERR_DATA, "text %zu has no tokens", in->text_count - 1);
+  if (e->ids.count == 0) return tn_fail(err, TN_ERR_DATA, "text %zu has no tokens", in->text_count);
+  tn_status status =
+      tn_tokenizer_check_ids(t, e->ids.items, e->ids.count,
+                             tn_model_config_of(tn_encoder_model(encoder))->vocab_size, err);
+  if (status != TN_OK) return tn_error_context(err, status, "text %zu", in->text_count);
   in->items[in->count++] = (tn_encoder_input){.ids = e->ids.items,
                                               .types = form->untyped ? NULL : e->type_ids.items,
                                               .count = (int64_t)e->ids.count};

@@ -18,10 +18,11 @@ void tn_encoder_inputs_clear(tn_encoder_inputs *in);
 /* "1,2,3" each; types has as many words of as many numbers, or none. */
 TN_NODISCARD tn_status tn_encoder_inputs_add_ids(tn_encoder_inputs *in, const tn_option_list *ids,
                                                  const tn_option_list *types, tn_error *err);
-/* One text, or a query with its text, in as many tokens and with the types that the form says. */
+/* One text, or a query with its text, in as many tokens and with the types that the form of the
+ * encoder says. */
 TN_NODISCARD tn_status tn_encoder_inputs_add_text(tn_encoder_inputs *in, const tn_tokenizer *t,
-                                                  tn_str text, const tn_str *pair,
-                                                  const tn_encoder_form *form, tn_error *err);
+                                                  tn_str text, const tn_str *pair, tn_encoder *e,
+                                                  tn_error *err);
 
 typedef struct tn_text_list { /* texts of --text and the lines of --input, in that order */
   tn_strbuf file;

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cli/served_model.h"
 
-#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -55,13 +54,6 @@ tn_status tn_served_model_open(tn_served_model *s, const char *word, const char 
   TN_TRY(tn_model_open_with(&s->model, s->folder, tn_device_cpu(), options, err));
   TN_TRY(tn_tokenizer_open(&s->tokenizer, s->folder, err));
   TN_TRY(tn_chat_template_open(&s->chat_template, s->folder, err));
-  int64_t known = tn_tokenizer_vocab_size(s->tokenizer);
-  int64_t rows = tn_model_config_of(s->model)->vocab_size;
-  if (known > rows) {
-    return tn_fail(err, TN_ERR_DATA,
-                   "%s: the tokenizer has %" PRId64 " tokens, the model only %" PRId64, s->folder,
-                   known, rows);
-  }
   find_ends(s);
   return TN_OK;
 }

@@ -1,18 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cli/text_model.h"
 
-#include <inttypes.h>
-
 #include "cli/model_path.h"
 #include "eval/corpus_ids.h"
 
-static tn_status check_vocabulary(const tn_text_model *m, tn_error *err) {
-  int64_t known = tn_tokenizer_vocab_size(m->tokenizer);
-  int64_t rows = tn_model_config_of(m->model)->vocab_size;
-  if (known <= rows) return TN_OK;
-  return tn_fail(err, TN_ERR_DATA,
-                 "%s: the tokenizer has %" PRId64 " tokens, the model only %" PRId64,
-                 m->folder.data, known, rows);
+/* What the tokenizer names may be above what the model knows. */
+static int32_t find_eos(const tn_text_model *m, const tn_model_config *c) {
+  if (c->eos_id >= 0 && c->eos_id < c->vocab_size) return (int32_t)c->eos_id;
+  int32_t id = tn_tokenizer_eos(m->tokenizer, m->folder.data);
+  return id < c->vocab_size ? id : -1;
 }
 
 tn_status tn_text_model_open(tn_text_model *out, const char *word, tn_error *err) {
@@ -20,12 +16,9 @@ tn_status tn_text_model_open(tn_text_model *out, const char *word, tn_error *err
   TN_TRY(tn_model_path(word, &out->folder, err));
   TN_TRY(tn_model_open(&out->model, out->folder.data, tn_device_cpu(), err));
   TN_TRY(tn_tokenizer_open(&out->tokenizer, out->folder.data, err));
-  TN_TRY(check_vocabulary(out, err));
   const tn_model_config *c = tn_model_config_of(out->model);
   if (c->bos_id >= 0 && c->bos_id < c->vocab_size) out->bos_id = (int32_t)c->bos_id;
-  out->eos_id = c->eos_id >= 0 && c->eos_id < c->vocab_size
-                    ? (int32_t)c->eos_id
-                    : tn_tokenizer_eos(out->tokenizer, out->folder.data);
+  out->eos_id = find_eos(out, c);
   return TN_OK;
 }
 
@@ -39,8 +32,10 @@ void tn_text_model_clear(tn_text_model *m) {
 tn_status tn_text_model_ids(const tn_text_model *m, tn_ids *ids, const tn_option_list *paths,
                             const char *column, int64_t tokens_max, tn_progress *progress,
                             tn_error *err) {
-  const tn_corpus_ids_options options = {
-      .column = column, .tokens_max = tokens_max, .eos_id = m->eos_id};
+  const tn_corpus_ids_options options = {.column = column,
+                                         .tokens_max = tokens_max,
+                                         .vocab_size = tn_model_config_of(m->model)->vocab_size,
+                                         .eos_id = m->eos_id};
   return tn_corpus_ids_read(ids, m->tokenizer, paths->items, paths->count, &options, progress, err);
 }
 

@@ -99,6 +99,8 @@ static tn_status encode_pair(run *r, tn_str context, tn_str choice, tn_error *er
   TN_TRY(tn_strbuf_check(&r->text, err));
   TN_TRY(start_ids(r, context.length == 0, &r->whole, err));
   TN_TRY(tn_tokenizer_encode(r->tokenizer, tn_strbuf_view(&r->text), false, &r->whole, err));
+  TN_TRY(tn_tokenizer_check_ids(r->tokenizer, r->whole.items, r->whole.count,
+                                tn_scorer_config(r->scorer)->vocab_size, err));
   if (r->whole.count > r->context.count) return TN_OK;
   return tn_fail(err, TN_ERR_DATA, "choice \"%.*s\" adds no token to the context",
                  TN_STR_ARG(choice));

@@ -15,6 +15,7 @@
 typedef struct tn_corpus_ids_options {
   const char *column; /* of tables; NULL: "text" */
   int64_t tokens_max; /* stop there; 0: all */
+  int64_t vocab_size; /* of the model: a token above is TN_ERR_ARGUMENT; 0: not checked */
   int32_t eos_id;     /* between documents; below 0: none */
 } tn_corpus_ids_options;
 

@@ -114,6 +114,19 @@ bool tn_tokenizer_is_special(const tn_tokenizer *t, int32_t id) {
   return id >= 0 && id < t->id_count && t->specials[id];
 }
 
+tn_status tn_tokenizer_check_ids(const tn_tokenizer *t, const int32_t *ids, size_t count,
+                                 int64_t vocab_size, tn_error *err) {
+  for (size_t i = 0; i < count; i++) {
+    if (ids[i] >= 0 && ids[i] < vocab_size) continue;
+    tn_str name = t ? tn_tokenizer_token(t, ids[i]) : (tn_str){NULL, 0};
+    return tn_fail(err, TN_ERR_ARGUMENT,
+                   "token %.*s%sid %d at place %zu: the model's vocab_size is %lld, so it has no "
+                   "such token",
+                   TN_STR_ARG(name), name.length ? ", " : "", ids[i], i + 1, (long long)vocab_size);
+  }
+  return TN_OK;
+}
+
 uint64_t tn_tokenizer_hash(const tn_tokenizer *t) {
   return t->hash;
 }

@@ -39,6 +39,10 @@ int64_t tn_tokenizer_id(const tn_tokenizer *t, tn_str token);
 tn_str tn_tokenizer_token(const tn_tokenizer *t, int32_t id);
 tn_str tn_tokenizer_bytes(const tn_tokenizer *t, int32_t id);
 bool tn_tokenizer_is_special(const tn_tokenizer *t, int32_t id);
+/* Fails on the first id that a model of vocab_size rows does not have, naming it: a tokenizer may
+ * have added tokens above those of the model (Gemma 3's <image_soft_token>).  t NULL: no name. */
+TN_NODISCARD tn_status tn_tokenizer_check_ids(const tn_tokenizer *t, const int32_t *ids,
+                                              size_t count, int64_t vocab_size, tn_error *err);
 uint64_t tn_tokenizer_hash(const tn_tokenizer *t); /* xxh64 of the file's bytes */
 /* The end-of-text id: tokenizer_config.json's eos_token in `folder` (NULL: do not look), else
  * "<|endoftext|>", "</s>", "<|end_of_text|>", whichever is there first; -1: none. */

@@ -88,7 +88,8 @@ static tn_status read_added(vocabulary *v, const tn_json *root, tn_error *err) {
     TN_TRY(tn_json_get_i64(item, "id", 0, INT32_MAX, &id, err));
     TN_TRY(tn_json_get_bool(item, "special", &special, err));
     TN_TRY(tn_json_get_str(item, "content", &content, err));
-    if (id >= 0 && id < v->count && v->types[id] == TOKEN_UNKNOWN) continue;
+    if (id >= v->count) continue; /* the model has no such token */
+    if (id >= 0 && v->types[id] == TOKEN_UNKNOWN) continue;
     TN_TRY(put_token(v, id, content, special ? TOKEN_CONTROL : TOKEN_USER_DEFINED, err));
   }
   return TN_OK;

@@ -212,6 +212,10 @@ static bool encode_text(draft *d, tn_str text, bool chat, tn_ids *ids) {
   tn_status status =
       tn_tokenizer_encode_prompt(d->api->options.tokenizer, text, special, add, ids, &err);
   if (status != TN_OK) return tn_api_problem_set(&d->problem, 500, NULL, NULL, "%s", err.text);
+  status = tn_tokenizer_check_ids(d->api->options.tokenizer, ids->items, ids->count,
+                                  d->api->options.vocab_size, &err);
+  if (status != TN_OK)
+    return tn_api_problem_set(&d->problem, 400, chat ? "messages" : "prompt", NULL, "%s", err.text);
   if (ids->count > 0) return true;
   if (d->api->options.start_id >= 0) return add_id(d, ids, d->api->options.start_id);
   return tn_api_problem_set(&d->problem, 400, "prompt", NULL, "the prompt is empty");

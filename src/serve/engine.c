@@ -131,6 +131,8 @@ static tn_status job_new(job **out, tn_engine *e, const tn_generation *g, tn_err
         "the prompt has %lld tokens and up to %lld are to follow, limit %lld tokens in all",
         (long long)g->count, (long long)g->tokens_max, (long long)e->context);
   }
+  TN_TRY(tn_tokenizer_check_ids(e->options.tokenizer, g->ids, (size_t)g->count,
+                                tn_model_config_of(e->model)->vocab_size, err));
   if (g->json && !e->options.tokenizer)
     return tn_fail(err, TN_ERR_ARGUMENT, "a JSON answer, and no tokenizer");
   job *j = tn_alloc(1, sizeof *j);

@@ -320,6 +320,27 @@ static tn_status parse(const char *json, tn_tokenizer **out, tn_error *err) {
   return tn_tokenizer_parse(out, "test.json", tn_str_of(json), err);
 }
 
+static void ids_above_the_model_are_named(void **state) {
+  (void)state;
+  tn_tokenizer *t = NULL;
+  tn_error err;
+  const int32_t ids[] = {0, 4, 1};
+  check_ok(parse(MODEL_HEAD "{\"id\": 4, \"content\": \"<image>\"}" MODEL_REST
+                            "\"vocab\": {\"a\": 0, \"b\": 1}, \"merges\": []}}",
+                 &t, &err),
+           &err);
+  check_ok(tn_tokenizer_check_ids(t, ids, 3, 5, &err), &err);
+  assert_int_equal(tn_tokenizer_check_ids(t, ids, 3, 4, &err), TN_ERR_ARGUMENT);
+  assert_string_equal(err.text,
+                      "token <image>, id 4 at place 2: the model's vocab_size is 4, so it has no "
+                      "such token");
+  check_ok(tn_tokenizer_check_ids(t, ids, 1, 4, &err), &err);
+  assert_int_equal(tn_tokenizer_check_ids(NULL, ids, 3, 4, &err), TN_ERR_ARGUMENT);
+  assert_string_equal(
+      err.text, "token id 4 at place 2: the model's vocab_size is 4, so it has no such token");
+  tn_tokenizer_free(t);
+}
+
 static void check_ids(const tn_tokenizer *t, const char *text, const char *want) {
   tn_ids ids = {0};
   char got[256] = "";
@@ -584,6 +605,7 @@ static void training_survives_failing_allocations(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
+      cmocka_unit_test(ids_above_the_model_are_named),
       cmocka_unit_test(alphabet_is_a_bijection),
       cmocka_unit_test(training_takes_the_most_frequent_pair),
       cmocka_unit_test(training_ends_when_nothing_repeats),
