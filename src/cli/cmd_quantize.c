@@ -16,6 +16,7 @@
 #include "quant/compressed.h"
 #include "quant/gguf_export.h"
 #include "quant/layer_weights.h"
+#include "quant/source_check.h"
 
 /* Calibration samples are spread over at most this much of the text. */
 #define CALIBRATION_TOKENS_MAX ((int64_t)8 << 20)
@@ -316,6 +317,7 @@ static tn_status run_all(const command *c, result *r, tn_error *err) {
   if (status == TN_OK && !c->is_plain) status = tn_layer_weights_check(m.model, m.folder.data, err);
   if (status == TN_OK)
     status = tn_weight_source_open(&source, m.folder.data, tn_cli_pool((int32_t)c->threads), err);
+  if (status == TN_OK) status = tn_source_check(m.model, source, err);
   if (status == TN_OK) status = calibration_ids(c, &m, &calibration, r, &progress, err);
   if (status == TN_OK && texts->count > 0)
     status = tn_text_model_ids(&m, &text, texts, c->column, c->eval_tokens, &progress, err);

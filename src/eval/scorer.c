@@ -148,6 +148,12 @@ static tn_status run_step(tn_scorer *s, const int32_t *ids, int64_t start, int64
   score_rows c = {logits, ids + start + first + 1, tn_model_config_of(s->model)->vocab_size,
                   out + start + first + 1 - from};
   tn_pool_run(s->pool, batch.logit_rows, score_row, &c);
+  for (int64_t i = 0; i < batch.logit_rows; i++)
+    if (isnan(c.out[i].log_probability))
+      return tn_fail(err, TN_ERR_DATA,
+                     "the model's logits behind token %" PRId64
+                     " of a sequence hold nan or infinity: are its weights damaged?",
+                     start + first + i);
   return TN_OK;
 }
 

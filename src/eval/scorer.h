@@ -27,7 +27,7 @@ TN_NODISCARD tn_status tn_scorer_new(tn_scorer **out, tn_model *model, tn_dtype 
                                      tn_pool *pool, int64_t tokens_max, tn_error *err);
 void tn_scorer_free(tn_scorer *s);
 /* 1 <= from < count <= tokens_max; out has count - from items.  A token outside the vocabulary is
- * TN_ERR_ARGUMENT. */
+ * TN_ERR_ARGUMENT, logits that give no probability (NaN, infinity) are TN_ERR_DATA. */
 TN_NODISCARD tn_status tn_scorer_run(tn_scorer *s, const int32_t *ids, int64_t count, int64_t from,
                                      tn_token_score *out, tn_error *err);
 int64_t tn_scorer_tokens_max(const tn_scorer *s);

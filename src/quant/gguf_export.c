@@ -211,6 +211,17 @@ static bool is_k_type(tn_dtype dtype) {
   return dtype == TN_Q4_K || dtype == TN_Q6_K;
 }
 
+/* Larger ones would become infinity. */
+static tn_status check_range(const char *name, tn_dtype dtype, const float *x, int64_t count,
+                             tn_error *err) {
+  static const float too_large = 65520;
+  for (int64_t i = 0; i < count && dtype == TN_F16; i++)
+    if (fabsf(x[i]) >= too_large)
+      return tn_fail(err, TN_ERR_DATA, "\"%s\" holds %g, float16 goes up to 65504", name,
+                     (double)x[i]);
+  return TN_OK;
+}
+
 /* Floats of one row into the type of the file. */
 static void put_row(void *out, tn_dtype dtype, const float *x, int64_t count) {
   if (is_k_type(dtype)) {
@@ -261,6 +272,7 @@ static tn_status make_plain(exporter *e, const tn_parameter *p, const float *x, 
   const tn_tensor *t = &p->tensor;
   tn_dtype dtype = plain_type(e, p);
   int64_t columns = t->rank == 1 ? 1 : t->shape[1], head_dim = e->config->head_dim;
+  TN_TRY(check_range(p->name, dtype, x, tn_tensor_count(t), err));
   TN_TRY(new_tensor(e, dtype, t->rank, t->shape, out, err));
   for (int64_t r = 0; r < t->shape[0]; r++) {
     int64_t to = is_interleaved(e, p->name) ? row_place(r, head_dim) : r;
