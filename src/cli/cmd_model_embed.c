@@ -54,7 +54,8 @@ typedef struct text_words {
 
 #define TEXT_OPTIONS(w)                                                                       \
   {"--text", 0, TN_OPTION_LIST, &(w).texts, "TEXT", "may be repeated"},                       \
-      {"--input", 0, TN_OPTION_TEXT, &(w).input, "FILE", "a text in every line"},             \
+      {"--input",  0,      TN_OPTION_TEXT,                                                    \
+       &(w).input, "FILE", "a text in every line, also in an empty one"},                     \
       {"--ids", 0, TN_OPTION_LIST, &(w).ids, "1,2,3", "for developers: tokens, not a text"},  \
       {"--types", 0, TN_OPTION_LIST, &(w).types, "0,0,1", "the token types of each --ids"}, { \
     "--json", 0, TN_OPTION_FLAG, &(w).json, NULL, "the result as one JSON object"             \

@@ -63,7 +63,9 @@ tn_status tn_encoder_inputs_add_text(tn_encoder_inputs *in, const tn_tokenizer *
   *e = (tn_encoding){0};
   in->text_count++;
   TN_TRY(tn_encoder_tokenize(t, text, pair, form->tokens_max, e, err));
-  if (e->ids.count == 0) return tn_fail(err, TN_ERR_DATA, "text %zu has no tokens", in->text_count);
+  if (e->ids.count == 0)
+    return tn_fail(err, TN_ERR_DATA,
+                   "text %zu has no tokens, and the tokenizer puts none around it", in->text_count);
   tn_status status =
       tn_tokenizer_check_ids(t, e->ids.items, e->ids.count,
                              tn_model_config_of(tn_encoder_model(encoder))->vocab_size, err);
@@ -94,7 +96,7 @@ static tn_status add_lines(tn_text_list *list, tn_error *err) {
   while (rest.data && rest.length > 0) {
     tn_str line = tn_str_cut(&rest, '\n');
     if (tn_str_ends(line, TN_STR("\r"))) line.length--;
-    if (line.length > 0) TN_TRY(add_item(list, line, err));
+    TN_TRY(add_item(list, line, err));
   }
   return TN_OK;
 }

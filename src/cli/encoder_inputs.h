@@ -30,7 +30,7 @@ typedef struct tn_text_list { /* texts of --text and the lines of --input, in th
   size_t count, capacity;
 } tn_text_list;
 void tn_text_list_clear(tn_text_list *list);
-/* path NULL: no file.  Empty lines are left out. */
+/* path NULL: no file.  An empty line is an empty text: rows of a result line up with lines. */
 TN_NODISCARD tn_status tn_text_list_read(tn_text_list *list, const tn_option_list *texts,
                                          const char *path, tn_error *err);
 #endif

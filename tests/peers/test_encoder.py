@@ -204,12 +204,26 @@ def test_minilm_by_texts(tenon, minilm, minilm_wants, tmp_path):
     out = tmp_path / "e.npy"
     tenon("model", "embed", minilm, *(w for t in TEXTS for w in ("--text", t)), "--out", out)
     check_embeddings(numpy.load(out), minilm_wants)
-    (tmp_path / "texts").write_text("\n".join(TEXTS) + "\n\n")
+    (tmp_path / "texts").write_text("\n".join(TEXTS) + "\n")
     said = tenon.json("model", "embed", minilm, "--input", tmp_path / "texts")
     check_embeddings(numpy.array(said["embeddings"], numpy.float32), minilm_wants)
     assert said["pooling"] == "mean" and said["normalised"] and said["dimensions"] == 384
     lines = tenon("model", "embed", minilm, "--text", TEXTS[0]).stdout.splitlines()
     check_embeddings(numpy.array([lines[0].split()], numpy.float32), minilm_wants[:1])
+
+
+def test_rows_line_up_with_lines(tenon, minilm, tmp_path):
+    """An empty line is an empty text, as in a list that sentence-transformers is given."""
+    texts = [TEXTS[0], "", TEXTS[1], ""]
+    (tmp_path / "texts").write_text("\r\n".join(texts) + "\r\n")
+    said = tenon.json("model", "embed", minilm, "--input", tmp_path / "texts")
+    wants = SentenceTransformer(str(minilm), device="cpu").encode(texts)
+    check_embeddings(numpy.array(said["embeddings"], numpy.float32), wants)
+
+
+def test_a_text_without_tokens_is_named(tenon, tiny_model, tmp_path):
+    (tmp_path / "texts").write_text("the fox\n\nthe dog\n")
+    assert "text 2 has no tokens" in tenon.fails("model", "embed", tiny_model, "--input", tmp_path / "texts")
 
 
 def test_prompts(tenon, minilm, tmp_path):
