@@ -405,7 +405,7 @@ static int run(int argc, char **argv) {
                .samples = 128,
                .eval_tokens = 32768,
                .passes = 3,
-               .damping = 0.05,
+               .damping = 0.005,
                .strength = 0.5};
   const tn_option options[] = {
       {"--to", 0, TN_OPTION_TEXT, &c.to, "TYPE",
@@ -437,7 +437,7 @@ static int run(int argc, char **argv) {
       {"--natural-order", 0, TN_OPTION_FLAG, &c.natural_order, NULL,
        "gptq: columns as they are stored, not those of large inputs first"},
       {"--damping", 0, TN_OPTION_REAL, &c.damping, "D",
-       "gptq: this share of its mean is added to the diagonal (default 0.05)"},
+       "gptq: this share of its mean is added to the diagonal (default 0.005)"},
       {"--passes", 0, TN_OPTION_INT, &c.passes, "N",
        "gptq: times that codes are gone through again and changed where that loses less (default "
        "3)"},

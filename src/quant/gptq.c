@@ -10,7 +10,7 @@
 
 enum { BLOCK = 128, ROWS = 16 };
 
-static const double damping_default = 0.05;
+static const double damping_default = 0.005;
 
 /* ---- the factor ---- */
 

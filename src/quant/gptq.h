@@ -33,7 +33,7 @@
 #include "quant/grid.h"
 
 typedef struct tn_gptq_options { /* zero: the default */
-  double damping;                /* added to the diagonal, as a share of its mean; default 0.05 */
+  double damping;                /* added to the diagonal, as a share of its mean; default 0.005 */
   bool by_activation;
   int64_t group;  /* of the grid that will be rounded to; 0: the row */
   bool search;    /* scales by the least error weighted by H, not by the range */
