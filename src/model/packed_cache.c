@@ -13,11 +13,17 @@
 
 #define BYTES_MIN_DEFAULT ((int64_t)32 << 20)
 #define IDENTITY          "tenon.identity"
+#define CONTENT           "tenon.content"
 #define TYPE_PREFIX       "tenon.type:"
 
 struct tn_packed_cache {
   tn_safetensors *file;
 };
+
+typedef struct origin { /* the files that packed weights are made of */
+  const tn_weight_source *source;
+  tn_str identity;
+} origin;
 
 /* ---- where it lies ---- */
 
@@ -48,21 +54,36 @@ static tn_status name_in_cache(const char *model, const char *cache, tn_strbuf *
 
 /* ---- reading ---- */
 
+enum { CONTENT_BYTES = 17 };
+
+static const char *write_content(char out[CONTENT_BYTES], const tn_weight_source *source) {
+  snprintf(out, CONTENT_BYTES, "%016" PRIx64, tn_weight_source_content(source));
+  return out;
+}
+
+/* Files that were copied or touched are looked into: they may hold what they held. */
+static bool is_of(const tn_safetensors *file, const origin *from) {
+  char content[CONTENT_BYTES];
+  tn_str recorded = tn_safetensors_metadata(file, CONTENT);
+  if (tn_str_equal(tn_safetensors_metadata(file, IDENTITY), from->identity)) return true;
+  return recorded.data && tn_str_is(recorded, write_content(content, from->source));
+}
+
 /* TN_ERR_NOT_FOUND: it was made of other files. */
-static tn_status check(const tn_safetensors *file, const char *path, tn_str identity,
+static tn_status check(const tn_safetensors *file, const char *path, const origin *from,
                        tn_error *err) {
-  if (!tn_str_equal(tn_safetensors_metadata(file, IDENTITY), identity))
-    return tn_fail(err, TN_ERR_NOT_FOUND, "%s: is of other files", path);
+  if (!is_of(file, from)) return tn_fail(err, TN_ERR_NOT_FOUND, "%s: is of other files", path);
   return tn_safetensors_verify(file, err);
 }
 
 /* *out stays NULL when the file is not there, or not good; only memory is an error. */
-static tn_status open_file(tn_safetensors **out, const char *path, tn_str identity, tn_error *err) {
+static tn_status open_file(tn_safetensors **out, const char *path, const origin *from,
+                           tn_error *err) {
   tn_error why = {0};
   tn_safetensors *file = NULL;
   if (!tn_file_exists(path)) return TN_OK;
   tn_status status = tn_safetensors_open(&file, path, &why);
-  if (status == TN_OK) status = check(file, path, identity, &why);
+  if (status == TN_OK) status = check(file, path, from, &why);
   if (status == TN_OK) {
     *out = file;
     return TN_OK;
@@ -77,15 +98,15 @@ static tn_status open_file(tn_safetensors **out, const char *path, tn_str identi
   return TN_OK;
 }
 
-static tn_status find_file(tn_safetensors **out, const char *model, tn_str identity,
+static tn_status find_file(tn_safetensors **out, const char *model, const origin *from,
                            const tn_model_options *options, tn_error *err) {
   tn_strbuf folder = {0}, file = {0};
   tn_status status = name_beside(model, &folder, &file, err);
-  if (status == TN_OK) status = open_file(out, file.data, identity, err);
+  if (status == TN_OK) status = open_file(out, file.data, from, err);
   if (status == TN_OK && !*out && options->cache_folder) {
     tn_strbuf_reset(&file);
     status = name_in_cache(model, options->cache_folder, &file, err);
-    if (status == TN_OK) status = open_file(out, file.data, identity, err);
+    if (status == TN_OK) status = open_file(out, file.data, from, err);
   }
   tn_strbuf_clear(&folder);
   tn_strbuf_clear(&file);
@@ -99,8 +120,8 @@ tn_status tn_packed_cache_open(tn_packed_cache **out, const char *model_path,
   tn_safetensors *file = NULL;
   *out = NULL;
   tn_status status = tn_weight_source_identity(source, &identity, err);
-  if (status == TN_OK)
-    status = find_file(&file, model_path, tn_strbuf_view(&identity), options, err);
+  const origin from = {source, tn_strbuf_view(&identity)};
+  if (status == TN_OK) status = find_file(&file, model_path, &from, options, err);
   tn_strbuf_clear(&identity);
   if (!file) return status;
   *out = tn_alloc(1, sizeof **out);
@@ -134,7 +155,7 @@ typedef struct content { /* what goes into the file */
   tn_arena arena;
   tn_named_tensor *tensors;
   const char **metadata; /* key, value, ... */
-  int64_t count, bytes;
+  int64_t count, bytes, bytes_min;
   int32_t pairs;
 } content;
 
@@ -159,18 +180,22 @@ static bool is_kept(const tn_parameter *p) {
   return packed && !p->order.buffer; /* whose order would have to be kept as well */
 }
 
-static tn_status collect(content *c, const tn_model *m, tn_str identity, tn_error *err) {
+static tn_status collect(content *c, const tn_model *m, const origin *from, tn_error *err) {
   size_t count = (size_t)m->parameter_count;
   c->tensors = tn_arena_alloc(&c->arena, count, sizeof *c->tensors);
-  c->metadata = tn_arena_alloc(&c->arena, 2 * count + 2, sizeof *c->metadata);
-  char *text = tn_arena_strndup(&c->arena, identity.data, identity.length);
-  if (!c->tensors || !c->metadata || !text)
+  c->metadata = tn_arena_alloc(&c->arena, 2 * count + 4, sizeof *c->metadata);
+  char *text = tn_arena_strndup(&c->arena, from->identity.data, from->identity.length);
+  char *hash = tn_arena_alloc(&c->arena, CONTENT_BYTES, 1);
+  if (!c->tensors || !c->metadata || !text || !hash)
     return tn_fail_memory(err, "a list of packed weights", count * sizeof *c->tensors);
   c->metadata[0] = IDENTITY;
   c->metadata[1] = text;
-  c->pairs = 1;
+  c->metadata[2] = CONTENT;
+  c->metadata[3] = hash;
+  c->pairs = 2;
   for (int64_t i = 0; i < m->parameter_count; i++)
     if (is_kept(&m->parameters[i])) TN_TRY(add_parameter(c, &m->parameters[i], err));
+  if (c->bytes >= c->bytes_min) write_content(hash, from->source);
   return TN_OK;
 }
 
@@ -197,13 +222,15 @@ static tn_status write_somewhere(const content *c, const char *model,
 tn_status tn_packed_cache_write(const tn_model *model, const char *model_path,
                                 const tn_weight_source *source, const tn_model_options *options,
                                 tn_error *err) {
-  int64_t least = options->cache_bytes_min > 0 ? options->cache_bytes_min : BYTES_MIN_DEFAULT;
+  content c = {.bytes_min =
+                   options->cache_bytes_min > 0 ? options->cache_bytes_min : BYTES_MIN_DEFAULT};
   tn_strbuf identity = {0};
-  content c = {0};
   tn_error why = {0};
   tn_status status = tn_weight_source_identity(source, &identity, &why);
-  if (status == TN_OK) status = collect(&c, model, tn_strbuf_view(&identity), &why);
-  if (status == TN_OK && c.bytes >= least) status = write_somewhere(&c, model_path, options, &why);
+  const origin from = {source, tn_strbuf_view(&identity)};
+  if (status == TN_OK) status = collect(&c, model, &from, &why);
+  if (status == TN_OK && c.bytes >= c.bytes_min)
+    status = write_somewhere(&c, model_path, options, &why);
   tn_strbuf_clear(&identity);
   tn_arena_clear(&c.arena);
   if (status == TN_ERR_MEMORY && err) *err = why;

@@ -5,9 +5,10 @@
  *     a folder that cannot be written to  -> CACHE_FOLDER/HASH-KEY.safetensors
  *
  * KEY is tn_pack_key, which names the layout of this CPU's kernels.  Inside, metadata says of which
- * files the copies were made (tn_weight_source_identity) and which type each has; every byte is
- * under a checksum.  A cache that is absent, old or damaged is as good as none: it is made anew.
- * One that cannot be written is a line in the log.
+ * files the copies were made (tn_weight_source_identity; where that is another, the files are read
+ * and tn_weight_source_content decides) and which type each has; every byte is under a checksum.  A
+ * cache that is absent, old or damaged is as good as none: it is made anew. One that cannot be
+ * written is a line in the log.
  *
  * Private to model/.  Thread: one opens and writes; find from any. */
 /* SPDX-License-Identifier: Apache-2.0 */

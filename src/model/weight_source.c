@@ -114,8 +114,11 @@ static tn_status add_file(tn_strbuf *out, const char *path, tn_error *err) {
   struct stat st;
   const char *slash = strrchr(path, '/');
   if (stat(path, &st) != 0) return tn_fail_errno(err, errno, "%s", path);
-  tn_strbuf_addf(out, "%s %" PRId64 " %" PRId64 ".%09" PRId64 "\n", slash ? slash + 1 : path,
-                 (int64_t)st.st_size, (int64_t)st.st_mtim.tv_sec, (int64_t)st.st_mtim.tv_nsec);
+  tn_strbuf_addf(out,
+                 "%s %" PRId64 " %" PRId64 ".%09" PRId64 " %" PRId64 ".%09" PRId64 " %" PRIu64 "\n",
+                 slash ? slash + 1 : path, (int64_t)st.st_size, (int64_t)st.st_mtim.tv_sec,
+                 (int64_t)st.st_mtim.tv_nsec, (int64_t)st.st_ctim.tv_sec,
+                 (int64_t)st.st_ctim.tv_nsec, (uint64_t)st.st_ino);
   return TN_OK;
 }
 
@@ -127,6 +130,21 @@ tn_status tn_weight_source_identity(const tn_weight_source *source, tn_strbuf *o
   tn_str config = tn_strbuf_view(&source->config);
   tn_strbuf_addf(out, "config %016" PRIx64, tn_hash_bytes(config.data, config.length, 0));
   return tn_strbuf_check(out, err);
+}
+
+uint64_t tn_weight_source_content(const tn_weight_source *source) {
+  const tn_weight_files *f = &source->files;
+  tn_str config = tn_strbuf_view(&source->config);
+  uint64_t hash = tn_hash_bytes(config.data, config.length, 0);
+  for (size_t i = 0; i < f->count; i++) {
+    const tn_tensor *t = &f->tensors[i].tensor;
+    const int32_t kind[2] = {(int32_t)t->dtype, t->rank};
+    hash = tn_hash_bytes(f->tensors[i].name.data, f->tensors[i].name.length, hash);
+    hash = tn_hash_bytes(kind, sizeof kind, hash);
+    hash = tn_hash_bytes(t->shape, (size_t)t->rank * sizeof *t->shape, hash);
+    hash = tn_hash_bytes(tn_tensor_data(t), (size_t)tn_tensor_bytes(t), hash);
+  }
+  return hash;
 }
 
 /* ---- looking ---- */

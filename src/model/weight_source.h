@@ -43,10 +43,14 @@ void tn_weight_source_close(tn_weight_source *source); /* weights found stay val
 /* The text of config.json, or one made from a GGUF file's metadata; and where it comes from. */
 tn_str tn_weight_source_config(const tn_weight_source *source, const char **path);
 const tn_quant_config *tn_weight_source_quant(const tn_weight_source *source);
-/* Appends what tells these files from others and from what they were before: names, sizes and times
- * of their last change, and a hash of the configuration. */
+/* Appends what tells these files from others and from what they were before: names, sizes, times
+ * and inodes, and a hash of the configuration.  A file put in another's place under its old time
+ * has another time of change (st_ctime), which nobody can set. */
 TN_NODISCARD tn_status tn_weight_source_identity(const tn_weight_source *source, tn_strbuf *out,
                                                  tn_error *err);
+/* The same of the same contents wherever they lie: xxh64 of names, types, shapes and bytes of all
+ * tensors and of the configuration.  Reads the files whole. */
+uint64_t tn_weight_source_content(const tn_weight_source *source);
 bool tn_weight_source_has(const tn_weight_source *source, const char *name);
 /* The caller clears *out.  TN_ERR_NOT_FOUND names file and tensor. */
 TN_NODISCARD tn_status tn_weight_source_find(tn_weight_source *source, const char *name,
