@@ -212,12 +212,22 @@ typedef struct folder_parts { /* what a folder is written from */
   const char *source_folder;
 } folder_parts;
 
+static tn_compressed_options folder_options(const command *c) {
+  return (tn_compressed_options){.quantize = &c->options,
+                                 .activations = c->activations,
+                                 .kv_is_float = c->kv_is_float,
+                                 .version = "tenon " TENON_VERSION};
+}
+
+static void note_unread(const command *c, const tn_model *model) {
+  const tn_compressed_options o = folder_options(c);
+  const char *what = tn_compressed_unread(tn_model_config_of(model), &o);
+  if (what) fprintf(stderr, "note: transformers 5.23 does not open %s; Tenon does\n", what);
+}
+
 static tn_status fill_folder(void *context, const char *folder, tn_error *err) {
   const folder_parts *p = context;
-  const tn_compressed_options o = {.quantize = &p->c->options,
-                                   .activations = p->c->activations,
-                                   .kv_is_float = p->c->kv_is_float,
-                                   .version = "tenon " TENON_VERSION};
+  const tn_compressed_options o = folder_options(p->c);
   return tn_compressed_write(folder, p->q, p->source, p->source_folder, &o, err);
 }
 
@@ -248,7 +258,9 @@ static tn_status write_out(const command *c, const tn_text_model *m, const tn_qu
                            tn_weight_source *source, result *r, tn_error *err) {
   if (c->is_gguf) return write_gguf(c, m, q, source, r, err);
   folder_parts parts = {c, q, source, m->folder.data};
-  return tn_model_folder_write(c->out, c->force, fill_folder, &parts, err);
+  TN_TRY(tn_model_folder_write(c->out, c->force, fill_folder, &parts, err));
+  note_unread(c, m->model);
+  return TN_OK;
 }
 
 static int64_t quantized_bytes(const tn_quantized *q) {

@@ -13,6 +13,15 @@ enum { WORD_BITS = 32 };
 
 static const float int8_max = 127.5f, float8_max = 448;
 
+const char *tn_compressed_unread(const tn_model_config *config,
+                                 const tn_compressed_options *options) {
+  const tn_grid *g = &options->quantize->grid;
+  if (config->experts == 0) return NULL;
+  if (g->is_float) return g->group > 0 ? "experts in float8 with groups" : NULL;
+  if (options->activations) return "experts with quantized int8 inputs";
+  return g->symmetric ? NULL : "experts with zero points";
+}
+
 /* ---- the list of tensors ---- */
 
 typedef struct writer {

@@ -29,4 +29,10 @@ typedef struct tn_compressed_options {
 TN_NODISCARD tn_status tn_compressed_write(const char *folder, const tn_quantized *q,
                                            tn_weight_source *source, const char *source_folder,
                                            const tn_compressed_options *options, tn_error *err);
+/* What transformers 5.23 cannot read of such a folder, with or without dequantize=True; NULL: it
+ * reads it.  It unpacks experts by themselves: symmetric packed ones, and float8 with a scale a
+ * row.
+ */
+const char *tn_compressed_unread(const tn_model_config *config,
+                                 const tn_compressed_options *options);
 #endif

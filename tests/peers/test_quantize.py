@@ -151,6 +151,29 @@ def test_fused_tensors_and_experts(tenon, tmp_path, kind, words):
     assert config["ignore"] == ["lm_head"] + [f"model.layers.{i}.{router}" for i in range(2) if router]
 
 
+@pytest.mark.parametrize("words", [("--to", "int8", "--activations"), ("--to", "int8", "--asymmetric"),
+                                   ("--to", "fp8", "--group", "32"), ("--to", "fp8", "--activations"),
+                                   ("--to", "int4", "--group", "64")], ids=" ".join)
+def test_experts_that_transformers_does_not_open_are_noted(tenon, tmp_path, words):
+    (tmp_path / "model").mkdir()
+    model = random_model(tmp_path / "model", tenon, "mixtral")
+    said = tenon("quantize", model, tmp_path / "out", "--method", "rtn", *words, "-q").stderr
+    noted = "note: transformers 5.23 does not open experts" in said
+    assert noted == (words in [("--to", "int8", "--activations"), ("--to", "int8", "--asymmetric"),
+                               ("--to", "fp8", "--group", "32")]), said
+    for dequantize in (False, True):
+        try:
+            perplexity(tmp_path / "out", dequantize=dequantize)
+            opened = True
+        except RuntimeError as why:
+            assert "automatic conversion of the weights" in str(why)
+            opened = False
+        assert opened != noted, dequantize
+    ours = tenon.json("eval", "perplexity", tmp_path / "out", "--data", model / "text.txt", "--tokens", 640)
+    plain = tenon.json("eval", "perplexity", model, "--data", model / "text.txt", "--tokens", 640)
+    assert abs(ours["perplexity"] / plain["perplexity"] - 1) < 0.25
+
+
 def tensors(folder):
     from safetensors.torch import load_file
     return load_file(folder / "model.safetensors")
