@@ -18,6 +18,8 @@ Rounds alternate; a ratio is that of the best rounds, and the median of the roun
 With --foreign N so many foreign processes keep the CPUs busy meanwhile, and one thread of a program is compared
 with two of it, in wall seconds: waiting threads must not make two slower than one.
 
+With --isa avx512vnni (or avx2) both sides leave better kernels unused, as on a CPU that lacks them: AMX, above all.
+
 Shares: prefill and batch of the rate of int8 products (quantized), of bfloat16 or float32 products else; decode of
 the bandwidth that one pass over a large buffer reads, with the bytes of the weights a token.  The limits come from
 `tenon bench cpu --limits` between the rounds.
@@ -163,6 +165,27 @@ def peer_folder():
     return found[0].parent
 
 
+# Builds of llama.cpp for CPUs that have more than an instruction set of ours
+BETTER = {"avx512bf16": ("sapphirerapids",)}
+BETTER["avx512vnni"] = BETTER["avx512bf16"] + ("cooperlake", "zen4")
+BETTER["avx512"] = BETTER["avx512vnni"] + ("cascadelake", "icelake")
+BETTER["avx2"] = BETTER["avx512"] + ("cannonlake", "skylakex", "alderlake")
+
+
+def peer_limited(isa):
+    """The peer's libraries, without builds for better CPUs."""
+    full = peer_folder()
+    if not isa:
+        return full
+    folder = DATA / f"peer-{isa}"
+    folder.mkdir(exist_ok=True)
+    for path in full.glob("*.so*"):
+        link = folder / path.name
+        if not link.exists() and not any(f"-{kind}." in path.name for kind in BETTER[isa]):
+            link.symlink_to(path.resolve())
+    return folder
+
+
 class Side:
     def __init__(self, command):
         self.child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
@@ -184,10 +207,16 @@ class Side:
         self.child.wait()
 
 
-def limits(threads):
-    done = subprocess.run([BUILD / "tenon", "bench", "cpu", "--limits", "--json", "--threads", str(threads)],
-                          check=True, stdout=subprocess.PIPE, text=True)
+def limits(threads, isa):
+    command = [BUILD / "tenon", "bench", "cpu", "--limits", "--json", "--threads", str(threads)]
+    done = subprocess.run(command + (["--isa", isa] if isa else []), check=True, stdout=subprocess.PIPE, text=True)
     return json.loads(done.stdout.strip().splitlines()[-1])
+
+
+def sides_of(path, threads, options):
+    isa = ["--isa", options.isa] if options.isa else []
+    return (Side([str(BUILD / "bench/forward_cpu"), path, str(threads)] + isa),
+            Side([sys.executable, str(ROOT / "bench/llama_peer.py"), str(peer_limited(options.isa)), path, str(threads)]))
 
 
 # ---- the run ----
@@ -209,13 +238,12 @@ def share(task, kind, layers, rate, limit):
 
 def run(kind, threads, options):
     path = str(model_of(kind, options.layers))
-    ours = Side([str(BUILD / "bench/forward_cpu"), path, str(threads)])
-    peer = Side([sys.executable, str(ROOT / "bench/llama_peer.py"), str(peer_folder()), path, str(threads)])
+    ours, peer = sides_of(path, threads, options)
     commands = {"prefill": f"prefill {options.prefill}", "decode": f"decode {options.decode}",
                 "batch": f"batch 32 {options.steps}"}
     clock = "cpu" if threads == 1 else "wall"
     times = {task: ([], []) for task in options.tasks}
-    limit = limits(threads)
+    limit = limits(threads, options.isa)
     for side in (ours, peer):
         first = side.ask("decode 2")
         side.first = first["logits"]
@@ -224,7 +252,7 @@ def run(kind, threads, options):
             for side, list_ in zip((ours, peer), times[task]):
                 answer = side.ask(commands[task])
                 list_.append(answer[clock] / answer["tokens"])
-        again = limits(threads)
+        again = limits(threads, options.isa)
         limit = {key: max(limit[key], again[key]) for key in limit if isinstance(limit[key], (int, float))}
     ours.close()
     peer.close()
@@ -251,9 +279,9 @@ def run_foreign(kind, options):
     path = str(model_of(kind, options.layers))
     busy = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(options.foreign)]
     try:
-        sides = {("tenon", n): Side([str(BUILD / "bench/forward_cpu"), path, str(n)]) for n in (1, 2)}
-        sides |= {("llama.cpp", n): Side([sys.executable, str(ROOT / "bench/llama_peer.py"), str(peer_folder()), path,
-                                          str(n)]) for n in (1, 2)}
+        sides = {}
+        for n in (1, 2):
+            sides["tenon", n], sides["llama.cpp", n] = sides_of(path, n, options)
         walls = {key: [] for key in sides}
         for _ in range(options.rounds + 1):
             for key, side in sides.items():
@@ -286,17 +314,20 @@ def main():
     parser.add_argument("--decode", type=int, default=16)
     parser.add_argument("--steps", type=int, default=4)
     parser.add_argument("--foreign", type=int, default=0)
+    parser.add_argument("--isa", choices=sorted(BETTER))
     options = parser.parse_args()
     results = []
     if options.foreign:
         for kind in options.types:
             results += run_foreign(kind, options)
-        print(json.dumps({"bench": "cpu", "layers": options.layers, "peer": PEER, "results": results}))
+        print(json.dumps({"bench": "cpu", "layers": options.layers, "isa": options.isa, "peer": PEER,
+                          "results": results}))
         return
     for kind in options.types:
         for threads in options.threads:
             results += run(kind, threads, options)
-    print(json.dumps({"bench": "cpu", "layers": options.layers, "peer": PEER, "results": results}))
+    print(json.dumps({"bench": "cpu", "layers": options.layers, "isa": options.isa, "peer": PEER,
+                      "results": results}))
 
 
 main()

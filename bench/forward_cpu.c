@@ -1,6 +1,8 @@
 /* forward_cpu - a model's serving pass, timed on command: what bench_cpu.py runs for our side.
  *
- *     forward_cpu MODEL THREADS [--rows]       --rows: weights as they lie in the file, not packed
+ *     forward_cpu MODEL THREADS [--rows] [--isa NAME]
+ *                                      --rows: weights as they lie in the file, not packed
+ *                                      --isa: no better kernels than these (avx512vnni, avx2 ...)
  *
  * Reads one command a line from standard input and answers each with one JSON line:
  *
@@ -16,6 +18,7 @@
 #include "base/json.h"
 #include "base/mem.h"
 #include "bench.h"
+#include "kernels/ops.h"
 #include "model/transformer.h"
 
 enum { BLOCK_TOKENS = 16, ROWS_MAX = 512, SEQUENCES_MAX = 64, BLOCKS_EACH = 48, LOGITS_SHOWN = 8 };
@@ -121,11 +124,17 @@ static int64_t number(tn_str *words) {
 int main(int argc, char **argv) {
   char line[128], what[32];
   int64_t threads;
-  if (argc < 3 || !tn_str_to_i64(tn_str_of(argv[2]), &threads) || threads < 1 || threads > 1024) {
-    fprintf(stderr, "usage: forward_cpu MODEL THREADS [--rows]\n");
+  bool packed = true, good = argc >= 3 && tn_str_to_i64(tn_str_of(argv[2]), &threads);
+  for (int i = 3; good && i < argc; i++)
+    if (strcmp(argv[i], "--rows") == 0)
+      packed = false;
+    else
+      good = strcmp(argv[i], "--isa") == 0 && ++i < argc && tn_ops_limit(argv[i]);
+  if (!good || threads < 1 || threads > 1024) {
+    fprintf(stderr, "usage: forward_cpu MODEL THREADS [--rows] [--isa NAME]\n");
     return 1;
   }
-  open_model(argv[1], (int32_t)threads, argc < 4 || strcmp(argv[3], "--rows") != 0);
+  open_model(argv[1], (int32_t)threads, packed);
   printf("{\"ready\": true, \"threads\": %d}\n", (int)tn_pool_threads(run.pool));
   fflush(stdout);
   while (fgets(line, sizeof line, stdin)) {

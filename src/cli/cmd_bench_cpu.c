@@ -550,6 +550,7 @@ static int read_words(int argc, char **argv) {
     return tn_cli_usage_error("--seconds %g: above 0, at most 3600", options.seconds);
   if (!options.limits && !any_is_wanted())
     return tn_cli_usage_error("no case fits --op, --sizes and --weights; without them all are run");
+  if (options.isa) tn_ops_limit(options.isa);
   if (!choose_rows())
     return tn_cli_usage_error("--isa: this machine or build has no kernels named %s", options.isa);
   return -1;

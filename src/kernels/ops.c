@@ -91,6 +91,8 @@ static bool cpu_has(const char *isa) {
 #endif
 }
 
+static int32_t best_isa; /* tn_ops_limit's */
+
 static struct {
   tn_ops rows;                     /* what runs, unchecked */
   const char *source[TN_OP_COUNT]; /* where it comes from */
@@ -118,7 +120,7 @@ static bool has_rows(const tn_ops *rows) {
 static void fill_cpu(void) {
   lay_over(&cpu.rows, tn_ops_ref(), "ref");
   for (int32_t i = ISA_COUNT - 1; i >= 0; i--) {
-    cpu.isa_here[i] = has_rows(isas[i].rows) && cpu_has(isas[i].name);
+    cpu.isa_here[i] = i >= best_isa && has_rows(isas[i].rows) && cpu_has(isas[i].name);
     if (!cpu.isa_here[i]) continue;
     cpu.isa_rows[i] = *tn_ops_ref();
     lay_over(&cpu.isa_rows[i], isas[i].rows, NULL);
@@ -136,6 +138,15 @@ const tn_ops *tn_ops_cpu(const char *isa) {
   for (int32_t i = 0; i < ISA_COUNT; i++)
     if (strcmp(isa, isas[i].name) == 0 && cpu.isa_here[i]) return &cpu.isa_rows[i];
   return NULL;
+}
+
+bool tn_ops_limit(const char *isa) {
+  for (int32_t i = 0; i < ISA_COUNT; i++)
+    if (strcmp(isa, isas[i].name) == 0) {
+      best_isa = i;
+      return true;
+    }
+  return false;
 }
 
 /* ---- the checked table ---- */

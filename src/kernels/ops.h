@@ -104,8 +104,12 @@ TN_NODISCARD tn_status tn_op_check(tn_op_id op, const void *args, tn_error *err)
 
 const tn_ops *tn_ops_for(const tn_device *device); /* checked rows; never NULL for the CPU */
 const tn_ops *tn_ops_ref(void);                    /* unchecked, ref/ alone: for tests */
-const tn_ops *tn_ops_cpu(const char *isa);         /* unchecked; "amx", "avx512bf16", "avx512vnni",
-                                                      "avx512",         "avx2", "plain"; NULL: not here */
+/* Unchecked; "amx", "avx512bf16", "avx512vnni", "avx512", "avx2", "plain", "plain_bytes"
+ * (linear.h); NULL: not here. */
+const tn_ops *tn_ops_cpu(const char *isa);
+/* Leaves better instruction sets than this one unused, as if the CPU lacked them: for benchmarks.
+ * Call it before all others of these.  false: there is no such set, and nothing changes. */
+bool tn_ops_limit(const char *isa);
 /* Which implementation the device's row runs: "avx512", "avx2", "ref". */
 const char *tn_op_source(const tn_device *device, tn_op_id op);
 
