@@ -248,7 +248,8 @@ static tn_status write_gguf(const command *c, const tn_text_model *m, const tn_q
                             tn_weight_source *source, result *r, tn_error *err) {
   struct stat about;
   tn_progress progress = tn_cli_progress(c->quiet || c->json);
-  TN_TRY(tn_gguf_export(c->out, m->model, q, c->plain, source, m->folder.data, &progress, err));
+  TN_TRY(tn_gguf_export(c->out, m->model, q, c->plain, source, m->folder.data,
+                        tn_cli_pool((int32_t)c->threads), &progress, err));
   if (stat(c->out, &about) != 0) return tn_fail_errno(err, errno, "%s", c->out);
   r->bytes_after = about.st_size;
   return TN_OK;

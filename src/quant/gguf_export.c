@@ -19,6 +19,7 @@ typedef struct exporter {
   const tn_quantized *q;
   tn_weight_source *source;
   tn_dtype plain;
+  tn_pool *pool;
   tn_gguf_writer w;
   tn_buffer **made;
   size_t made_count, made_capacity;
@@ -267,18 +268,33 @@ static tn_dtype plain_type(const exporter *e, const tn_parameter *p) {
   return t->shape[1] % GROUP == 0 ? TN_Q8_0 : TN_F16;
 }
 
+typedef struct row_job { /* floats [rows, columns] into a tensor of the file */
+  const float *x;
+  const tn_tensor *out;
+  int64_t columns, head_dim;
+  bool turned;
+} row_job;
+
+static void run_row(void *context, int64_t r, int32_t worker) {
+  const row_job *j = context;
+  (void)worker;
+  int64_t to = j->turned ? row_place(r, j->head_dim) : r;
+  char *at = (char *)tn_tensor_data(j->out) + tn_dtype_bytes_of(j->out->dtype, j->columns) * to;
+  put_row(at, j->out->dtype, j->x + r * j->columns, j->columns);
+}
+
 static tn_status make_plain(exporter *e, const tn_parameter *p, const float *x, tn_tensor *out,
                             tn_error *err) {
   const tn_tensor *t = &p->tensor;
   tn_dtype dtype = plain_type(e, p);
-  int64_t columns = t->rank == 1 ? 1 : t->shape[1], head_dim = e->config->head_dim;
   TN_TRY(check_range(p->name, dtype, x, tn_tensor_count(t), err));
   TN_TRY(new_tensor(e, dtype, t->rank, t->shape, out, err));
-  for (int64_t r = 0; r < t->shape[0]; r++) {
-    int64_t to = is_interleaved(e, p->name) ? row_place(r, head_dim) : r;
-    char *at = (char *)tn_tensor_data(out) + tn_dtype_bytes_of(dtype, columns) * to;
-    put_row(at, dtype, x + r * columns, columns);
-  }
+  row_job j = {.x = x,
+               .out = out,
+               .columns = t->rank == 1 ? 1 : t->shape[1],
+               .head_dim = e->config->head_dim,
+               .turned = is_interleaved(e, p->name)};
+  tn_pool_run(e->pool, t->shape[0], run_row, &j);
   return TN_OK;
 }
 
@@ -348,7 +364,7 @@ static tn_status add_all(exporter *e, tn_error *err) {
 
 tn_status tn_gguf_export(const char *path, const tn_model *model, const tn_quantized *q,
                          tn_dtype plain, tn_weight_source *source, const char *folder,
-                         tn_progress *progress, tn_error *err) {
+                         tn_pool *pool, tn_progress *progress, tn_error *err) {
   TN_TRY(tn_gguf_export_check(model, err));
   exporter e = {.model = model,
                 .config = tn_model_config_of(model),
@@ -356,6 +372,7 @@ tn_status tn_gguf_export(const char *path, const tn_model *model, const tn_quant
                 .q = q,
                 .source = source,
                 .plain = plain,
+                .pool = pool,
                 .progress = progress};
   tn_status status = put_metadata(&e, folder, err);
   if (status == TN_OK) status = add_all(&e, err);

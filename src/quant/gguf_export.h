@@ -23,9 +23,9 @@
 TN_NODISCARD tn_status tn_gguf_export_check(const tn_model *model, tn_error *err);
 /* q: an empty result (of no tensors) means the model as it is.  plain: the type of matrices that
  * are not quantized when nothing is: F32, F16, BF16, Q4_K or Q6_K.  folder: of the tokenizer.
- * progress may be NULL: in tensors. */
+ * pool and progress (in tensors) may be NULL; the bytes are the same with any number of threads. */
 TN_NODISCARD tn_status tn_gguf_export(const char *path, const tn_model *model,
                                       const tn_quantized *q, tn_dtype plain,
-                                      tn_weight_source *source, const char *folder,
+                                      tn_weight_source *source, const char *folder, tn_pool *pool,
                                       tn_progress *progress, tn_error *err);
 #endif

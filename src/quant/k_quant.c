@@ -6,10 +6,6 @@
 
 enum { GROUP_4 = 32, GROUPS_4 = 8, GROUP_6 = 16, GROUPS_6 = 16, TRIES = 21 };
 
-typedef struct line { /* x = scale q - minimum */
-  float scale, minimum;
-} line;
-
 static float clamped(float x, float low, float high) {
   return !(x > low) ? low : x > high ? high : x; /* no number: low */
 }
@@ -37,52 +33,121 @@ static float stretch(int32_t attempt) {
   return 0.9f + 0.01f * (float)attempt;
 }
 
-/* ---- Q4_K ---- */
-
-static int32_t code_4(line l, float x) {
-  return l.scale > 0 ? (int32_t)clamped(rintf((x + l.minimum) / l.scale), 0, 15) : 0;
+/* Choices by masks: compilers make vectors of these, and none of ?: between floats. */
+static inline uint32_t mask_of(bool is_so) {
+  return -(uint32_t)is_so;
 }
 
-/* The line of least error through the weights with the codes that `from` gives them; a minimum
- * below 0 has no place in the block. */
-static line solve_line(line from, const float *x, const float *w) {
-  double sw = 0, sq = 0, sqq = 0, sx = 0, sxq = 0;
-  for (int32_t i = 0; i < GROUP_4; i++) {
-    double q = code_4(from, x[i]), v = (double)w[i], xi = (double)x[i];
-    sw += v, sq += v * q, sqq += v * q * q, sx += v * xi, sxq += v * xi * q;
-  }
-  double det = sw * sqq - sq * sq;
-  if (!(det > 0)) return from;
-  double scale = (sw * sxq - sx * sq) / det, minimum = -(sqq * sx - sq * sxq) / det;
-  if (minimum < 0) scale = sxq / sqq, minimum = 0;
-  return scale > 0 ? (line){(float)scale, (float)minimum} : from;
+static inline uint32_t bits_of(float x) {
+  uint32_t bits;
+  memcpy(&bits, &x, sizeof bits);
+  return bits;
 }
 
-static double error_4(line l, const float *x, const float *w) {
-  double sum = 0;
-  for (int32_t i = 0; i < GROUP_4; i++) {
-    double d = (double)x[i] - ((double)l.scale * code_4(l, x[i]) - (double)l.minimum);
-    sum += (double)w[i] * d * d;
-  }
-  return sum;
+static inline float float_of(uint32_t bits) {
+  float x;
+  memcpy(&x, &bits, sizeof x);
+  return x;
 }
 
-static line best_line(const float *x) {
-  float w[GROUP_4], low = 0, high = 0;
-  for (int32_t i = 0; i < GROUP_4; i++) {
-    if (x[i] < low) low = x[i];
-    if (x[i] > high) high = x[i];
+/* rintf of what is between -2^22 and 2^22, in a form of which compilers make vectors. */
+static inline float nearest(float x) {
+  const float shift = 12582912; /* 1.5 * 2^23: no bits are left for a fraction */
+  return (x + shift) - shift;
+}
+
+/* ---- Q4_K ----
+ * The groups of a block lie side by side, so that one step works on all of them.  Each group's sums
+ * are taken from its first weight to its last. */
+
+typedef struct lines { /* of all groups: x = scale q - minimum */
+  float scale[GROUPS_4], minimum[GROUPS_4];
+} lines;
+
+typedef struct block_4 {
+  float x[GROUP_4][GROUPS_4], q[GROUP_4][GROUPS_4];
+  double w[GROUP_4][GROUPS_4]; /* what an error of each weight counts */
+  double sw[GROUPS_4], sx[GROUPS_4];
+} block_4;
+
+static void find_codes(block_4 *b, const lines *l) {
+  for (int32_t i = 0; i < GROUP_4; i++)
+    for (int32_t g = 0; g < GROUPS_4; g++) {
+      float v = (b->x[i][g] + l->minimum[g]) / l->scale[g];
+      /* No number is 0, as what is below 0 and every weight of a scale of 0. */
+      uint32_t inside = mask_of(v > 0) & mask_of(v < 15) & mask_of(l->scale[g] > 0);
+      uint32_t above = mask_of(v >= 15) & mask_of(l->scale[g] > 0);
+      b->q[i][g] = nearest(float_of((bits_of(v) & inside) | (bits_of(15) & above)));
+    }
+}
+
+/* The lines of least error through the weights with the codes that `l` gives them; a minimum below
+ * 0 has no place in the block. */
+static void solve_lines(block_4 *b, lines *l) {
+  double sq[GROUPS_4] = {0}, sqq[GROUPS_4] = {0}, sxq[GROUPS_4] = {0};
+  find_codes(b, l);
+  for (int32_t i = 0; i < GROUP_4; i++)
+    for (int32_t g = 0; g < GROUPS_4; g++) {
+      double q = (double)b->q[i][g], w = b->w[i][g], wq = w * q;
+      sq[g] += wq, sqq[g] += wq * q, sxq[g] += w * (double)b->x[i][g] * q;
+    }
+  for (int32_t g = 0; g < GROUPS_4; g++) {
+    double det = b->sw[g] * sqq[g] - sq[g] * sq[g];
+    if (!(det > 0)) continue;
+    double scale = (b->sw[g] * sxq[g] - b->sx[g] * sq[g]) / det;
+    double minimum = -(sqq[g] * b->sx[g] - sq[g] * sxq[g]) / det;
+    if (minimum < 0) scale = sxq[g] / sqq[g], minimum = 0;
+    if (scale > 0) l->scale[g] = (float)scale, l->minimum[g] = (float)minimum;
   }
-  if (!(high > low)) return (line){0, 0};
-  importances(w, x, GROUP_4);
-  line best = {(high - low) / 15, -low};
-  double least = error_4(best, x, w);
+}
+
+static void find_errors(block_4 *b, const lines *l, double *errors) {
+  find_codes(b, l);
+  for (int32_t g = 0; g < GROUPS_4; g++) errors[g] = 0;
+  for (int32_t i = 0; i < GROUP_4; i++)
+    for (int32_t g = 0; g < GROUPS_4; g++) {
+      double y = (double)l->scale[g] * (double)b->q[i][g] - (double)l->minimum[g];
+      double d = (double)b->x[i][g] - y;
+      errors[g] += b->w[i][g] * d * d;
+    }
+}
+
+static void set_block(block_4 *b, const float *x, float *low, float *high) {
+  for (int32_t g = 0; g < GROUPS_4; g++) {
+    float w[GROUP_4];
+    importances(w, x + g * GROUP_4, GROUP_4);
+    low[g] = high[g] = 0;
+    b->sw[g] = b->sx[g] = 0;
+    for (int32_t i = 0; i < GROUP_4; i++) {
+      float v = x[g * GROUP_4 + i];
+      b->x[i][g] = v, b->w[i][g] = (double)w[i];
+      b->sw[g] += (double)w[i], b->sx[g] += (double)w[i] * (double)v;
+      if (v < low[g]) low[g] = v;
+      if (v > high[g]) high[g] = v;
+    }
+  }
+}
+
+static void best_lines(lines *best, const float *x) {
+  block_4 b;
+  float low[GROUPS_4], high[GROUPS_4];
+  double least[GROUPS_4], errors[GROUPS_4];
+  set_block(&b, x, low, high);
+  for (int32_t g = 0; g < GROUPS_4; g++)
+    best->scale[g] = (high[g] - low[g]) / 15, best->minimum[g] = -low[g];
+  find_errors(&b, best, least);
   for (int32_t attempt = 0; attempt < TRIES; attempt++) {
-    line l = solve_line((line){(high - low) / (15 * stretch(attempt)), -low}, x, w);
-    double error = error_4(l, x, w);
-    if (error < least) least = error, best = l;
+    lines l;
+    for (int32_t g = 0; g < GROUPS_4; g++)
+      l.scale[g] = (high[g] - low[g]) / (15 * stretch(attempt)), l.minimum[g] = -low[g];
+    solve_lines(&b, &l);
+    find_errors(&b, &l, errors);
+    for (int32_t g = 0; g < GROUPS_4; g++)
+      if (errors[g] < least[g])
+        least[g] = errors[g], best->scale[g] = l.scale[g], best->minimum[g] = l.minimum[g];
   }
-  return best;
+  for (int32_t g = 0; g < GROUPS_4; g++)
+    if (!(high[g] > low[g])) best->scale[g] = best->minimum[g] = 0;
 }
 
 /* Scales and minima in 6 bits: the first four whole, of the others four bits and the two that
@@ -95,27 +160,32 @@ static void put_scales(uint8_t *out, const uint8_t *scales, const uint8_t *minim
   }
 }
 
+static int32_t code_4(float scale, float minimum, float x) {
+  return scale > 0 ? (int32_t)clamped(rintf((x + minimum) / scale), 0, 15) : 0;
+}
+
 static uint8_t share_of(float x, float step) {
   return step > 0 ? (uint8_t)clamped(rintf(x / step), 0, 63) : 0;
 }
 
 void tn_q4_k_put(uint8_t *block, const float *x) {
-  line lines[GROUPS_4];
+  lines best;
   uint8_t scales[GROUPS_4], minima[GROUPS_4], *codes = block + 16;
   float scale = 0, minimum = 0;
+  best_lines(&best, x);
   for (int32_t g = 0; g < GROUPS_4; g++) {
-    lines[g] = best_line(x + g * GROUP_4);
-    if (lines[g].scale > scale) scale = lines[g].scale;
-    if (lines[g].minimum > minimum) minimum = lines[g].minimum;
+    if (best.scale[g] > scale) scale = best.scale[g];
+    if (best.minimum[g] > minimum) minimum = best.minimum[g];
   }
   float d = rounded(scale / 63), m = rounded(minimum / 63);
   memset(codes, 0, TN_K_BLOCK / 2);
   for (int32_t g = 0; g < GROUPS_4; g++) {
-    scales[g] = share_of(lines[g].scale, d);
-    minima[g] = share_of(lines[g].minimum, m);
-    line l = {d * (float)scales[g], m * (float)minima[g]};
+    scales[g] = share_of(best.scale[g], d);
+    minima[g] = share_of(best.minimum[g], m);
+    float step = d * (float)scales[g], offset = m * (float)minima[g];
     for (int32_t i = 0; i < GROUP_4; i++)
-      codes[g / 2 * GROUP_4 + i] |= (uint8_t)(code_4(l, x[g * GROUP_4 + i]) << g % 2 * 4);
+      codes[g / 2 * GROUP_4 + i] |=
+          (uint8_t)(code_4(step, offset, x[g * GROUP_4 + i]) << g % 2 * 4);
   }
   put_half(block, d);
   put_half(block + 2, m);

@@ -56,6 +56,102 @@ static void round_plainly(const float *x, float *y) {
   }
 }
 
+/* ---- the search, group by group and weight by weight ---- */
+
+typedef struct line {
+  float scale, minimum;
+} line;
+
+static double code_of(line l, float x) {
+  float q = l.scale > 0 ? rintf((x + l.minimum) / l.scale) : 0;
+  return !(q > 0) ? 0 : q > 15 ? 15 : (double)q;
+}
+
+static line solve(line from, const float *x, const float *w) {
+  double sw = 0, sq = 0, sqq = 0, sx = 0, sxq = 0;
+  for (int i = 0; i < 32; i++) {
+    double q = code_of(from, x[i]), v = (double)w[i], xi = (double)x[i];
+    sw += v, sq += v * q, sqq += v * q * q, sx += v * xi, sxq += v * xi * q;
+  }
+  double det = sw * sqq - sq * sq;
+  if (!(det > 0)) return from;
+  double scale = (sw * sxq - sx * sq) / det, minimum = -(sqq * sx - sq * sxq) / det;
+  if (minimum < 0) scale = sxq / sqq, minimum = 0;
+  return scale > 0 ? (line){(float)scale, (float)minimum} : from;
+}
+
+static double error_of(line l, const float *x, const float *w) {
+  double sum = 0;
+  for (int i = 0; i < 32; i++) {
+    double d = (double)x[i] - ((double)l.scale * code_of(l, x[i]) - (double)l.minimum);
+    sum += (double)w[i] * d * d;
+  }
+  return sum;
+}
+
+static line search(const float *x) {
+  float w[32], low = 0, high = 0;
+  double squares = 0;
+  for (int i = 0; i < 32; i++) {
+    squares += (double)x[i] * (double)x[i];
+    low = fminf(low, x[i]), high = fmaxf(high, x[i]);
+  }
+  for (int i = 0; i < 32; i++) w[i] = (float)sqrt(squares / 32) + fabsf(x[i]);
+  if (!(high > low)) return (line){0, 0};
+  line best = {(high - low) / 15, -low};
+  double least = error_of(best, x, w);
+  for (int attempt = 0; attempt < 21; attempt++) {
+    float stretch = 0.9f + 0.01f * (float)attempt;
+    line l = solve((line){(high - low) / (15 * stretch), -low}, x, w);
+    double error = error_of(l, x, w);
+    if (error < least) least = error, best = l;
+  }
+  return best;
+}
+
+static uint8_t share(float x, float step) {
+  return step > 0 ? (uint8_t)fminf(rintf(x / step), 63) : 0;
+}
+
+/* Values that llama.cpp's layout gives back: 8 scales and minima of 6 bits, then the codes. */
+static void search_block(const float *x, float *y) {
+  line lines[8];
+  float scale = 0, minimum = 0;
+  for (int g = 0; g < 8; g++) {
+    lines[g] = search(x + g * 32);
+    scale = fmaxf(scale, lines[g].scale), minimum = fmaxf(minimum, lines[g].minimum);
+  }
+  float d = tn_f16_to_f32(tn_f32_to_f16(scale / 63)),
+        m = tn_f16_to_f32(tn_f32_to_f16(minimum / 63));
+  for (int g = 0; g < 8; g++) {
+    line l = {d * (float)share(lines[g].scale, d), m * (float)share(lines[g].minimum, m)};
+    for (int i = g * 32; i < g * 32 + 32; i++) y[i] = l.scale * (float)code_of(l, x[i]) - l.minimum;
+  }
+}
+
+/* Blocks of every kind: groups of zeros, one sign alone, very small and very large. */
+static void make_odd_block(float *x, int block) {
+  make_block(x, block);
+  for (int i = 0; i < TN_K_BLOCK; i++) {
+    if (block % 6 == 1) x[i] = fabsf(x[i]);
+    if (block % 6 == 2) x[i] = -fabsf(x[i]);
+    if (block % 6 == 3 && i / 32 % 3 == 0) x[i] = 0;
+    if (block % 6 == 4) x[i] = ldexpf(x[i], i / 32 * 4 - 24);
+    if (block % 6 == 5) x[i] = (float)(i * 7 % 16) - 8;
+  }
+}
+
+static void all_groups_at_once_find_what_one_finds(void **state) {
+  float x[TN_K_BLOCK], y[TN_K_BLOCK], want[TN_K_BLOCK];
+  for (int block = 0; block < 6 * BLOCKS; block++) {
+    make_odd_block(x, block);
+    there_and_back(tn_q4_k_put, TN_Q4_K, x, y);
+    search_block(x, want);
+    for (int i = 0; i < TN_K_BLOCK; i++)
+      if (y[i] != want[i]) fail_msg("block %d, weight %d: %g, not %g", block, i, y[i], want[i]);
+  }
+}
+
 static void four_bits_lose_less_than_plain_rounding(void **state) {
   double ours = 0, plain = 0;
   for (int b = 0; b < BLOCKS; b++) {
@@ -101,6 +197,7 @@ static void borders(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
+      cmocka_unit_test(all_groups_at_once_find_what_one_finds),
       cmocka_unit_test(four_bits_lose_less_than_plain_rounding),
       cmocka_unit_test(six_bits_are_close),
       cmocka_unit_test(borders),
