@@ -53,15 +53,16 @@ const char *tn_cli_nearest(const char *wanted, const char *const *candidates, in
 /* ---- messages ---- */
 
 void tn_cli_print_quoting(FILE *to, tn_str text) {
-  const unsigned char *at = (const unsigned char *)text.data, *end = at + text.length;
-  for (; at < end; at++) {
-    bool c1 = at[0] == 0xc2 && at + 1 < end && at[1] >= 0x80 && at[1] < 0xa0; /* U+0080 to 9F */
-    if (c1 || at[0] == 0x7f || (at[0] < ' ' && at[0] != '\n' && at[0] != '\t')) {
+  const uint8_t *at = (const uint8_t *)text.data, *end = at + text.length;
+  while (at < end) {
+    int bytes = tn_utf8_length(at, (size_t)(end - at));
+    bool c1 = bytes == 2 && at[0] == 0xc2 && at[1] < 0xa0; /* U+0080 to 9F */
+    bool control = at[0] == 0x7f || (at[0] < ' ' && at[0] != '\n' && at[0] != '\t');
+    if (bytes == 0 || c1 || control)
       fprintf(to, "\\x%02x", at[c1]);
-      at += c1;
-    } else {
-      putc(at[0], to);
-    }
+    else
+      fwrite(at, 1, (size_t)bytes, to);
+    at += bytes > 0 ? bytes : 1;
   }
 }
 

@@ -103,8 +103,8 @@ int tn_cli_float_type(const char *name, tn_dtype *out);
 int tn_cli_fail(const tn_error *err, const char *hint);
 int tn_cli_usage_error(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
-/* What a file or a model says, for a terminal: its control characters are printed as \x1b is here,
- * but for newlines and tabs. */
+/* What a file or a model says, for a terminal: its control characters, but for newlines and tabs,
+ * and bytes that are no UTF-8 are printed as \x1b is here. */
 void tn_cli_print_quoting(FILE *to, tn_str text);
 
 /* A progress bar on stderr when it is a terminal, a line every few seconds otherwise; nothing when

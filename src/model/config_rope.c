@@ -79,8 +79,12 @@ static tn_status read_yarn(const tn_json *rope, tn_rope_scaling *r, tn_error *er
   return TN_OK;
 }
 
-static tn_status read_llama3(const tn_json *rope, tn_rope_scaling *r, tn_error *err) {
-  r->low_frequency = 1, r->high_frequency = 4; /* Llama 3.1's */
+static tn_status read_llama3(const tn_json *rope, const char *key, tn_rope_scaling *r,
+                             tn_error *err) {
+  static const char *const wanted[] = {"factor", "low_freq_factor", "high_freq_factor"};
+  for (size_t i = 0; i < sizeof wanted / sizeof *wanted; i++)
+    if (tn_config_absent(tn_json_get(rope, wanted[i])))
+      return tn_fail(err, TN_ERR_DATA, "%s: llama3 wants %s, which is missing", key, wanted[i]);
   TN_TRY(tn_json_get_f64(rope, "low_freq_factor", &r->low_frequency, err));
   return tn_json_get_f64(rope, "high_freq_factor", &r->high_frequency, err);
 }
@@ -101,7 +105,7 @@ static tn_status read_object(const tn_json *rope, const char *key, tn_model_conf
   words->has_factor = !tn_config_absent(tn_json_get(rope, "factor"));
   TN_TRY(tn_json_get_f64(rope, "factor", &r->factor, err));
   if (r->kind == TN_ROPE_YARN) return read_yarn(rope, r, err);
-  if (r->kind == TN_ROPE_LLAMA3) return read_llama3(rope, r, err);
+  if (r->kind == TN_ROPE_LLAMA3) return read_llama3(rope, key, r, err);
   return r->kind == TN_ROPE_LONGROPE ? read_longrope(rope, r, err) : TN_OK;
 }
 

@@ -31,7 +31,8 @@ static tn_status read_sizes(tn_quant_config *q, const tn_json *root, tn_error *e
   TN_TRY(tn_json_get_i64(root, "bits", 1, 32, &bits, err));
   TN_TRY(tn_json_get_i64(root, "group_size", -1, INT32_MAX, &q->group_size, err));
   q->bits = (int32_t)bits;
-  return TN_OK;
+  if (q->group_size != 0 || is_null(tn_json_get(root, "group_size"))) return TN_OK;
+  return tn_fail(err, TN_ERR_DATA, "group_size is 0, must be -1 (a row) or the columns of a group");
 }
 
 static tn_status read_awq(tn_quant_config *q, const tn_json *root, tn_error *err) {

@@ -103,6 +103,8 @@ def test_a_file_s_control_characters_stay_out_of_messages(tenon, tiny_model, tmp
     (tmp_path / "m/config.json").write_text(json.dumps(config))
     error = tenon.fails("models", "inspect", tmp_path / "m")
     assert "architecture \\x1b[31mX\\x9bY\\x7f\u00e9 " in error
+    # bytes that are no UTF-8; Python would not read standard error otherwise
+    assert "x\\xa1y\u00e9" in tenon.fails("models", "inspect", tmp_path / "x\udca1y\u00e9.gguf")
 
 
 class Terminal:

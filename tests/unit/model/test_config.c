@@ -115,6 +115,7 @@ static void test_rope_scalings(void **state) {
   tn_model_config c;
   tn_error err;
   assert_int_equal(parse(LLAMA SIZES ",\"rope_scaling\":{\"rope_type\":\"llama3\",\"factor\":8,"
+                                     "\"low_freq_factor\":1,\"high_freq_factor\":4,"
                                      "\"original_max_position_embeddings\":64}}",
                          &c, &err),
                    TN_OK);
@@ -131,8 +132,15 @@ static void test_rope_scalings(void **state) {
   expect(ROPE("\"rope_type\":\"linear\""), TN_ERR_DATA, "factor is 0");
   expect(ROPE("\"rope_type\":\"linear\",\"factor\":-1"), TN_ERR_DATA, "factor is -1");
   expect(ROPE("\"rope_type\":\"dynamic\",\"factor\":0.5"), TN_ERR_DATA, "factor is 0.5");
-  expect(ROPE("\"rope_type\":\"llama3\",\"factor\":8,\"low_freq_factor\":4"), TN_ERR_DATA,
+#define LLAMA3 "\"rope_type\":\"llama3\",\"original_max_position_embeddings\":64,"
+  expect(ROPE(LLAMA3 "\"factor\":8,\"low_freq_factor\":4,\"high_freq_factor\":4"), TN_ERR_DATA,
          "high_freq_factor is 4");
+  expect(ROPE(LLAMA3 "\"factor\":8,\"low_freq_factor\":1"), TN_ERR_DATA,
+         "rope_parameters: llama3 wants high_freq_factor");
+  expect(ROPE(LLAMA3 "\"factor\":8,\"low_freq_factor\":null,\"high_freq_factor\":4"), TN_ERR_DATA,
+         "llama3 wants low_freq_factor");
+  expect(ROPE(LLAMA3 "\"low_freq_factor\":1,\"high_freq_factor\":4"), TN_ERR_DATA,
+         "llama3 wants factor");
   expect(ROPE("\"rope_type\":\"yarn\",\"factor\":8,\"original_max_position_embeddings\":-4"),
          TN_ERR_DATA, "original_max_position_embeddings is -4");
   expect(ROPE("\"rope_type\":\"yarn\",\"factor\":8,\"attention_factor\":1e300"), TN_ERR_DATA,
