@@ -12,9 +12,7 @@
 #include "cli/npy.h"
 
 static int fail_encoder(const tn_error *err) {
-  return tn_cli_fail(err, err->status == TN_ERR_NOT_FOUND
-                              ? "a model folder holds config.json and model.safetensors"
-                              : NULL);
+  return tn_cli_fail(err, tn_model_hint(err));
 }
 
 /* An encoder with its tokenizer, where texts ask for one. */

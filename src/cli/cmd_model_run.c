@@ -7,6 +7,7 @@
 #include "base/io.h"
 #include "cli/cli.h"
 #include "cli/cmd_model.h"
+#include "cli/model_path.h"
 #include "cli/npy.h"
 #include "model/safetensors.h"
 #include "model/transformer.h"
@@ -46,9 +47,7 @@ static tn_status check_length(const tn_model *model, const token_list *tokens, t
 }
 
 static int fail_model(const tn_error *err) {
-  return tn_cli_fail(err, err->status == TN_ERR_NOT_FOUND
-                              ? "a model folder holds config.json and model.safetensors"
-                              : NULL);
+  return tn_cli_fail(err, tn_model_hint(err));
 }
 
 /* ---- the serving pass over one sequence ---------------------------------------------------------

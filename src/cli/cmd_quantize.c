@@ -140,10 +140,13 @@ static int read_options(command *c) {
   if (c->passes < 0 || c->passes > PASSES_MAX)
     return tn_cli_usage_error("--passes %" PRId64 ": 0 to %d", c->passes, PASSES_MAX);
   if (c->eval_tokens < 0) return tn_cli_usage_error("--eval-tokens: 0 (all) or more");
-  if (c->threads < 0) return tn_cli_usage_error("--threads %" PRId64 ": 0 or more", c->threads);
-  bool wants_text = c->options.method != TN_QUANTIZE_RTN || c->smooth || c->options.kv_scales;
-  if (wants_text && c->data.count == 0)
-    return tn_cli_usage_error("--data is missing: %s calibrates on text", c->method);
+  if (c->threads < 0 || c->threads > 1024) return tn_cli_usage_error("--threads: 0 to 1024");
+  const char *reader = c->options.method != TN_QUANTIZE_RTN ? c->method
+                       : c->smooth                          ? "--smooth"
+                       : c->options.kv_scales               ? "--kv"
+                                                            : NULL;
+  if (reader && c->data.count == 0)
+    return tn_cli_usage_error("--data is missing: %s calibrates on text", reader);
   c->options.smooth = c->smooth;
   c->options.smooth_strength = c->strength;
   c->options.gptq.damping = c->damping;
@@ -319,6 +322,22 @@ static tn_status quantize(const command *c, tn_text_model *m, tn_weight_source *
   return status;
 }
 
+/* A word that leaves nothing out is a slip. */
+static tn_status check_ignored(const command *c, const tn_model *model, tn_error *err) {
+  int64_t count;
+  const tn_parameter *p = tn_model_parameters(model, &count);
+  for (int32_t k = 0; k < c->ignore.count; k++) {
+    bool found = strstr("lm_head", c->ignore.items[k]); /* it stays as it is anyway */
+    for (int64_t i = 0; i < count && !found; i++)
+      found = p[i].tensor.rank == 2 && strstr(p[i].name, c->ignore.items[k]);
+    if (!found)
+      return tn_fail(err, TN_ERR_ARGUMENT,
+                     "--ignore %s: no weight of the model has that in its name",
+                     c->ignore.items[k]);
+  }
+  return TN_OK;
+}
+
 static tn_status run_all(const command *c, result *r, tn_error *err) {
   tn_progress progress = tn_cli_progress(c->quiet || c->json);
   tn_text_model m;
@@ -330,6 +349,7 @@ static tn_status run_all(const command *c, result *r, tn_error *err) {
   if (status == TN_OK && !c->is_plain) status = tn_layer_weights_check(m.model, m.folder.data, err);
   if (status == TN_OK)
     status = tn_weight_source_open(&source, m.folder.data, tn_cli_pool((int32_t)c->threads), err);
+  if (status == TN_OK) status = check_ignored(c, m.model, err);
   if (status == TN_OK) status = tn_source_check(m.model, source, err);
   if (status == TN_OK) status = calibration_ids(c, &m, &calibration, r, &progress, err);
   if (status == TN_OK && texts->count > 0)
@@ -391,6 +411,12 @@ static void print_text(const command *c, const result *r) {
          c->eval.count == 0 ? " of the calibration text: --eval gives one it has not seen" : "");
 }
 
+static const char *hint(const command *c, const tn_error *err) {
+  if (!strstr(err->text, "multiple of the group")) return tn_text_model_hint(err);
+  if (c->is_gguf) return "GGUF files have groups of 32 only; --to f16 or q6_k holds such a model";
+  return "--group channel fits any model; --ignore leaves a linear as it is";
+}
+
 static int run_command(command *c) {
   tn_error err = {0};
   result r = {0};
@@ -399,11 +425,7 @@ static int run_command(command *c) {
   if (check_out(c, c->model, &err) != TN_OK)
     return tn_cli_fail(&err, c->force ? NULL : "--force replaces it");
   int64_t start_us = tn_time_us();
-  if (run_all(c, &r, &err) != TN_OK)
-    return tn_cli_fail(&err,
-                       strstr(err.text, "multiple of the group")
-                           ? "a smaller --group or --group channel fits, --ignore leaves it out"
-                           : tn_text_model_hint(&err));
+  if (run_all(c, &r, &err) != TN_OK) return tn_cli_fail(&err, hint(c, &err));
   r.seconds = (double)(tn_time_us() - start_us) / 1e6;
   if (c->json)
     print_json(c, &r);
@@ -483,6 +505,7 @@ static int run(int argc, char **argv) {
   if (code >= 0) return code;
   c.model = argv[1];
   c.out = argv[2];
+  if (!c.out[0]) return tn_cli_usage_error("OUT is empty: name what is to be written");
   for (size_t end = strlen(argv[2]); end > 1 && argv[2][end - 1] == '/';) argv[2][--end] = '\0';
   return run_command(&c);
 }

@@ -65,3 +65,22 @@ tn_status tn_model_path(const char *folder, tn_strbuf *out, tn_error *err) {
   tn_strbuf_addf(out, "%s%s", folder, here ? "" : "/latest");
   return tn_strbuf_check(out, err);
 }
+
+static bool names_one(const char *text, const char *const *words, size_t count) {
+  for (size_t i = 0; i < count; i++)
+    if (strstr(text, words[i])) return true;
+  return false;
+}
+
+const char *tn_model_hint(const tn_error *err) {
+  static const char *const parts[] = {"has no tensor", "-of-000"};
+  static const char *const files[] = {"config.json", "tokenizer.json", "model.safetensors",
+                                      "no such folder"};
+  if (err->status != TN_ERR_NOT_FOUND) return NULL;
+  if (names_one(err->text, parts, sizeof parts / sizeof *parts))
+    return "the weights are not all there, or are of another model: fetch or make them again";
+  if (names_one(err->text, files, sizeof files / sizeof *files))
+    return "a model folder holds config.json, model.safetensors and tokenizer.json; `tenon train` "
+           "makes one";
+  return NULL;
+}

@@ -15,4 +15,6 @@
  * looked for.
  */
 TN_NODISCARD tn_status tn_model_path(const char *folder, tn_strbuf *out, tn_error *err);
+/* The words behind "hint: " for an error of opening a model; NULL: none. */
+const char *tn_model_hint(const tn_error *err);
 #endif

@@ -60,9 +60,5 @@ tn_status tn_served_model_open(tn_served_model *s, const char *word, const char 
 
 const char *tn_served_model_hint(const tn_error *err) {
   if (strstr(err->text, "KV memory")) return "give it more: --kv-memory 1GiB";
-  if (err->status == TN_ERR_NOT_FOUND) {
-    return "a model folder holds config.json, model.safetensors and tokenizer.json; `tenon train` "
-           "makes one";
-  }
-  return NULL;
+  return tn_model_hint(err);
 }

@@ -40,8 +40,6 @@ tn_status tn_text_model_ids(const tn_text_model *m, tn_ids *ids, const tn_option
 }
 
 const char *tn_text_model_hint(const tn_error *err) {
-  if (err->status == TN_ERR_NOT_FOUND)
-    return "a model folder holds config.json, model.safetensors and tokenizer.json";
   if (strstr(err->text, "no column")) return "--column NAME says which column holds the text";
-  return NULL;
+  return tn_model_hint(err);
 }

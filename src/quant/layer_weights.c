@@ -81,8 +81,22 @@ static tn_status check_type(const char *path, const char *name, tn_dtype dtype, 
                  tn_dtype_name(dtype));
 }
 
+static tn_status check_architecture(const tn_model_config *c, const char *path, tn_error *err) {
+  if (c->encoder || c->task != TN_TASK_GENERATE)
+    return tn_fail(err, TN_ERR_UNSUPPORTED,
+                   "%s: only models that generate text are quantized, not %s", path,
+                   tn_model_config_class(c));
+  if (c->arch != TN_ARCH_GPT2) return TN_OK;
+  return tn_fail(
+      err, TN_ERR_UNSUPPORTED,
+      "%s: GPT-2 is not quantized, since transformers keeps its weights in Conv1D and no "
+      "Linear; Llama, Mistral, Mixtral, Qwen, Gemma, Phi-3 and OLMo 2 are",
+      path);
+}
+
 tn_status tn_layer_weights_check(const tn_model *model, const char *path, tn_error *err) {
   int64_t count;
+  TN_TRY(check_architecture(tn_model_config_of(model), path, err));
   const tn_parameter *p = tn_model_parameters(model, &count);
   for (int64_t i = 0; i < count; i++) TN_TRY(check_type(path, p[i].name, p[i].tensor.dtype, err));
   return TN_OK;

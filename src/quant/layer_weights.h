@@ -42,8 +42,8 @@ typedef struct tn_layer_weights { /* all zero is valid and empty */
   size_t capacity;
 } tn_layer_weights;
 
-/* Refuses a model that holds quantized weights, before any work is done; path is for the message.
- */
+/* Refuses a model that is not quantized here, or already is, before any work is done; path is for
+ * the message. */
 TN_NODISCARD tn_status tn_layer_weights_check(const tn_model *model, const char *path,
                                               tn_error *err);
 /* Copies the layer's weights out of the files as float32 and puts the copies into the model.

@@ -276,6 +276,44 @@ def test_mistakes_are_named(tenon, model, tmp_path):
     assert "already" in tenon.fails("quantize", out, tmp_path / "twice", "--group", "32")
 
 
+def test_words_that_cannot_be_meant_are_refused_first(tenon, model, tmp_path):
+    out, text = tmp_path / "out", model / "text.txt"
+    assert "OUT is empty" in tenon.fails("quantize", model, "", "--to", "int8", code=2)
+    assert "--kv calibrates" in tenon.fails("quantize", model, out, "--to", "int8", "--kv", "int8", code=2)
+    assert "--smooth calibrates" in tenon.fails("quantize", model, out, "--to", "int8", "--smooth", code=2)
+    assert "0 to 1024" in tenon.fails("quantize", model, out, "--threads", 100000, code=2)
+    assert "--ignore dwon_proj" in tenon.fails("quantize", model, out, "--to", "int8", "--ignore", "dwon_proj")
+    tenon("quantize", model, out, "--to", "int8", "--ignore", "down_proj", "--ignore", "lm_head")
+    (tmp_path / "table.csv").write_text("text\nthe fox\n")
+    for bad in (("--data", tmp_path / "table.csv", "--column", "nope"), ("--data", tmp_path / "none.txt")):
+        done = tenon("quantize", model, tmp_path / "other", "--to", "int8", *bad, check=False)
+        assert done.returncode == 1 and "config.json" not in done.stderr, done.stderr
+        assert ("--column NAME" in done.stderr) == ("--column" in bad)
+    assert text.exists() and not list(tmp_path.glob("*.part*")) and not (tmp_path / "other").exists()
+
+
+def test_hints_are_true(tenon, tmp_path):
+    (tmp_path / "m").mkdir()
+    model = random_model(tmp_path / "m", tenon, intermediate_size=88)
+    for words in (("--to", "int4", "-g", "32"), ("--to", "int4", "--format", "gguf")):
+        done = tenon("quantize", model, tmp_path / "out", *words, check=False)
+        assert "88 columns" in done.stderr and "smaller" not in done.stderr
+        assert ("--to f16" if "gguf" in words else "--group channel") in done.stderr
+    tenon("quantize", model, tmp_path / "out", "--to", "int4", "-g", "channel")
+    tenon("quantize", model, tmp_path / "out.gguf", "--to", "f16", "--format", "gguf")
+
+
+def test_other_architectures_are_refused_in_users_words(tenon, tmp_path):
+    import small_models
+    for name, made, said in (("gpt2", small_models.decoder("gpt2"), "GPT-2 is not quantized"),
+                             ("bert", small_models.encoder("bert"), "only models that generate text")):
+        made.save_pretrained(tmp_path / name)
+        (tmp_path / name / "text.txt").write_text(TEXT)
+        tenon("tokenizer", "train", tmp_path / name / "text.txt", "--vocab-size", 300, "--out", tmp_path / name)
+        for words in ((), ("--data", tmp_path / name / "text.txt"), ("--method", "rtn", "--to", "int8")):
+            assert said in tenon.fails("quantize", tmp_path / name, tmp_path / "out", *words)
+
+
 def test_what_is_nobodys_model_is_not_replaced(tenon, model, tmp_path):
     quantize = ("quantize", model)
     for name, word in (("thesis.txt", "thesis.txt is no part"), ("photo/a.json", "photo is no part"),

@@ -57,6 +57,29 @@ def test_what_is_missing_is_named(tenon, tmp_path):
     assert "no such folder" in tenon.fails("run", tmp_path / "x")
 
 
+def test_hints_go_with_what_is_missing(tenon, tiny_model, tmp_path):
+    from safetensors.torch import load_file, save_file
+
+    def hint(*words):
+        done = tenon(*words, check=False)
+        assert done.returncode == 1, done
+        return done.stderr.partition("hint: ")[2]
+
+    shutil.copytree(tiny_model, tmp_path / "m")
+    tensors = load_file(tmp_path / "m/model.safetensors")
+    del tensors["model.layers.2.mlp.up_proj.weight"]
+    save_file(tensors, tmp_path / "m/model.safetensors", {"format": "pt"})
+    assert "not all there" in hint("run", tmp_path / "m", "-p", "a")
+    assert "not all there" in hint("eval", "perplexity", tmp_path / "m", "--data", "x.txt")
+    assert "not all there" in hint("model", "embed", tmp_path / "m", "--text", "a")
+    index = {"weight_map": {name: "model-00001-of-00002.safetensors" for name in tensors}}
+    (tmp_path / "m/model.safetensors.index.json").write_text(json.dumps(index))
+    (tmp_path / "m/model.safetensors").unlink()
+    assert "not all there" in hint("run", tmp_path / "m", "-p", "a")
+    (tmp_path / "m/config.json").unlink()
+    assert "holds config.json" in hint("run", tmp_path / "m", "-p", "a")
+
+
 def test_raw_equals_transformers(tenon, tiny_model):
     for text in ("the quick brown", "User: hello", "a\n\nb"):
         count, expected = greedy(tiny_model, text, 24)
