@@ -50,6 +50,12 @@ static tn_status allocate(tn_scorer *s, tn_error *err) {
 tn_status tn_scorer_new(tn_scorer **out, tn_model *model, tn_dtype kv_dtype, tn_pool *pool,
                         int64_t tokens_max, tn_error *err) {
   const tn_model_config *c = tn_model_config_of(model);
+  if (c->task != TN_TASK_GENERATE)
+    return tn_fail(
+        err, TN_ERR_UNSUPPORTED,
+        "%s has no head over a vocabulary, so it gives no probabilities of tokens; models "
+        "that generate text do",
+        tn_model_config_class(c));
   if (tokens_max < 2 || tokens_max > c->positions_max + 1)
     return tn_fail(err, TN_ERR_ARGUMENT,
                    "sequences of %" PRId64 " tokens, must be 2 to %" PRId64

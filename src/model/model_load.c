@@ -474,6 +474,9 @@ static tn_status run_items(loading *l, tn_error *err) {
   find_items(l);
   tn_progress_begin(l->options->progress, "load", "parameters", l->total);
   tn_pool_run(l->pool, l->item_count, run_item, l);
+  bool whole = atomic_load(&l->failed) == l->item_count;
+  /* The last items may have been those of other threads, which show nothing. */
+  if (l->options->progress && whole) l->options->progress->done = l->total;
   tn_progress_end(l->options->progress);
   return first_error(l, workers, err);
 }

@@ -156,6 +156,17 @@ def test_kv_types_cost_what_they_round(tenon, folder):
     assert sizes == {"f32": 512000, "f16": 256000, "bf16": 256000, "int8": 160000, "fp8": 160000}
 
 
+def test_encoders_are_refused_in_users_words(tenon, folder, tmp_path):
+    import small_models
+    small_models.encoder("bert").save_pretrained(tmp_path / "bert")
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        if (folder / "model" / name).exists():
+            (tmp_path / "bert" / name).write_text((folder / "model" / name).read_text())
+    (tmp_path / "text.txt").write_text("aaaaaaaaaa" * 9)
+    line = tenon.fails("eval", "perplexity", tmp_path / "bert", "--data", tmp_path / "text.txt")
+    assert "BertModel has no head over a vocabulary" in line
+
+
 def test_mistakes_are_named(tenon, folder):
     model = folder / "model"
     assert "66" in tenon.fails("eval", "perplexity", model, "--data", folder / "text.txt",

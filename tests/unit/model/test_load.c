@@ -348,6 +348,30 @@ static bool stop_at_once(void *context, const tn_progress *p, bool last) {
   return false;
 }
 
+static bool count_whole(void *context, const tn_progress *p, bool last) {
+  if (last) *(int *)context += p->done == p->total;
+  return true;
+}
+
+/* Whichever thread loads the last weight. */
+static void test_progress_ends_at_its_total(void **state) {
+  enum { OPENINGS = 60 };
+  tn_error err;
+  tn_pool *pool;
+  int whole = 0;
+  must(tn_pool_new(&pool, 3, &err));
+  write_model(1);
+  for (int i = 0; i < OPENINGS; i++) {
+    tn_model *m;
+    tn_progress progress = {.show = count_whole, .context = &whole};
+    const tn_model_options options = {.pool = pool, .progress = &progress, .packed = true};
+    must(tn_model_open_with(&m, folder, tn_device_cpu(), &options, &err));
+    tn_model_free(m);
+  }
+  tn_pool_free(pool);
+  assert_int_equal(whole, OPENINGS);
+}
+
 static void test_interrupted(void **state) {
   tn_error err = {0};
   tn_model *m = NULL;
@@ -422,6 +446,7 @@ int main(void) {
       cmocka_unit_test(test_damaged_cache),
       cmocka_unit_test(test_small_models_are_not_kept),
       cmocka_unit_test(test_cache_elsewhere),
+      cmocka_unit_test(test_progress_ends_at_its_total),
       cmocka_unit_test(test_interrupted),
       cmocka_unit_test(test_first_error_is_named),
       cmocka_unit_test(test_failing_allocations),
