@@ -192,34 +192,67 @@ void tn_q4_k_put(uint8_t *block, const float *x) {
   put_scales(block + 4, scales, minima);
 }
 
-/* ---- Q6_K ---- */
+/* ---- Q6_K, groups side by side too ---- */
 
-static int32_t code_6(float scale, float x) {
-  return scale != 0 ? (int32_t)clamped(rintf(x / scale), -32, 31) : 0;
+typedef struct block_6 {
+  float x[GROUP_6][GROUPS_6], largest[GROUPS_6]; /* largest: of a group, with its sign */
+  double w[GROUP_6][GROUPS_6], wx[GROUP_6][GROUPS_6];
+} block_6;
+
+static float code_6(float scale, float x) {
+  float v = x / scale;
+  uint32_t inside = mask_of(v > -32) & mask_of(v < 31), above = mask_of(v >= 31);
+  uint32_t bits =
+      (bits_of(v) & inside) | (bits_of(31) & above) | (bits_of(-32) & ~(inside | above));
+  return nearest(float_of(bits & mask_of(scale != 0)));
 }
 
-/* The scale of least error; below 0 where the largest weight is above 0, since there is one code
- * more on that side. */
-static float best_scale(const float *x) {
-  float w[GROUP_6], largest = 0;
-  double most = 0;
+/* How much of the weights codes with these scales explain: xq^2 / qq. */
+static void sum_codes(const block_6 *b, const float *scales, double *xq, double *qq) {
+  float codes[GROUP_6][GROUPS_6];
+  double sxq[GROUPS_6] = {0}, sqq[GROUPS_6] = {0};
   for (int32_t i = 0; i < GROUP_6; i++)
-    if (fabsf(x[i]) > fabsf(largest)) largest = x[i];
-  if (largest == 0) return 0;
-  importances(w, x, GROUP_6);
-  float best = largest / -32;
-  for (int32_t attempt = 0; attempt < TRIES; attempt++) {
-    float scale = largest / (-32 * stretch(attempt));
-    double xq = 0, qq = 0;
-    for (int32_t i = 0; i < GROUP_6; i++) {
-      double q = code_6(scale, x[i]), v = (double)w[i];
-      xq += v * (double)x[i] * q, qq += v * q * q;
+    for (int32_t g = 0; g < GROUPS_6; g++) codes[i][g] = code_6(scales[g], b->x[i][g]);
+  for (int32_t i = 0; i < GROUP_6; i++)
+    for (int32_t g = 0; g < GROUPS_6; g++) {
+      double q = (double)codes[i][g];
+      sxq[g] += b->wx[i][g] * q, sqq[g] += b->w[i][g] * q * q;
     }
-    if (!(qq > 0) || xq * xq <= most * qq) continue;
-    most = xq * xq / qq; /* what the codes explain of the weights */
-    best = (float)(xq / qq);
+  memcpy(xq, sxq, sizeof sxq);
+  memcpy(qq, sqq, sizeof sqq);
+}
+
+static void set_block_6(block_6 *b, const float *x) {
+  for (int32_t g = 0; g < GROUPS_6; g++) {
+    const float *group = x + g * GROUP_6;
+    float w[GROUP_6];
+    importances(w, group, GROUP_6);
+    b->largest[g] = 0;
+    for (int32_t i = 0; i < GROUP_6; i++) {
+      if (fabsf(group[i]) > fabsf(b->largest[g])) b->largest[g] = group[i];
+      b->x[i][g] = group[i];
+      b->w[i][g] = (double)w[i], b->wx[i][g] = (double)w[i] * (double)group[i];
+    }
   }
-  return best;
+}
+
+/* The scales of least error; below 0 where the largest weight is above 0, since there is one code
+ * more on that side. */
+static void best_scales(float *best, const float *x) {
+  block_6 b;
+  float scales[GROUPS_6];
+  double most[GROUPS_6] = {0}, xq[GROUPS_6], qq[GROUPS_6];
+  set_block_6(&b, x);
+  for (int32_t g = 0; g < GROUPS_6; g++) best[g] = b.largest[g] == 0 ? 0 : b.largest[g] / -32;
+  for (int32_t attempt = 0; attempt < TRIES; attempt++) {
+    for (int32_t g = 0; g < GROUPS_6; g++) scales[g] = b.largest[g] / (-32 * stretch(attempt));
+    sum_codes(&b, scales, xq, qq);
+    for (int32_t g = 0; g < GROUPS_6; g++) {
+      if (!(qq[g] > 0) || xq[g] * xq[g] <= most[g] * qq[g]) continue;
+      most[g] = xq[g] * xq[g] / qq[g];
+      best[g] = (float)(xq[g] / qq[g]);
+    }
+  }
 }
 
 static void put_code_6(uint8_t *block, int32_t i, int32_t code) {
@@ -230,17 +263,16 @@ static void put_code_6(uint8_t *block, int32_t i, int32_t code) {
 
 void tn_q6_k_put(uint8_t *block, const float *x) {
   float scales[GROUPS_6], largest = 0;
-  for (int32_t g = 0; g < GROUPS_6; g++) {
-    scales[g] = best_scale(x + g * GROUP_6);
+  best_scales(scales, x);
+  for (int32_t g = 0; g < GROUPS_6; g++)
     if (fabsf(scales[g]) > fabsf(largest)) largest = scales[g];
-  }
   float d = rounded(largest / -128);
   memset(block, 0, 192);
   for (int32_t g = 0; g < GROUPS_6; g++) {
     float share = d != 0 ? clamped(rintf(scales[g] / d), -128, 127) : 0;
     block[192 + g] = (uint8_t)(int8_t)share;
     for (int32_t i = g * GROUP_6; i < (g + 1) * GROUP_6; i++)
-      put_code_6(block, i, code_6(d * share, x[i]) + 32);
+      put_code_6(block, i, (int32_t)code_6(d * share, x[i]) + 32);
   }
   put_half(block + 208, d);
 }

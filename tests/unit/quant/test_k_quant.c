@@ -129,6 +129,48 @@ static void search_block(const float *x, float *y) {
   }
 }
 
+static float code_of_6(float scale, float x) {
+  float q = scale != 0 ? rintf(x / scale) : 0;
+  return !(q > -32) ? -32 : q > 31 ? 31 : q;
+}
+
+static float search_6(const float *x) {
+  float w[16], largest = 0;
+  double squares = 0, most = 0;
+  for (int i = 0; i < 16; i++) {
+    squares += (double)x[i] * (double)x[i];
+    if (fabsf(x[i]) > fabsf(largest)) largest = x[i];
+  }
+  if (largest == 0) return 0;
+  for (int i = 0; i < 16; i++) w[i] = (float)sqrt(squares / 16) + fabsf(x[i]);
+  float best = largest / -32;
+  for (int attempt = 0; attempt < 21; attempt++) {
+    float scale = largest / (-32 * (0.9f + 0.01f * (float)attempt));
+    double xq = 0, qq = 0;
+    for (int i = 0; i < 16; i++) {
+      double q = (double)code_of_6(scale, x[i]), v = (double)w[i];
+      xq += v * (double)x[i] * q, qq += v * q * q;
+    }
+    if (!(qq > 0) || xq * xq <= most * qq) continue;
+    most = xq * xq / qq;
+    best = (float)(xq / qq);
+  }
+  return best;
+}
+
+static void search_block_6(const float *x, float *y) {
+  float scales[16], largest = 0;
+  for (int g = 0; g < 16; g++) {
+    scales[g] = search_6(x + g * 16);
+    if (fabsf(scales[g]) > fabsf(largest)) largest = scales[g];
+  }
+  float d = tn_f16_to_f32(tn_f32_to_f16(largest / -128));
+  for (int g = 0; g < 16; g++) {
+    float share = d != 0 ? fminf(fmaxf(rintf(scales[g] / d), -128), 127) : 0;
+    for (int i = g * 16; i < g * 16 + 16; i++) y[i] = d * share * code_of_6(d * share, x[i]);
+  }
+}
+
 /* Blocks of every kind: groups of zeros, one sign alone, very small and very large. */
 static void make_odd_block(float *x, int block) {
   make_block(x, block);
@@ -141,15 +183,22 @@ static void make_odd_block(float *x, int block) {
   }
 }
 
-static void all_groups_at_once_find_what_one_finds(void **state) {
+static void compare_searches(put_fn put, tn_dtype dtype,
+                             void (*in_turn)(const float *x, float *y)) {
   float x[TN_K_BLOCK], y[TN_K_BLOCK], want[TN_K_BLOCK];
   for (int block = 0; block < 6 * BLOCKS; block++) {
     make_odd_block(x, block);
-    there_and_back(tn_q4_k_put, TN_Q4_K, x, y);
-    search_block(x, want);
+    there_and_back(put, dtype, x, y);
+    in_turn(x, want);
     for (int i = 0; i < TN_K_BLOCK; i++)
-      if (y[i] != want[i]) fail_msg("block %d, weight %d: %g, not %g", block, i, y[i], want[i]);
+      if (y[i] != want[i])
+        fail_msg("block %d, weight %d: %g, not %g", block, i, (double)y[i], (double)want[i]);
   }
+}
+
+static void all_groups_at_once_find_what_one_finds(void **state) {
+  compare_searches(tn_q4_k_put, TN_Q4_K, search_block);
+  compare_searches(tn_q6_k_put, TN_Q6_K, search_block_6);
 }
 
 static void four_bits_lose_less_than_plain_rounding(void **state) {
