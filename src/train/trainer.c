@@ -27,11 +27,24 @@ struct tn_trainer {
 /* ---- making
  * ---------------------------------------------------------------------------------------- */
 
+/* Tokenizers may have added tokens above the model's: what counts is whether the data holds any. */
+static tn_status check_tokens(const tn_trainer *t, int64_t vocab_size, tn_error *err) {
+  for (int64_t s = 0; s < tn_token_set_shards(t->corpus.set); s++) {
+    int64_t count;
+    const int32_t *ids = tn_token_set_shard(t->corpus.set, s, &count, NULL);
+    for (int64_t i = 0; i < count; i++)
+      if (ids[i] >= vocab_size)
+        return tn_fail(err, TN_ERR_DATA,
+                       "the data has %lld tokens and holds id %d, the model of %s knows %lld",
+                       (long long)t->corpus.vocab_size, ids[i], t->config->init,
+                       (long long)vocab_size);
+  }
+  return TN_OK;
+}
+
 static tn_status check_vocabulary(const tn_trainer *t, tn_error *err) {
   const tn_model_config *shape = tn_model_config_of(t->model);
-  if (t->corpus.vocab_size > shape->vocab_size)
-    return tn_fail(err, TN_ERR_DATA, "the data has %lld tokens, the model of %s knows %lld",
-                   (long long)t->corpus.vocab_size, t->config->init, (long long)shape->vocab_size);
+  if (t->corpus.vocab_size > shape->vocab_size) TN_TRY(check_tokens(t, shape->vocab_size, err));
   if (t->config->batch.tokens > shape->positions_max)
     return tn_fail(err, TN_ERR_DATA, "batch.tokens is %lld, the model of %s has %lld positions",
                    (long long)t->config->batch.tokens, t->config->init,

@@ -89,5 +89,27 @@ def test_embed(tenon, model):
     assert names(line, IMAGE, size, size) and "text 2" in line
 
 
+def test_train_from_such_a_model(tenon, model, tmp_path):
+    """The data may not hold such a token either."""
+    folder, size = model
+    for text, steps in (("text.txt", 2), ("bad.txt", 0)):
+        tokens = tmp_path / text
+        (tmp_path / "long.txt").write_text((folder / text).read_text() * 20)
+        tenon("feed", "pack", "--tokenizer", folder, "--out", tokens, tmp_path / "long.txt")
+        (tmp_path / "run.yaml").write_text(f"""\
+run: {tmp_path / "run"}
+steps: 2
+init: {folder}
+data: {{tokens: {tokens}, tokenizer: {folder}/tokenizer.json, validation_share: 0}}
+batch: {{sequences: 2, tokens: 16}}
+""")
+        if steps:
+            tenon("train", tmp_path / "run.yaml")
+        else:
+            line = tenon.fails("train", tmp_path / "run.yaml", "--set", f"run={tmp_path / 'other'}")
+            assert f"holds id {size + 1}" in line and f"knows {size}" in line
+    assert tenon.json("run", tmp_path / "run", "--raw", "-p", "the", "-n", 4)["tokens"] == 4
+
+
 def test_inspect_counts_them(tenon, model):
     assert "does not have 2 of its added tokens" in tenon("models", "inspect", model[0]).stdout
