@@ -11,8 +11,11 @@
  * bits
  *
  *     fma(float(sum of q_x b), (16 / times) unit scale_x, .)
- *     b = floor((q - zero) times factor / 16 + 1/2)       a byte; times: 2 with a zero, so that the
+ *     b = (q - zero) times factor / 16, rounded           a byte; times: 2 with a zero, so that the
  *                                                         zero stays 0; 4 for K-quants; else 1
+ *
+ * where halves are rounded up in even places of K and down in odd ones: many products are halves,
+ * and rounded one way they would add up.
  *
  * Integer sums are exact (below 2^31) and the chain is one order for every row, tile and thread, so
  * y has the same bits from each of them; and from every instruction set, but that nibbles have the

@@ -64,7 +64,7 @@ static void take_column(int32_t *w, const tn_int_panel *p, const tn_panel_format
     for (int32_t k = 0; k < f->span; k++) {
       uint8_t byte = q[k / 4 * TN_WORD_BYTES + k % 4];
       int32_t product = f->kind == TN_PANEL_S8 ? (int8_t)byte : (byte - f->zero) * factor;
-      w[first + k] = to_bytes ? (product + 8) >> 4 : product;
+      w[first + k] = to_bytes ? (product + 8 - k % 2) >> 4 : product;
     }
   }
 }

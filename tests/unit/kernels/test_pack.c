@@ -224,7 +224,8 @@ static double byte_weight(const tn_tensor *w, int64_t n, int64_t k) {
   }
   if (unit == 0 || factor == 0) return least;
   q = rint((value - least) / (unit * factor));
-  return unit * (16 / times) * floor(q * factor * times / 16 + 0.5) + least;
+  double byte = q * factor * times / 16;
+  return unit * (16 / times) * (k % 2 ? ceil(byte - 0.5) : floor(byte + 0.5)) + least;
 }
 
 /* K-quants, floats: the very values. */
