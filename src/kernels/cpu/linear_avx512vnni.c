@@ -106,14 +106,31 @@ static void tile(float *c, int64_t ldc, int64_t m, const tn_int_rows *x, int64_t
 
 /* ---- few rows ---- */
 
-/* all[r][4], which together are one sum, += products of a packed group of nibbles; q: wide */
-INLINE void few_nibbles(const int32_t m, __m512i (*all)[4], const int16_t *q, const uint8_t *group,
+/* Four sums of a row: of nibbles those of products[4]. */
+typedef __m512i few_sums[4];
+
+/* A word of nibbles, in the order of round_nibbles, those of odd elements negative: then halves are
+ * rounded the other way.  A nibble that lies at bits 8 or 4 of 16 needs no shift; loads from a byte
+ * before or behind put it there.  last: nothing behind the word may be read. */
+INLINE void few_products(__m512i product[4], const uint8_t *word, const bool last, __m512i factor) {
+  const __m512i at4 = _mm512_set1_epi16(0x00f0), at8 = _mm512_set1_epi16(0x0f00);
+  const __m512i zero = _mm512_setzero_si512();
+  __m512i f8 = _mm512_slli_epi16(factor, 3), f4 = _mm512_slli_epi16(factor, 7);
+  __m512i behind = last ? _mm512_srli_epi16(load(word), 8) : load(word + 1);
+  product[0] = _mm512_mulhrs_epi16(_mm512_and_si512(load(word - 1), at8), f8);
+  product[1] = _mm512_mulhrs_epi16(_mm512_and_si512(load(word), at4), f4);
+  product[2] = _mm512_mulhrs_epi16(_mm512_and_si512(load(word), at8), _mm512_sub_epi16(zero, f8));
+  product[3] = _mm512_mulhrs_epi16(_mm512_and_si512(behind, at4), _mm512_sub_epi16(zero, f4));
+}
+
+/* all[r] += products of a packed group of nibbles, behind a header or another group; q: wide */
+INLINE void few_nibbles(const int32_t m, few_sums *all, const int16_t *q, const uint8_t *group,
                         const void *factor) {
-  const nibble_factor f = nibble_factor_of(factor);
+  __m512i f = load(factor);
 #pragma GCC unroll 4
   for (int32_t j = 0; j < 4; j++, q += 4) {
     __m512i product[4];
-    round_nibbles(product, load(group + j * TN_WORD_BYTES), f);
+    few_products(product, group + j * TN_WORD_BYTES, j == 3, f);
 #pragma GCC unroll 4
     for (int32_t r = 0; r < m; r++)
 #pragma GCC unroll 4
@@ -149,7 +166,7 @@ INLINE void few_dot(const int32_t m, const tn_panel_kind kind, __m512i sum[][2],
 }
 
 /* all[r][0] += factor by the products of a packed group */
-INLINE void few_group(const int32_t m, const tn_panel_kind kind, __m512i (*all)[4], const int8_t *q,
+INLINE void few_group(const int32_t m, const tn_panel_kind kind, few_sums *all, const int8_t *q,
                       const uint8_t *group, const void *factor) {
   __m512i sum[FEW_TOGETHER][2];
   few_dot(m, kind, sum, q, group);
@@ -176,11 +193,14 @@ typedef struct few_weights {
 /* Bytes of this part: far ahead into the second-level cache, which has room for enough of them to
  * keep the memory busy, and from there into the first, where more would not stay until the other
  * panels have had their turns. */
-INLINE void ask_ahead(const few_weights *w, const uint8_t *from, int64_t bytes) {
-  for (int64_t i = 0; i < bytes; i += 64) {
-    const uint8_t *near = from + i + FEW_AHEAD, *far = from + i + FEW_FAR_AHEAD;
-    __builtin_prefetch(near + (near < w->end ? 0 : w->skip), 0, 3);
-    __builtin_prefetch(far + (far < w->end ? 0 : w->skip), 0, 2);
+INLINE void ask_ahead(const few_weights *w, const uint8_t *from, const int32_t bytes) {
+  const uint8_t *near = from + FEW_AHEAD, *far = from + FEW_FAR_AHEAD;
+  near += near < w->end ? 0 : w->skip;
+  far += far < w->end ? 0 : w->skip;
+#pragma GCC unroll 8
+  for (int32_t i = 0; i < bytes; i += 64) {
+    __builtin_prefetch(near + i, 0, 3);
+    __builtin_prefetch(far + i, 0, 2);
   }
 }
 
@@ -193,7 +213,7 @@ INLINE void few_chunk(const int32_t m, const tn_panel_kind kind, const bool mini
   const int32_t group_bytes = (planes + (kind == TN_PANEL_S8 ? 8 : 4)) * TN_WORD_BYTES;
   const int8_t *q = x->q + at * TN_CHUNK;
   const uint8_t *group = w.chunk + header_bytes;
-  __m512i all[FEW_TOGETHER][4];
+  few_sums all[FEW_TOGETHER];
 #pragma GCC unroll 4
   for (int32_t r = 0; r < m; r++)
     all[r][0] = all[r][1] = all[r][2] = all[r][3] = _mm512_setzero_si512();
@@ -207,8 +227,10 @@ INLINE void few_chunk(const int32_t m, const tn_panel_kind kind, const bool mini
   }
 #pragma GCC unroll 4
   for (int32_t r = 0; r < m; r++) {
-    __m512i sum = _mm512_add_epi32(_mm512_add_epi32(all[r][0], all[r][1]),
-                                   _mm512_add_epi32(all[r][2], all[r][3]));
+    __m512i sum = all[r][0];
+    if (kind == TN_PANEL_U4)
+      sum = _mm512_sub_epi32(_mm512_add_epi32(sum, all[r][1]),
+                             _mm512_add_epi32(all[r][2], all[r][3]));
     finish_row(TN_CHUNK_GROUPS * halves, minima, c + r * ldc, sum, x, at + r, p);
   }
 }
