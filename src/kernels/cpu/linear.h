@@ -32,7 +32,6 @@
 
 #define TN_SPANS_MAX      (2 * TN_CHUNK_GROUPS)
 #define TN_AHEAD_BYTES    2048 /* of weights that are asked for while others are used */
-#define TN_FEW_PANELS     4    /* that few rows read side by side */
 #define TN_BLOCK_ROWS_MAX 512
 
 /* x, quantized, a chunk of K after the other: rows of a chunk lie side by side, so that a tile's
@@ -83,8 +82,8 @@ typedef struct tn_linear_isa {
   void (*chunk)(float *c, int64_t ldc, int64_t rows, const tn_int_rows *x, int64_t at,
                 tn_int_panel *p, const uint8_t *const *chunks, int64_t panels, tn_dtype dtype);
   /* What follows may be missing. */
-  /* All of K, without a table: c[m][16 panels] += rows [0, m) of x by packed panels, which are read
-   * in one stream each;  m <= few_rows, panels <= TN_FEW_PANELS */
+  /* All of K, without a table: c[m][16 panels] += rows [0, m) of x by packed panels;
+   * m <= few_rows */
   int32_t few_rows;
   bool few_wide; /* x->wide is there for weights of 4 bits */
   void (*few)(float *c, int64_t ldc, int64_t m, const tn_int_rows *x, int64_t groups,

@@ -13,8 +13,8 @@
 #define SPAN_BYTES    ((int32_t)sizeof(tn_int_pairs))
 #define FEW_ROWS      8
 #define FEW_TOGETHER  4    /* rows that share a pass over weights */
-#define FEW_AHEAD     1024 /* bytes of each panel that are asked for ahead */
-#define FEW_FAR_AHEAD 4096
+#define FEW_AHEAD     1024 /* bytes that are asked for ahead */
+#define FEW_FAR_AHEAD 8192
 
 #include "kernels/cpu/linear_avx512.inc"
 
@@ -183,43 +183,33 @@ INLINE void few_group(const int32_t m, const tn_panel_kind kind, few_sums *all, 
     }
 }
 
-/* A packed chunk, where its panel ends, and how far behind that this thread most likely reads on.
- */
-typedef struct few_weights {
-  const uint8_t *chunk, *end;
-  int64_t skip;
-} few_weights;
-
-/* Bytes of this part: far ahead into the second-level cache, which has room for enough of them to
- * keep the memory busy, and from there into the first, where more would not stay until the other
- * panels have had their turns. */
-INLINE void ask_ahead(const few_weights *w, const uint8_t *from, const int32_t bytes) {
-  const uint8_t *near = from + FEW_AHEAD, *far = from + FEW_FAR_AHEAD;
-  near += near < w->end ? 0 : w->skip;
-  far += far < w->end ? 0 : w->skip;
+/* Panels lie, and are read, one behind the other.  What comes is asked for far ahead into the
+ * second-level cache, which has room for enough of it to keep the memory busy, and from there into
+ * the first. */
+INLINE void ask_ahead(const uint8_t *from, const int32_t bytes) {
 #pragma GCC unroll 8
   for (int32_t i = 0; i < bytes; i += 64) {
-    __builtin_prefetch(near + i, 0, 3);
-    __builtin_prefetch(far + i, 0, 2);
+    __builtin_prefetch(from + FEW_AHEAD + i, 0, 3);
+    __builtin_prefetch(from + FEW_FAR_AHEAD + i, 0, 2);
   }
 }
 
 /* A chunk of one panel by m rows of x from `at` on; of p the header is used. */
 INLINE void few_chunk(const int32_t m, const tn_panel_kind kind, const bool minima, float *c,
                       int64_t ldc, const tn_int_rows *x, int64_t at, const tn_int_panel *p,
-                      int32_t header_bytes, few_weights w) {
+                      int32_t header_bytes, const uint8_t *chunk) {
   const int32_t halves = kind == TN_PANEL_U6 ? 2 : 1;
   const int32_t planes = kind == TN_PANEL_U5 ? 1 : kind == TN_PANEL_U6 ? 2 : 0;
   const int32_t group_bytes = (planes + (kind == TN_PANEL_S8 ? 8 : 4)) * TN_WORD_BYTES;
   const int8_t *q = x->q + at * TN_CHUNK;
-  const uint8_t *group = w.chunk + header_bytes;
+  const uint8_t *group = chunk + header_bytes;
   few_sums all[FEW_TOGETHER];
 #pragma GCC unroll 4
   for (int32_t r = 0; r < m; r++)
     all[r][0] = all[r][1] = all[r][2] = all[r][3] = _mm512_setzero_si512();
-  ask_ahead(&w, w.chunk, header_bytes);
+  ask_ahead(chunk, header_bytes);
   for (int32_t g = 0; g < p->groups; g++, q += TN_GROUP, group += group_bytes) {
-    ask_ahead(&w, group, group_bytes);
+    ask_ahead(group, group_bytes);
     if (kind == TN_PANEL_U4)
       few_nibbles(m, all, x->wide + at * TN_CHUNK + g * TN_GROUP, group, p->factor[g]);
     else
@@ -235,22 +225,20 @@ INLINE void few_chunk(const int32_t m, const tn_panel_kind kind, const bool mini
   }
 }
 
-/* Panels take turns chunk by chunk: one stream each. */
 INLINE void few_body(const int32_t m, const tn_panel_kind kind, const bool minima, float *c,
                      int64_t ldc, const tn_int_rows *x, int64_t row, int64_t groups,
                      const uint8_t *panel, int64_t panel_bytes, int64_t panels, tn_dtype dtype) {
   const tn_panel_format *f = tn_panel_format_of(dtype);
-  int64_t chunk_bytes = tn_panel_chunk_bytes(f);
   tn_int_panel header;
-  for (int64_t chunk = 0; chunk * TN_CHUNK_GROUPS < groups; chunk++) {
-    int64_t left = groups - chunk * TN_CHUNK_GROUPS;
-    header.groups = (int32_t)(left < TN_CHUNK_GROUPS ? left : TN_CHUNK_GROUPS);
-    for (int64_t p = 0; p < panels; p++) {
-      const uint8_t *from = panel + p * panel_bytes;
-      few_weights w = {from + chunk * chunk_bytes, from + panel_bytes, (panels - 1) * panel_bytes};
-      header_of(&header, dtype, w.chunk);
-      few_chunk(m, kind, minima, c + p * TN_PANEL_ROWS, ldc, x, chunk * x->rows + row, &header,
-                f->header_bytes, w);
+  for (int64_t p = 0; p < panels; p++, panel += panel_bytes, c += TN_PANEL_ROWS) {
+    const uint8_t *chunk = panel;
+    int64_t at = row;
+    for (int64_t g = 0; g < groups; g += TN_CHUNK_GROUPS) {
+      header.groups = (int32_t)(groups - g < TN_CHUNK_GROUPS ? groups - g : TN_CHUNK_GROUPS);
+      header_of(&header, dtype, chunk);
+      few_chunk(m, kind, minima, c, ldc, x, at, &header, f->header_bytes, chunk);
+      chunk += tn_panel_chunk_bytes(f);
+      at += x->rows;
     }
   }
 }
