@@ -47,7 +47,7 @@ static tn_status export_model(const char *word, const char *out, tn_dtype dtype,
   if (status == TN_OK) status = tn_model_folder_check(out, force, word, folder.data, err);
   if (status == TN_OK) status = tn_model_open(&model, folder.data, tn_device_cpu(), err);
   source from = {folder.data, model, dtype, done};
-  if (status == TN_OK) status = tn_model_folder_write(out, force, fill_folder, &from, err);
+  if (status == TN_OK) status = tn_model_folder_write(out, force, NULL, fill_folder, &from, err);
   tn_model_free(model);
   tn_strbuf_clear(&folder);
   return status;

@@ -17,6 +17,7 @@
 #include "quant/gguf_export.h"
 #include "quant/layer_weights.h"
 #include "quant/source_check.h"
+#include "quant/unfinished.h"
 
 /* Calibration samples are spread over at most this much of the text. */
 #define CALIBRATION_TOKENS_MAX ((int64_t)8 << 20)
@@ -28,9 +29,10 @@ typedef struct command {
   tn_option_list data, eval, ignore;
   int64_t samples, tokens, eval_tokens, passes, threads;
   double damping, strength;
-  bool asymmetric, natural_order, no_aim, activations, smooth, force, quiet, json;
+  bool asymmetric, natural_order, no_aim, activations, smooth, force, resume, quiet, json;
   const char *model, *out;
   tn_quantize_options options;
+  tn_strbuf unfinished; /* where layers that are done are kept; empty: nothing is calibrated */
   bool kv_is_float, is_gguf;
   bool is_plain; /* no grid is searched for: GGUF files of `plain` */
   tn_dtype plain;
@@ -40,6 +42,7 @@ typedef struct result {
   tn_perplexity before, after; /* windows 0: not measured */
   int64_t bytes_before, bytes_after;
   int64_t samples, tokens; /* of calibration */
+  int64_t resumed, kept;   /* layers taken from a run that was stopped, and kept for the next */
   double seconds;
 } result;
 
@@ -122,6 +125,20 @@ static int read_kv(command *c) {
   return 0;
 }
 
+/* Where text is read, layers take their time and are kept: OUT.unfinished. */
+static int read_reader(command *c) {
+  const char *reader = c->options.method != TN_QUANTIZE_RTN ? c->method
+                       : c->smooth                          ? "--smooth"
+                       : c->options.kv_scales               ? "--kv"
+                                                            : NULL;
+  if (reader && c->data.count == 0)
+    return tn_cli_usage_error("--data is missing: %s calibrates on text", reader);
+  if (c->resume && (!reader || c->is_plain))
+    return tn_cli_usage_error("--resume: nothing is calibrated, so no layers are kept to resume");
+  if (reader && !c->is_plain) tn_strbuf_addf(&c->unfinished, "%s.unfinished", c->out);
+  return 0;
+}
+
 static int read_options(command *c) {
   static const char *const formats[] = {"compressed-tensors", "gguf"};
   int32_t format = word_place(c->format, formats, 2);
@@ -141,12 +158,8 @@ static int read_options(command *c) {
     return tn_cli_usage_error("--passes %" PRId64 ": 0 to %d", c->passes, PASSES_MAX);
   if (c->eval_tokens < 0) return tn_cli_usage_error("--eval-tokens: 0 (all) or more");
   if (c->threads < 0 || c->threads > 1024) return tn_cli_usage_error("--threads: 0 to 1024");
-  const char *reader = c->options.method != TN_QUANTIZE_RTN ? c->method
-                       : c->smooth                          ? "--smooth"
-                       : c->options.kv_scales               ? "--kv"
-                                                            : NULL;
-  if (reader && c->data.count == 0)
-    return tn_cli_usage_error("--data is missing: %s calibrates on text", reader);
+  code = read_reader(c);
+  if (code != 0) return code;
   c->options.smooth = c->smooth;
   c->options.smooth_strength = c->strength;
   c->options.gptq.damping = c->damping;
@@ -262,9 +275,15 @@ static tn_status write_out(const command *c, const tn_text_model *m, const tn_qu
                            tn_weight_source *source, result *r, tn_error *err) {
   if (c->is_gguf) return write_gguf(c, m, q, source, r, err);
   folder_parts parts = {c, q, source, m->folder.data};
-  TN_TRY(tn_model_folder_write(c->out, c->force, fill_folder, &parts, err));
-  note_unread(c, m->model);
-  return TN_OK;
+  tn_strbuf part = {0};
+  if (c->unfinished.length > 0) tn_strbuf_addf(&part, "%s/model", c->unfinished.data);
+  tn_status status = tn_strbuf_check(&part, err);
+  if (status == TN_OK)
+    status = tn_model_folder_write(c->out, c->force, part.length > 0 ? part.data : NULL,
+                                   fill_folder, &parts, err);
+  tn_strbuf_clear(&part);
+  if (status == TN_OK) note_unread(c, m->model);
+  return status;
 }
 
 static int64_t quantized_bytes(const tn_quantized *q) {
@@ -298,19 +317,13 @@ static tn_dtype kv_dtype(const command *c) {
   return c->kv_is_float ? TN_F8_E4M3 : TN_I8;
 }
 
-static tn_status quantize(const command *c, tn_text_model *m, tn_weight_source *source,
-                          const tn_ids *calibration, const tn_ids *text, result *r,
-                          tn_progress *progress, tn_error *err) {
-  const tn_calibration_text samples = {calibration->items, r->samples, r->tokens};
-  tn_quantized q = {0};
-  r->bytes_before = r->bytes_after = tn_model_weight_bytes(m->model);
-  if (c->is_gguf) TN_TRY(tn_gguf_export_check(m->model, err));
-  TN_TRY(measure(c, m, text, NULL, TN_F32, &r->before, progress, err));
-  if (c->is_plain) {
-    TN_TRY(write_out(c, m, &q, source, r, err));
-    return measure_file(c, text, r, progress, err);
-  }
-  TN_TRY(tn_quantize(&q, m->model, source, &samples, &c->options, tn_cli_pool((int32_t)c->threads),
+/* Layer by layer, then the file. */
+static tn_status quantize_layers(const command *c, const tn_quantize_options *options,
+                                 tn_text_model *m, tn_weight_source *source,
+                                 const tn_calibration_text *samples, const tn_ids *text, result *r,
+                                 tn_progress *progress, tn_error *err) {
+  tn_quantized q;
+  TN_TRY(tn_quantize(&q, m->model, source, samples, options, tn_cli_pool((int32_t)c->threads),
                      progress, err));
   tn_activations activations = {.quantized = &q, .is_float = c->options.grid.is_float};
   tn_status status = measure(c, m, text, c->activations ? &activations : NULL, kv_dtype(c),
@@ -319,6 +332,40 @@ static tn_status quantize(const command *c, tn_text_model *m, tn_weight_source *
   if (status == TN_OK) status = write_out(c, m, &q, source, r, err);
   tn_activations_clear(&activations);
   tn_quantized_clear(&q);
+  return status;
+}
+
+static tn_status open_unfinished(const command *c, const tn_weight_source *source,
+                                 const tn_calibration_text *samples, tn_unfinished **out,
+                                 tn_error *err) {
+  tn_strbuf about = {0};
+  if (c->unfinished.length == 0) return TN_OK;
+  tn_status status = tn_unfinished_describe(&about, &c->options, source, samples, err);
+  if (status == TN_OK)
+    status = tn_unfinished_open(out, c->unfinished.data, tn_strbuf_view(&about), c->resume, err);
+  tn_strbuf_clear(&about);
+  return status;
+}
+
+static tn_status quantize(const command *c, tn_text_model *m, tn_weight_source *source,
+                          const tn_ids *calibration, const tn_ids *text, result *r,
+                          tn_progress *progress, tn_error *err) {
+  const tn_calibration_text samples = {calibration->items, r->samples, r->tokens};
+  tn_quantize_options options = c->options;
+  const tn_quantized as_it_is = {0};
+  r->bytes_before = r->bytes_after = tn_model_weight_bytes(m->model);
+  if (c->is_gguf) TN_TRY(tn_gguf_export_check(m->model, err));
+  TN_TRY(open_unfinished(c, source, &samples, &options.unfinished, err));
+  tn_unfinished *u = options.unfinished;
+  if (u) r->resumed = tn_unfinished_resumed(u);
+  tn_status status = measure(c, m, text, NULL, TN_F32, &r->before, progress, err);
+  if (status == TN_OK && !c->is_plain)
+    status = quantize_layers(c, &options, m, source, &samples, text, r, progress, err);
+  if (status == TN_OK && c->is_plain) status = write_out(c, m, &as_it_is, source, r, err);
+  if (status == TN_OK && c->is_plain) status = measure_file(c, text, r, progress, err);
+  if (status == TN_OK && u) status = tn_unfinished_remove(u, err);
+  if (status != TN_OK && u) r->kept = tn_unfinished_layers(u);
+  tn_unfinished_close(u);
   return status;
 }
 
@@ -377,6 +424,7 @@ static void print_json(const command *c, const result *r) {
   tn_cli_json_bool(&j.w, "activations", c->activations);
   tn_cli_json_i64(&j.w, "calibration_samples", r->samples);
   tn_cli_json_i64(&j.w, "calibration_tokens", r->samples * r->tokens);
+  tn_cli_json_i64(&j.w, "layers_resumed", r->resumed);
   tn_cli_json_i64(&j.w, "bytes_before", r->bytes_before);
   tn_cli_json_i64(&j.w, "bytes_after", r->bytes_after);
   if (r->before.windows > 0) {
@@ -411,7 +459,15 @@ static void print_text(const command *c, const result *r) {
          c->eval.count == 0 ? " of the calibration text: --eval gives one it has not seen" : "");
 }
 
-static const char *hint(const command *c, const tn_error *err) {
+static const char *hint(const command *c, const result *r, const tn_error *err) {
+  bool is_there = c->unfinished.length > 0 && strstr(err->text, c->unfinished.data);
+  if (is_there && r->resumed > 0 && err->status != TN_ERR_IO)
+    return "remove that file: its layer is done again";
+  if (r->kept > 0) return "the layers that are done are kept: the same command with --resume";
+  if (is_there && c->resume)
+    return "--resume wants the model, text and options that it was begun with; remove it to begin "
+           "anew";
+  if (is_there) return "--resume goes on with it; remove it to begin anew";
   if (!strstr(err->text, "multiple of the group")) return tn_text_model_hint(err);
   if (c->is_gguf) return "GGUF files have groups of 32 only; --to f16 or q6_k holds such a model";
   return "--group channel fits any model; --ignore leaves a linear as it is";
@@ -422,10 +478,14 @@ static int run_command(command *c) {
   result r = {0};
   int code = read_options(c);
   if (code != 0) return code;
+  if (tn_strbuf_check(&c->unfinished, &err) != TN_OK) return tn_cli_fail(&err, NULL);
   if (check_out(c, c->model, &err) != TN_OK)
     return tn_cli_fail(&err, c->force ? NULL : "--force replaces it");
+  if (c->unfinished.length > 0 && !c->resume &&
+      tn_unfinished_check(c->unfinished.data, &err) != TN_OK)
+    return tn_cli_fail(&err, hint(c, &r, &err));
   int64_t start_us = tn_time_us();
-  if (run_all(c, &r, &err) != TN_OK) return tn_cli_fail(&err, hint(c, &err));
+  if (run_all(c, &r, &err) != TN_OK) return tn_cli_fail(&err, hint(c, &r, &err));
   r.seconds = (double)(tn_time_us() - start_us) / 1e6;
   if (c->json)
     print_json(c, &r);
@@ -484,6 +544,10 @@ static int run(int argc, char **argv) {
        "text for perplexity before and after (default: the calibration text)"},
       {"--eval-tokens", 0, TN_OPTION_INT, &c.eval_tokens, "N", "of it (default 32,768; 0: all)"},
       {"--force", 'f', TN_OPTION_FLAG, &c.force, NULL, "replace OUT, a model's folder or a file"},
+      {"--resume", 0, TN_OPTION_FLAG, &c.resume, NULL,
+       "go on behind the last finished layer of a run that was stopped (OUT.unfinished), if there "
+       "is "
+       "one"},
       {"--threads", 't', TN_OPTION_INT, &c.threads, "N", "0: all CPUs (default)"},
       {"--quiet", 'q', TN_OPTION_FLAG, &c.quiet, NULL, "no progress bar"},
       {"--json", 0, TN_OPTION_FLAG, &c.json, NULL, "the result as one JSON object"},
@@ -507,7 +571,9 @@ static int run(int argc, char **argv) {
   c.out = argv[2];
   if (!c.out[0]) return tn_cli_usage_error("OUT is empty: name what is to be written");
   for (size_t end = strlen(argv[2]); end > 1 && argv[2][end - 1] == '/';) argv[2][--end] = '\0';
-  return run_command(&c);
+  code = run_command(&c);
+  tn_strbuf_clear(&c.unfinished);
+  return code;
 }
 
 const tn_command tn_command_quantize = {

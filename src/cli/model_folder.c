@@ -99,10 +99,18 @@ static tn_status make_part(tn_strbuf *part, const char *out, tn_error *err) {
   return tn_fail_errno(err, errno, "%s: its rights cannot be set", part->data);
 }
 
-static tn_status fill_part(const char *out, bool replace, tn_model_folder_fill fill, void *context,
-                           tn_error *err) {
+/* The caller's folder, empty. */
+static tn_status clear_part(tn_strbuf *part, const char *named, tn_error *err) {
+  tn_strbuf_add(part, named);
+  TN_TRY(tn_strbuf_check(part, err));
+  if (tn_dir_exists(named)) TN_TRY(tn_dir_remove(named, err));
+  return tn_dir_make(named, err);
+}
+
+static tn_status fill_part(const char *out, bool replace, const char *named,
+                           tn_model_folder_fill fill, void *context, tn_error *err) {
   tn_strbuf part = {0};
-  tn_status status = make_part(&part, out, err);
+  tn_status status = named ? clear_part(&part, named, err) : make_part(&part, out, err);
   if (status == TN_OK) status = fill(context, part.data, err);
   if (status == TN_OK) status = take_place(part.data, out, replace, err);
   if (status != TN_OK && part.data && tn_dir_exists(part.data))
@@ -111,13 +119,13 @@ static tn_status fill_part(const char *out, bool replace, tn_model_folder_fill f
   return status;
 }
 
-tn_status tn_model_folder_write(const char *out, bool replace, tn_model_folder_fill fill,
-                                void *context, tn_error *err) {
+tn_status tn_model_folder_write(const char *out, bool replace, const char *part,
+                                tn_model_folder_fill fill, void *context, tn_error *err) {
   tn_strbuf parent = {0}, made = {0};
   parent_of(out, &parent);
   tn_status status = tn_strbuf_check(&parent, err);
   if (status == TN_OK && parent.length > 0) status = tn_dir_make_new(parent.data, &made, err);
-  if (status == TN_OK) status = fill_part(out, replace, fill, context, err);
+  if (status == TN_OK) status = fill_part(out, replace, part, fill, context, err);
   if (status != TN_OK && parent.length > 0) tn_dir_unmake(parent.data, &made);
   tn_strbuf_clear(&parent);
   tn_strbuf_clear(&made);

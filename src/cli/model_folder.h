@@ -1,6 +1,7 @@
 /* model_folder.h - a model's folder that a command writes: it takes its name when it is whole.
  *
- *     OUT.part-XXXXXX   nobody else's, beside OUT; filled, then renamed
+ *     OUT.part-XXXXXX   nobody else's, beside OUT, or a folder that the caller has a place for;
+ *                       filled, then renamed
  *     OUT               whole, or as it was before; after a failure nothing stays behind
  *
  * Thread: one caller. */
@@ -22,8 +23,9 @@ bool tn_is_same_place(const char *a, const char *b);
 /* Writes into `folder`, which is there and empty. */
 typedef tn_status (*tn_model_folder_fill)(void *context, const char *folder, tn_error *err);
 /* replace: a folder of that name, which tn_model_folder_check has let pass, changes places with the
- * new one. */
-TN_NODISCARD tn_status tn_model_folder_write(const char *out, bool replace,
+ * new one.  part: the folder that is filled, where the caller has one that is nobody else's (what a
+ * kill has left in it goes), in the same file system; NULL: OUT.part-XXXXXX. */
+TN_NODISCARD tn_status tn_model_folder_write(const char *out, bool replace, const char *part,
                                              tn_model_folder_fill fill, void *context,
                                              tn_error *err);
 #endif

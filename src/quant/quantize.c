@@ -5,7 +5,9 @@
 #include <stdio.h>
 
 #include "quant/awq.h"
+#include "quant/layer_file.h"
 #include "quant/layer_weights.h"
+#include "quant/unfinished.h"
 
 static const double smooth_strength_default = 0.5;
 
@@ -327,17 +329,76 @@ static tn_status check_groups(const job *j, tn_error *err) {
   return TN_OK;
 }
 
+/* ---- layers that are done already ---- */
+
+static int64_t resumed_layers(const job *j) {
+  return j->o->unfinished ? tn_unfinished_resumed(j->o->unfinished) : 0;
+}
+
+static tn_status restore_tensor(job *j, const tn_layer_file *file, tn_layer_tensor_copy *t,
+                                tn_error *err) {
+  tn_quantized_tensor *q;
+  if (!t->is_linear)
+    return tn_layer_file_values(file, t->file_name, tn_layer_data(t), t->rows * t->columns,
+                                &t->is_changed, err);
+  TN_TRY(begin_weight(j, t, &q, err));
+  TN_TRY(tn_layer_file_matrix(file, t->file_name, &q->matrix, err));
+  end_weight(j, t, q);
+  return TN_OK;
+}
+
+static tn_status restore_weights(job *j, const char *path, tn_error *err) {
+  tn_layer_file file;
+  TN_TRY(tn_layer_file_open(&file, path, tn_unfinished_run(j->o->unfinished), j->layer.layer, err));
+  tn_status status = TN_OK;
+  for (int32_t i = 0; i < j->layer.count && status == TN_OK; i++)
+    status = restore_tensor(j, &file, &j->layer.tensors[i], err);
+  tn_layer_file_close(&file);
+  return status;
+}
+
+/* The linears as the reference has them: the file does not hold what they were divided by. */
+static tn_status restore_reference(job *j, tn_error *err) {
+  if (!has_reference(j)) return TN_OK;
+  if (j->o->smooth) TN_TRY(smooth_layer(j, err));
+  return tn_layer_weights_keep(&j->layer, err);
+}
+
+static tn_status restore_layer(job *j, tn_error *err) {
+  tn_strbuf path = {0};
+  tn_status status = restore_reference(j, err);
+  if (status == TN_OK) status = tn_unfinished_path(j->o->unfinished, j->layer.layer, &path, err);
+  if (status == TN_OK) status = restore_weights(j, path.data, err);
+  tn_strbuf_clear(&path);
+  return status == TN_OK && has_reference(j) ? advance_reference(j, err) : status;
+}
+
+static tn_status store_layer(job *j, tn_error *err) {
+  tn_unfinished *u = j->o->unfinished;
+  tn_strbuf path = {0};
+  if (!u || j->layer.layer < resumed_layers(j)) return TN_OK;
+  tn_status status = tn_unfinished_path(u, j->layer.layer, &path, err);
+  if (status == TN_OK)
+    status = tn_layer_file_write(path.data, tn_unfinished_run(u), &j->layer, j->out, err);
+  if (status == TN_OK) tn_unfinished_count(u);
+  tn_strbuf_clear(&path);
+  return status;
+}
+
+/* ---- all layers ---- */
+
 static tn_status quantize_layer(job *j, int64_t layer, tn_error *err) {
   int64_t before = j->out->quantized;
   TN_TRY(tn_layer_weights_load(&j->layer, j->model, j->source, layer, j->o->ignore,
                                j->o->ignore_count, err));
   TN_TRY(check_groups(j, err));
-  TN_TRY(work_on_layer(j, err));
+  TN_TRY(layer < resumed_layers(j) ? restore_layer(j, err) : work_on_layer(j, err));
   if (j->out->quantized == before)
     return tn_fail(err, TN_ERR_UNSUPPORTED,
                    "layer %" PRId64 " has no linear that is known by name (q_proj, gate_proj ...)",
                    layer);
   keep_changed(j);
+  TN_TRY(store_layer(j, err));
   if (!j->calibration) return TN_OK;
   float *k_max = j->out->k_max ? &j->out->k_max[layer] : NULL;
   float *v_max = j->out->v_max ? &j->out->v_max[layer] : NULL;
@@ -347,6 +408,7 @@ static tn_status quantize_layer(job *j, int64_t layer, tn_error *err) {
 /* Runs over the samples. */
 static int64_t runs_of_layer(const job *j, int64_t layer) {
   const tn_quantize_options *o = j->o;
+  if (layer < resumed_layers(j)) return has_reference(j) ? o->smooth ? 3 : 2 : 1;
   int64_t in_turn = routes(j, layer) ? 3 : 4;
   int64_t measured = o->method == TN_QUANTIZE_GPTQ ? in_turn : o->method == TN_QUANTIZE_AWQ ? 1 : 0;
   return measured + (o->smooth ? 1 : 0) + (has_reference(j) ? 1 : 0) + 1;

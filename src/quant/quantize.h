@@ -23,6 +23,8 @@
 #include "quant/gptq.h"
 #include "quant/grid.h"
 
+typedef struct tn_unfinished tn_unfinished;
+
 typedef enum tn_quantize_method {
   TN_QUANTIZE_RTN,
   TN_QUANTIZE_AWQ,
@@ -40,6 +42,9 @@ typedef struct tn_quantize_options {
   bool kv_scales;   /* measure the largest keys and values */
   const char *const *ignore; /* linears whose names contain one of these are left alone */
   int32_t ignore_count;
+  /* Where layers are kept as soon as they are done, and those that are done already are taken from
+   * (unfinished.h; opened for the same run); NULL: nowhere. */
+  tn_unfinished *unfinished;
 } tn_quantize_options;
 
 typedef struct tn_quantized_tensor {
