@@ -88,7 +88,7 @@ static tn_str trim_end(tn_str s) {
 
 static tn_status encode_context(run *r, tn_str context, tn_error *err) {
   TN_TRY(start_ids(r, context.length == 0, &r->context, err));
-  return tn_tokenizer_encode(r->tokenizer, trim_end(context), false, &r->context, err);
+  return tn_tokenizer_encode(r->tokenizer, trim_end(context), true, &r->context, err);
 }
 
 static tn_status encode_pair(run *r, tn_str context, tn_str choice, tn_error *err) {
@@ -98,7 +98,7 @@ static tn_status encode_pair(run *r, tn_str context, tn_str choice, tn_error *er
   tn_strbuf_add_str(&r->text, choice);
   TN_TRY(tn_strbuf_check(&r->text, err));
   TN_TRY(start_ids(r, context.length == 0, &r->whole, err));
-  TN_TRY(tn_tokenizer_encode(r->tokenizer, tn_strbuf_view(&r->text), false, &r->whole, err));
+  TN_TRY(tn_tokenizer_encode(r->tokenizer, tn_strbuf_view(&r->text), true, &r->whole, err));
   TN_TRY(tn_tokenizer_check_ids(r->tokenizer, r->whole.items, r->whole.count,
                                 tn_scorer_config(r->scorer)->vocab_size, err));
   if (r->whole.count > r->context.count) return TN_OK;

@@ -4,7 +4,8 @@
  *
  * A choice's log-likelihood is the sum over the tokens of delimiter + choice, given the context.
  * The pair is encoded as one text (white space at the context's end goes to the choice) and cut at
- * the number of tokens that the context alone has.  Without a context the model starts from its
+ * the number of tokens that the context alone has.  Special tokens written in a text count as such,
+ * as in transformers and in what `tenon serve` scores.  Without a context the model starts from its
  * begin-of-text token, or the end-of-text token where there is none.  What is longer than the model
  * takes loses its beginning.
  *

@@ -13,7 +13,7 @@ static tn_status add_document(tn_ids *ids, const tn_tokenizer *tokenizer, tn_str
                               const tn_corpus_ids_options *o, tn_error *err) {
   if (ids->count > 0 && o->eos_id >= 0) TN_TRY(add_eos(ids, o->eos_id, err));
   size_t from = ids->count;
-  TN_TRY(tn_tokenizer_encode(tokenizer, text, false, ids, err));
+  TN_TRY(tn_tokenizer_encode(tokenizer, text, true, ids, err));
   if (o->tokens_max > 0 && ids->count > (size_t)o->tokens_max) ids->count = (size_t)o->tokens_max;
   if (o->vocab_size == 0 || from >= ids->count) return TN_OK;
   return tn_tokenizer_check_ids(tokenizer, ids->items + from, ids->count - from, o->vocab_size,

@@ -2,6 +2,7 @@
  *
  *     document | end of text | document | end of text | document
  *
+ * but special tokens written in a text count as such, as in transformers and in `tenon serve`.
  * Every document is encoded by itself; the token between two of them is left out where the
  * tokenizer has none.  The ids are held in memory (4 bytes a token); a limit cuts them.
  *

@@ -26,6 +26,7 @@ def model(tiny_model, tmp_path_factory):
     tokenizer.save(str(folder / "tokenizer.json"))
     (folder / "text.txt").write_text("the quick brown fox jumps over the lazy dog\n" * 40)
     (folder / "bad.txt").write_text("the quick brown fox hears <audio> and jumps")
+    (folder / "image.txt").write_text(f"the quick brown fox sees {IMAGE} and jumps")
     return folder, size
 
 
@@ -63,11 +64,12 @@ def test_serve(tenon, model, tmp_path):
 def test_eval_and_quantize(tenon, model, tmp_path):
     folder, size = model
     assert tenon.json("eval", "perplexity", folder, "--data", folder / "text.txt", "--window", 64)["perplexity"] > 1
-    line = tenon.fails("eval", "perplexity", folder, "--data", folder / "bad.txt", "--window", 64)
-    assert names(line, AUDIO, size + 1, size)
-    item = {"context": "the quick", "choices": ["brown", f"red {AUDIO}"], "answer": 0}
-    (tmp_path / "bad.jsonl").write_text(json.dumps(item) + "\n")
-    assert names(tenon.fails("eval", "choices", folder, "--data", tmp_path / "bad.jsonl"), AUDIO, size + 1, size)
+    for text, token, id in (("bad.txt", AUDIO, size + 1), ("image.txt", IMAGE, size)):
+        line = tenon.fails("eval", "perplexity", folder, "--data", folder / text, "--window", 64)
+        assert names(line, token, id, size)
+        item = {"context": "the quick", "choices": ["brown", f"red {token}"], "answer": 0}
+        (tmp_path / "bad.jsonl").write_text(json.dumps(item) + "\n")
+        assert names(tenon.fails("eval", "choices", folder, "--data", tmp_path / "bad.jsonl"), token, id, size)
     words = ("--to", "int8", "--group", 32, "--samples", 4, "--tokens", 32, "--data")
     tenon("quantize", folder, tmp_path / "q", *words, folder / "text.txt")
     assert tenon.json("run", tmp_path / "q", "--raw", "-p", "the", "-n", 4)["tokens"] == 4

@@ -141,6 +141,36 @@ def test_choices_are_those_of_lm_evaluation_harness(tenon, folder, peer):
     assert abs(got["acc_stderr"] - math.sqrt(got["acc"] * (1 - got["acc"]) / 23)) < 1e-12
 
 
+def test_special_tokens_in_texts_are_those_of_transformers(tenon, folder, peer, tmp_path):
+    """... and the server's echo says of a text what `tenon eval` says."""
+    from test_serve import serving
+    model, tokenizer = peer
+    end = tokenizer.convert_ids_to_tokens(0)
+    assert 0 in tokenizer.all_special_ids and len(tokenizer(end)["input_ids"]) == 1
+    context, choices = f"{end}1 men went to mow{end}2 men", ["went", f"mow{end}a"]
+    (tmp_path / "items.jsonl").write_text(json.dumps({"context": context, "choices": choices, "answer": 0}) + "\n")
+    tenon("eval", "choices", folder / "model", "--data", tmp_path / "items.jsonl", "--out", tmp_path / "scores")
+    got = json.loads((tmp_path / "scores").read_text())["log_likelihoods"]
+    with serving(tenon, folder / "model", tmp_path) as server:
+        for choice, sum_of_eval in zip(choices, got, strict=True):
+            start, tail = pair(tokenizer, context, " " + choice)
+            assert start.count(0) == 2
+            assert abs(log_probabilities(model, start + tail)[-len(tail):].sum().item() - sum_of_eval) < 1e-3
+            status, answer = server.post("/v1/completions", {
+                "prompt": f"{context} {choice}", "max_tokens": 0, "echo": True, "logprobs": 1})
+            assert status == 200, answer
+            values = answer["choices"][0]["logprobs"]["token_logprobs"]
+            assert len(values) == len(start + tail)
+            assert abs(sum(values[-len(tail):]) - sum_of_eval) < 1e-1, "the server's keys and values are f16"
+    text = "".join(f"{end}{i} men went to mow\n" for i in range(9))
+    (tmp_path / "text.txt").write_text(text)
+    ids = tokenizer(text)["input_ids"]
+    assert ids.count(0) == 9
+    result = tenon.json("eval", "perplexity", folder / "model", "--data", tmp_path / "text.txt", "--window", 64)
+    want, scored = perplexity(model, ids, 64, 64)
+    assert result["scored"] == scored and abs(result["perplexity"] - want) < 1e-4 * want
+
+
 def test_kv_types_cost_what_they_round(tenon, folder):
     got = {}
     for kv in ("f32", "f16", "bf16", "int8", "fp8"):

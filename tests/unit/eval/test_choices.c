@@ -92,6 +92,10 @@ static void sums_are_those_of_the_continuation(void **state) {
   /* No context: the end-of-text token stands there. */
   must(run(f, "{\"context\": \"\", \"choices\": [\"c\", \"d\"], \"answer\": 0}", &s, &c, &err));
   assert_true(fabs(s.scores[1].log_likelihood - sum_of(f, "<|endoftext|> d", 1)) < 1e-9);
+  /* A special token that is written in a text is one. */
+  must(run(f, "{\"context\": \"ab<|endoftext|>c\", \"choices\": [\"d\", \"e\"], \"answer\": 0}", &s,
+           &c, &err));
+  assert_true(fabs(s.scores[0].log_likelihood - sum_of(f, "ab<|endoftext|>c d", 4)) < 1e-9);
   /* Too long: the beginning goes. */
   const char *words = "abcdefghijklmnopqrstuvwxyzabcdefghijklmnopqrstuvwxyz";
   char line[256], text[128];
