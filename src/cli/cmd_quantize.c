@@ -369,12 +369,18 @@ static tn_status quantize(const command *c, tn_text_model *m, tn_weight_source *
   return status;
 }
 
+static tn_status check_kv(const command *c, const tn_model *model, tn_error *err) {
+  if (!c->kv || tn_model_config_of(model)->arch != TN_ARCH_GPT_NEOX) return TN_OK;
+  return tn_fail(err, TN_ERR_UNSUPPORTED,
+                 "--kv: GPT-NeoX has no k_proj and v_proj that scales could lie beside");
+}
+
 /* A word that leaves nothing out is a slip. */
 static tn_status check_ignored(const command *c, const tn_model *model, tn_error *err) {
   int64_t count;
   const tn_parameter *p = tn_model_parameters(model, &count);
   for (int32_t k = 0; k < c->ignore.count; k++) {
-    bool found = strstr("lm_head", c->ignore.items[k]); /* it stays as it is anyway */
+    bool found = strstr("lm_head embed_out", c->ignore.items[k]); /* they stay as they are anyway */
     for (int64_t i = 0; i < count && !found; i++)
       found = p[i].tensor.rank == 2 && strstr(p[i].name, c->ignore.items[k]);
     if (!found)
@@ -394,6 +400,7 @@ static tn_status run_all(const command *c, result *r, tn_error *err) {
   tn_status status = tn_text_model_open(&m, c->model, err);
   if (status == TN_OK) status = check_out(c, m.folder.data, err);
   if (status == TN_OK && !c->is_plain) status = tn_layer_weights_check(m.model, m.folder.data, err);
+  if (status == TN_OK) status = check_kv(c, m.model, err);
   if (status == TN_OK)
     status = tn_weight_source_open(&source, m.folder.data, tn_cli_pool((int32_t)c->threads), err);
   if (status == TN_OK) status = check_ignored(c, m.model, err);

@@ -168,7 +168,25 @@ static const char *whole_name(char out[256], const char *name) {
   return out;
 }
 
-/* The rows of all parts, one part behind the other. */
+/* Where row `row` of part `part` of a fused tensor goes: GPT-NeoX has q, k and v of head 0, then
+ * those of head 1; else one part lies behind the other, from row `first` on. */
+static int64_t joined_row(const writer *w, int64_t parts, int64_t part, int64_t first,
+                          int64_t row) {
+  const tn_model_config *c = tn_model_config_of(w->q->model);
+  if (c->arch != TN_ARCH_GPT_NEOX) return first + row;
+  return (row / c->head_dim * parts + part) * c->head_dim + row % c->head_dim;
+}
+
+static void put_rows(const writer *w, int64_t parts, int64_t part, int64_t first,
+                     const tn_grid_matrix *m, tn_grid_matrix *out) {
+  for (int64_t r = 0; r < m->rows; r++) {
+    int64_t to = joined_row(w, parts, part, first, r);
+    memcpy(out->codes + to * m->columns, m->codes + r * m->columns, (size_t)m->columns);
+    memcpy(out->scales + to * m->groups, m->scales + r * m->groups,
+           (size_t)m->groups * sizeof *m->scales);
+  }
+}
+
 static tn_status join_parts(const writer *w, int64_t place, int64_t parts, tn_grid_matrix *out,
                             tn_error *err) {
   const tn_grid_matrix *first = &w->q->tensors[place].matrix;
@@ -177,9 +195,7 @@ static tn_status join_parts(const writer *w, int64_t place, int64_t parts, tn_gr
   TN_TRY(tn_grid_matrix_init(out, &first->grid, rows, first->columns, err));
   for (int64_t i = 0; i < parts; i++) {
     const tn_grid_matrix *m = &w->q->tensors[place + i].matrix;
-    memcpy(out->codes + row * m->columns, m->codes, (size_t)(m->rows * m->columns));
-    memcpy(out->scales + row * m->groups, m->scales,
-           (size_t)(m->rows * m->groups) * sizeof *m->scales);
+    put_rows(w, parts, i, row, m, out);
     row += m->rows;
   }
   return TN_OK;
@@ -327,12 +343,14 @@ static void write_args(tn_json_writer *j, const char *key, int32_t bits, bool is
   tn_json_end_object(j);
 }
 
-/* Linears that stay as they are: by module, the head too when it is tied to the embedding. */
+/* Linears that stay as they are: by module, the head too when it is tied to the embedding.
+ * GPT-NeoX's is embed_out in files, and lm_head in transformers 5. */
 static void write_ignore(const writer *w, tn_json_writer *j) {
   const tn_parameter *p = tn_model_parameters(w->q->model, NULL);
   tn_json_key(j, "ignore");
   tn_json_begin_array(j);
   tn_json_cstr(j, "lm_head");
+  if (tn_model_config_of(w->q->model)->arch == TN_ARCH_GPT_NEOX) tn_json_cstr(j, "embed_out");
   for (int64_t i = 0; i < w->q->count; i++) {
     char whole[256];
     tn_str name = tn_str_of(whole_name(whole, p[i].name));

@@ -23,6 +23,7 @@ static const fold_rule FOLDS[] = {
     {"self_attn.q_proj", "input_layernorm", "input_layernorm", true},
     {"self_attn.o_proj", "self_attn.v_proj", "self_attn.v_proj", false},
     {"mlp.gate_proj", "post_attention_layernorm", "pre_feedforward_layernorm", true},
+    {"mlp.up_proj", "post_attention_layernorm", "pre_feedforward_layernorm", true}, /* ungated */
     {"mlp.down_proj", "mlp.up_proj", "mlp.up_proj", false},
 };
 
@@ -59,8 +60,13 @@ static const char *behind_prefix(const char *name, int64_t layer) {
   return at && (at == name || at[-1] == '.') ? at + length : NULL;
 }
 
-/* Parts of tensors that files hold fused, as their roles are named elsewhere; NULL: of none known.
- */
+/* Whether the name is of a part of a tensor that files hold fused: "...qkv_proj.weight[1]". */
+static bool is_part(const char *name) {
+  return strchr(name, '[') != NULL;
+}
+
+/* How it is named elsewhere: parts of Phi-3's fused tensors, and what GPT-NeoX has.  NULL: a part
+ * of a tensor that is not known. */
 static const char *role_of(const char *name) {
   static const char *const roles[][2] = {
       {"self_attn.qkv_proj.weight[0]", "self_attn.q_proj.weight"},
@@ -68,11 +74,22 @@ static const char *role_of(const char *name) {
       {"self_attn.qkv_proj.weight[2]", "self_attn.v_proj.weight"},
       {"mlp.gate_up_proj.weight[0]", "mlp.gate_proj.weight"},
       {"mlp.gate_up_proj.weight[1]", "mlp.up_proj.weight"},
+      {"attention.query_key_value.weight[0]", "self_attn.q_proj.weight"},
+      {"attention.query_key_value.weight[1]", "self_attn.k_proj.weight"},
+      {"attention.query_key_value.weight[2]", "self_attn.v_proj.weight"},
+      {"attention.query_key_value.bias[0]", "self_attn.q_proj.bias"},
+      {"attention.query_key_value.bias[1]", "self_attn.k_proj.bias"},
+      {"attention.query_key_value.bias[2]", "self_attn.v_proj.bias"},
+      {"attention.dense.weight", "self_attn.o_proj.weight"},
+      {"attention.dense.bias", "self_attn.o_proj.bias"},
+      {"mlp.dense_h_to_4h.weight", "mlp.up_proj.weight"},
+      {"mlp.dense_h_to_4h.bias", "mlp.up_proj.bias"},
+      {"mlp.dense_4h_to_h.weight", "mlp.down_proj.weight"},
+      {"mlp.dense_4h_to_h.bias", "mlp.down_proj.bias"},
   };
-  if (!strchr(name, '[')) return name;
   for (size_t i = 0; i < sizeof roles / sizeof *roles; i++)
     if (strcmp(name, roles[i][0]) == 0) return roles[i][1];
-  return NULL;
+  return is_part(name) ? NULL : name;
 }
 
 static tn_status check_type(const char *path, const char *name, tn_dtype dtype, tn_error *err) {
@@ -90,7 +107,7 @@ static tn_status check_architecture(const tn_model_config *c, const char *path, 
   return tn_fail(
       err, TN_ERR_UNSUPPORTED,
       "%s: GPT-2 is not quantized, since transformers keeps its weights in Conv1D and no "
-      "Linear; Llama, Mistral, Mixtral, Qwen, Gemma, Phi-3 and OLMo 2 are",
+      "Linear; Llama, Mistral, Mixtral, Qwen, Gemma, Phi-3, OLMo 2 and GPT-NeoX are",
       path);
 }
 
@@ -145,6 +162,23 @@ static void put_into_model(const tn_layer_weights *l, const tn_layer_tensor_copy
   tn_model_set_parameter(l->model, t->place, &mine);
 }
 
+/* A GGUF file has q, k and v of GPT-NeoX apart, and what is written would be neither. */
+static tn_status check_order(const tn_model *model, tn_weight_source *source, const char *part,
+                             tn_error *err) {
+  char whole[256];
+  tn_weight found;
+  if (tn_model_config_of(model)->arch != TN_ARCH_GPT_NEOX) return TN_OK;
+  snprintf(whole, sizeof whole, "%.*s", (int)strcspn(part, "["), part);
+  TN_TRY(tn_weight_source_find(source, whole, &found, err));
+  tn_status status = TN_OK;
+  if (found.parts_apart)
+    status = tn_fail(err, TN_ERR_UNSUPPORTED,
+                     "%s: GPT-NeoX is quantized from a Hugging Face folder, not from a GGUF file",
+                     found.path);
+  tn_weight_clear(&found);
+  return status;
+}
+
 static tn_status load_tensor(tn_layer_weights *l, tn_weight_source *source, int64_t place,
                              const tn_parameter *p, const char *name, tn_error *err) {
   const char *role = role_of(name);
@@ -152,8 +186,9 @@ static tn_status load_tensor(tn_layer_weights *l, tn_weight_source *source, int6
     return tn_fail(
         err, TN_ERR_UNSUPPORTED,
         "\"%s\" is a part of a tensor whose rows are mixed: Llama, Mistral, Mixtral, Qwen, "
-        "Gemma, Phi-3 and OLMo 2 are quantized",
+        "Gemma, Phi-3, OLMo 2 and GPT-NeoX are quantized",
         p->name);
+  if (is_part(name)) TN_TRY(check_order(l->model, source, p->name, err));
   TN_TRY(
       tn_grow((void **)&l->tensors, &l->capacity, (size_t)l->count + 1, sizeof *l->tensors, err));
   tn_layer_tensor_copy *t = &l->tensors[l->count];
@@ -162,7 +197,7 @@ static tn_status load_tensor(tn_layer_weights *l, tn_weight_source *source, int6
   t->rows = p->tensor.rank == 2 ? p->tensor.shape[0] : 1;
   t->columns = p->tensor.shape[p->tensor.rank - 1];
   t->is_linear = p->tensor.rank == 2 && is_linear(t);
-  TN_TRY(role == name ? copy_weight(t, source, p, err) : copy_part(t, p, err));
+  TN_TRY(is_part(name) ? copy_part(t, p, err) : copy_weight(t, source, p, err));
   l->count++;
   put_into_model(l, t, t->buffer);
   return TN_OK;
@@ -251,13 +286,18 @@ static bool site_is_whole(tn_layer_weights *l, const tn_site *site) {
   return true;
 }
 
-/* The tensor that takes the scales; NULL: none can. */
+/* The tensor that takes the scales; NULL: none can.  What stands between an ungated up_proj and
+ * down_proj is not linear.  A bias that is a part of a tensor cannot change without the others. */
 static tn_layer_tensor_copy *find_before(tn_layer_weights *l, const fold_rule *rule) {
   const tn_model_config *c = tn_model_config_of(l->model);
-  if (!rule->is_norm) return find(l, rule->before, ".weight");
+  if (!rule->is_norm) {
+    const tn_layer_tensor_copy *bias = find(l, rule->before, ".bias");
+    if (c->ungated && strcmp(rule->before, "mlp.up_proj") == 0) return NULL;
+    return bias && is_part(bias->file_name) ? NULL : find(l, rule->before, ".weight");
+  }
   if (c->norm_place != TN_NORM_BEFORE && c->norm_place != TN_NORM_AROUND) return NULL;
   const char *name = c->norm_place == TN_NORM_AROUND ? rule->around : rule->before;
-  return find(l, name, ".bias") ? NULL : find(l, name, ".weight");
+  return find(l, name, ".weight");
 }
 
 bool tn_layer_can_fold(tn_layer_weights *l, const tn_site *site, int64_t *run, int64_t *share) {
@@ -316,12 +356,11 @@ void tn_layer_fold(tn_layer_weights *l, const tn_site *site, float *scales) {
   if (!tn_layer_can_fold(l, site, &run, &share)) return;
   tn_layer_tensor_copy *before = find_before(l, rule);
   tn_layer_tensor_copy *bias = find(l, rule->before, ".bias");
-  if (rule->is_norm) {
+  if (rule->is_norm)
     divide_norm(before, tn_model_config_of(l->model)->norm_adds_one ? 1 : 0, scales);
-  } else {
+  else
     divide_rows(before, scales, run, share);
-    if (bias) divide_rows(bias, scales, run, share);
-  }
+  if (bias) divide_rows(bias, scales, run, share);
   for (int32_t i = 0; i < site->weight_count; i++) {
     tn_layer_tensor_copy *t = tn_layer_weights_at(l, site->weights[i]);
     float *w = tn_layer_data(t);

@@ -7,6 +7,9 @@
  * Experts of a mixture are linears too, in the names of their own; nothing is folded into them,
  * since the norm before them belongs to all of them and to the router.
  *
+ * GPT-NeoX has other names (attention.query_key_value, mlp.dense_h_to_4h ...) and no gate: its
+ * norms take scales with their biases, its up_proj, behind which is no product, takes none.
+ *
  * Folding scales s into a site multiplies the columns of its linears by s and divides the outputs
  * of what stands before them: the layer computes the same function.
  *
@@ -21,7 +24,7 @@
 typedef struct tn_layer_tensor_copy {
   int64_t place;    /* in tn_model_parameters */
   const char *name; /* behind the layer's prefix: "self_attn.q_proj.weight", also where a file holds
-                     * q, k and v in one tensor */
+                     * q, k and v in one tensor or has another name */
   const char *file_name; /* as tn_model_parameters has it, with the part: "...qkv_proj.weight[0]" */
   bool is_linear;        /* to be quantized */
   bool is_changed;       /* no longer what the file holds */

@@ -27,6 +27,7 @@ def random_model(folder, tenon, kind="llama", dtype="float32", **more):
         "phi3": (transformers.Phi3Config, transformers.Phi3ForCausalLM),
         "qwen3_moe": (transformers.Qwen3MoeConfig, transformers.Qwen3MoeForCausalLM),
         "mixtral": (transformers.MixtralConfig, transformers.MixtralForCausalLM),
+        "gpt_neox": (transformers.GPTNeoXConfig, transformers.GPTNeoXForCausalLM),
     }[kind]
     if kind in ("qwen2", "olmo2", "phi3"):
         sizes.pop("head_dim")
@@ -36,13 +37,18 @@ def random_model(folder, tenon, kind="llama", dtype="float32", **more):
         sizes |= {"num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 64}
     if kind == "mixtral":
         sizes |= {"num_local_experts": 4, "num_experts_per_tok": 2}
+    if kind == "gpt_neox":
+        sizes = {k: v for k, v in sizes.items() if k not in ("head_dim", "num_key_value_heads")}
+        sizes |= {"tie_word_embeddings": False} | more
     torch.manual_seed(5)
     made = model(config(**sizes))
     with torch.no_grad():
         for name, parameter in made.named_parameters():
-            if "norm" in name or name.endswith("bias"):
+            if kind == "gpt_neox" and name.endswith("bias"):
+                parameter.uniform_(-0.5, 0.5)
+            elif "norm" in name or name.endswith("bias"):
                 parameter.uniform_(0.2, 2.0)
-            if "layernorm" in name:
+            if "layernorm.weight" in name:
                 parameter[::7] *= 9  # a few inputs much larger than the rest
     made.to(getattr(torch, dtype)).save_pretrained(folder)
     (folder / "text.txt").write_text(TEXT)
@@ -149,6 +155,53 @@ def test_fused_tensors_and_experts(tenon, tmp_path, kind, words):
     config = json.loads((tmp_path / "out/config.json").read_text())["quantization_config"]
     router = {"phi3": None, "qwen3_moe": "mlp.gate", "mixtral": "block_sparse_moe.gate"}[kind]
     assert config["ignore"] == ["lm_head"] + [f"model.layers.{i}.{router}" for i in range(2) if router]
+
+
+NEOX = {"parallel": {}, "sequential": {"use_parallel_residual": False, "attention_bias": False}}
+
+
+@pytest.mark.parametrize("form", NEOX)
+@pytest.mark.parametrize("words", [
+    ("--method", "rtn", "--group", "32"), ("--method", "awq", "--group", "32"),
+    ("--method", "gptq", "--group", "32"), ("--method", "gptq", "--group", "32", "--asymmetric"),
+    ("--to", "int8", "--method", "gptq", "--smooth"), ("--to", "fp8", "--method", "rtn", "--activations"),
+    ("--method", "gptq", "--group", "64", "--ignore", "query_key_value")], ids=" ".join)
+def test_gpt_neox(tenon, tmp_path, form, words):
+    """q, k and v of a head lie together in one tensor, and the head is called embed_out."""
+    (tmp_path / "model").mkdir()
+    model = random_model(tmp_path / "model", tenon, "gpt_neox", **NEOX[form])
+    got = run(tenon, model, tmp_path / "out", *words)
+    before, after = got["perplexity_before"], got["perplexity_after"]
+    assert abs(perplexity(model) - before) < 1e-3 * before
+    theirs = perplexity(tmp_path / "out", dequantize="--asymmetric" in words)
+    assert abs(theirs - after) < (1e-2 if got["activations"] else 1e-3) * after, (before, after, theirs)
+    assert abs(after - before) > 1e-5 * before
+    config = json.loads((tmp_path / "out/config.json").read_text())["quantization_config"]
+    assert config["ignore"] == ["lm_head", "embed_out"] + [f"gpt_neox.layers.{i}.attention.query_key_value" for i in range(2)
+                                                if "--ignore" in words]
+    again = tenon.json("eval", "perplexity", tmp_path / "out", "--data", model / "text.txt", "--tokens", 640)
+    assert abs(again["perplexity"] - after) < 0.05 * after
+
+
+def test_gpt_neox_rows_are_those_of_the_file(tenon, tmp_path):
+    (tmp_path / "model").mkdir()
+    model = random_model(tmp_path / "model", tenon, "gpt_neox")
+    run(tenon, model, tmp_path / "out", "--to", "int8", "--method", "rtn")
+    ours, theirs = tensors(tmp_path / "out"), tensors(model)
+    from compressed_tensors.compressors.pack_quantized.helpers import unpack_from_int32
+    for name in [n[:-len("_packed")] for n in ours if n.endswith("_packed")]:
+        weight = theirs.pop(name)
+        codes = unpack_from_int32(ours[f"{name}_packed"], 8, weight.shape)
+        assert (codes * ours[f"{name}_scale"] - weight).abs().max() < ours[f"{name}_scale"].max() * 0.51, name
+    for name in theirs:
+        assert ours[name].equal(theirs[name]), name  # the rest is as it was
+
+
+def test_gpt_neox_has_no_place_for_scales_of_keys(tenon, tmp_path):
+    (tmp_path / "model").mkdir()
+    model = random_model(tmp_path / "model", tenon, "gpt_neox")
+    assert "GPT-NeoX has no k_proj" in tenon.fails("quantize", model, tmp_path / "out", "--kv", "int8",
+                                                   "--data", model / "text.txt")
 
 
 @pytest.mark.parametrize("words", [("--to", "int8", "--activations"), ("--to", "int8", "--asymmetric"),

@@ -171,3 +171,21 @@ def test_gguf_refuses_by_name(tenon, model, tmp_path):
     gemma = random_model(tmp_path / "gemma", tenon, "gemma2")
     assert "Llama, Mistral" in tenon.fails("quantize", gemma, out, "--format", "gguf")
     assert not out.exists()
+
+
+def test_gpt_neox_is_quantized_from_a_folder(tenon, tmp_path):
+    """A GGUF file has its q, k and v apart, as no Hugging Face folder does."""
+    import test_gguf
+    source = tmp_path / "neox.gguf"
+    made, arch, _ = test_gguf.make("gptneox")
+
+    def mark(w):
+        w.add_tokenizer_model("gpt2")
+        w.add_tokenizer_pre("gpt-2")
+        w.add_token_list(["a", "b", "ab"] + [chr(256 + i) for i in range(made.config.vocab_size - 3)])
+        w.add_token_types([1] * made.config.vocab_size)
+        w.add_token_merges(["a b"])
+
+    test_gguf.write_any(source, made, arch, mark)
+    assert "not from a GGUF file" in tenon.fails("quantize", source, tmp_path / "out", "--group", "32")
+    assert not (tmp_path / "out").exists()

@@ -28,12 +28,13 @@ static void must_at(int line, tn_status status, const tn_error *err) {
 #define must(expr) must_at(__LINE__, (expr), &err)
 
 typedef struct fixture {
-  char folder[64], out[96], routed[96];
+  char folder[64], out[96], routed[96], neox[96];
   int32_t ids[IDS];
 } fixture;
 
-/* Weights large enough to matter. */
+/* Weights and biases large enough to matter. */
 static void make_model(const char *folder, const tn_model_config *config) {
+  static const float bias[4] = {0.5f, -0.25f, 0.125f, -0.5f};
   tn_error err;
   tn_model *m;
   must(tn_model_new(&m, config, tn_device_cpu(), &err));
@@ -41,12 +42,13 @@ static void make_model(const char *folder, const tn_model_config *config) {
   tn_tensor flat = tn_model_flat(m);
   float *x = tn_tensor_data(&flat);
   for (int64_t i = 0; i < tn_tensor_count(&flat); i++)
-    x[i] = x[i] == 1.0f ? (i % 11 == 0 ? 6.0f : 0.7f) : x[i] * 6;
+    x[i] = x[i] == 1.0f ? (i % 11 == 0 ? 6.0f : 0.7f) : x[i] == 0 ? bias[i % 4] : x[i] * 6;
   must(tn_model_save(m, folder, TN_F32, &err));
   tn_model_free(m);
 }
 
-/* Two query heads read one key and value head; the second model has experts, of which two run. */
+/* Two query heads read one key and value head; the second model has experts, of which two run; the
+ * third has biases everywhere, q, k and v of a head together, and no gate. */
 static int set_up(void **state) {
   static fixture f;
   tn_model_config c = {.vocab_size = VOCAB,
@@ -71,6 +73,15 @@ static int set_up(void **state) {
   c.expert_size = 96;
   must(tn_dir_make(f.routed, &err));
   make_model(f.routed, &c);
+  c.arch = TN_ARCH_GPT_NEOX;
+  c.experts = c.experts_per_token = c.expert_size = 0;
+  c.kv_heads = c.heads;
+  c.norm = TN_NORM_LAYER;
+  c.activation = TN_ACT_GELU_ERF;
+  c.ungated = c.qkv_bias = c.o_bias = c.feed_forward_bias = c.parallel = true;
+  snprintf(f.neox, sizeof f.neox, "%s/neox", f.folder);
+  must(tn_dir_make(f.neox, &err));
+  make_model(f.neox, &c);
   for (int64_t i = 0; i < IDS; i++) f.ids[i] = (int32_t)tn_random_below(4, 1, (uint64_t)i, VOCAB);
   *state = &f;
   return 0;
@@ -385,6 +396,35 @@ static void every_way_leaves_a_model_like_the_first(void **state) {
   }
 }
 
+/* GPT-NeoX: the norms before both branches take scales with their biases, nothing else can. */
+static void fused_heads_are_quantized(void **state) {
+  const fixture *f = *state;
+  tn_error err;
+  for (size_t i = 0; i < WAYS; i++) {
+    opened o;
+    tn_quantized q;
+    const tn_calibration_text text = {f->ids, SAMPLES, TOKENS};
+    const tn_quantize_options *way = &ways[i];
+    tn_quantize_options fine = *way; /* what is left is what folding did */
+    int64_t changed = 0;
+    for (int k = 0; k < 2; k++) {
+      must(open_folder(&o, f->neox, &err));
+      double before = nats(o.model, f, NULL);
+      must(tn_quantize(&q, o.model, o.source, &text, k ? &fine : way, NULL, NULL, &err));
+      assert_int_equal(q.quantized, 2 * 6);
+      double after = nats(o.model, f, NULL), limit = (k ? 0.005 : 0.1) * before;
+      assert_true(after != before);
+      if (fabs(after - before) > limit) fail_msg("way %zu: %g, before %g", i, after, before);
+      changed = 0;
+      for (int64_t p = 0; p < q.count; p++) changed += q.tensors[p].is_changed;
+      assert_int_equal(changed, way->smooth || way->method == TN_QUANTIZE_AWQ ? 2 * 4 : 0);
+      tn_quantized_clear(&q);
+      close_all(&o);
+      fine.grid = (tn_grid){.bits = 8, .symmetric = true, .group = 32};
+    }
+  }
+}
+
 /* Each expert with its own inputs, and as it is where no token came to it. */
 static void experts_are_quantized(void **state) {
   const fixture *f = *state;
@@ -524,13 +564,14 @@ static void out_of_memory_is_reported(void **state) {
   const fixture *f = *state;
   tn_error err;
   int64_t live = tn_alloc_live();
-  for (size_t i = 0; i <= WAYS; i++) {
-    bool routed = i == WAYS; /* by GPTQ */
+  const char *const folders[3] = {f->folder, f->routed, f->neox};
+  for (size_t i = 0; i < WAYS + 2; i++) {
+    size_t other = i < WAYS ? 0 : i - WAYS + 1; /* by GPTQ */
     int64_t n = 0;
     for (tn_status status = TN_ERR_MEMORY; status != TN_OK;) {
-      n += routed ? 41 : n < 40 ? 1 : 7; /* every one of the first, then some of the many alike */
+      n += other ? 41 : n < 40 ? 1 : 7; /* every one of the first, then some of the many alike */
       tn_alloc_fail_at(n);
-      status = quantize_and_write(f, routed ? f->routed : f->folder, &ways[routed ? 2 : i], &err);
+      status = quantize_and_write(f, folders[other], &ways[other ? 2 : i], &err);
       tn_alloc_fail_at(0);
       assert_int_equal(tn_alloc_live(), live);
       if (status != TN_OK && status != TN_ERR_MEMORY)
@@ -547,6 +588,7 @@ int main(void) {
       cmocka_unit_test(drift_is_the_distance_from_the_reference),
       cmocka_unit_test(an_aimed_model_stays_nearer),
       cmocka_unit_test(every_way_leaves_a_model_like_the_first),
+      cmocka_unit_test(fused_heads_are_quantized),
       cmocka_unit_test(experts_are_quantized),
       cmocka_unit_test(experts_are_sites),
       cmocka_unit_test(folding_changes_no_function),
