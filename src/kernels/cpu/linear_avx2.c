@@ -325,18 +325,18 @@ static void row(float *c, const tn_int_rows *x, int64_t at, tn_int_panel *p, tn_
   }
 }
 
-/* Panels take turns chunk by chunk: one stream each. */
+/* Panels lie, and are read, one behind the other. */
 static void few(float *c, int64_t ldc, int64_t m, const tn_int_rows *x, int64_t groups,
                 const uint8_t *panel, int64_t panel_bytes, int64_t panels, tn_dtype dtype) {
   int64_t chunk_bytes = tn_panel_chunk_bytes(tn_panel_format_of(dtype));
   tn_int_panel header;
   (void)ldc, (void)m; /* one row */
-  for (int64_t g = 0; g < groups; g += TN_CHUNK_GROUPS, panel += chunk_bytes) {
-    header.groups = (int32_t)(groups - g < TN_CHUNK_GROUPS ? groups - g : TN_CHUNK_GROUPS);
-    for (int64_t p = 0; p < panels; p++)
-      row(c + p * TN_PANEL_ROWS, x, g / TN_CHUNK_GROUPS * x->rows, &header, dtype,
-          panel + p * panel_bytes);
-  }
+  for (int64_t p = 0; p < panels; p++, c += TN_PANEL_ROWS)
+    for (int64_t g = 0; g < groups; g += TN_CHUNK_GROUPS) {
+      int64_t chunk = g / TN_CHUNK_GROUPS;
+      header.groups = (int32_t)(groups - g < TN_CHUNK_GROUPS ? groups - g : TN_CHUNK_GROUPS);
+      row(c, x, chunk * x->rows, &header, dtype, panel + p * panel_bytes + chunk * chunk_bytes);
+    }
 }
 
 const tn_linear_isa tn_linear_avx2 = {.tile_rows = TILE_ROWS,
