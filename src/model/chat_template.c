@@ -13,6 +13,7 @@ struct tn_chat_template {
   tn_strbuf config;             /* tokenizer_config.json */
   tn_arena arena;
   const tn_json *root; /* of the config; NULL: none */
+  bool knows_developer;
 };
 
 void tn_chat_template_free(tn_chat_template *t) {
@@ -25,10 +26,20 @@ void tn_chat_template_free(tn_chat_template *t) {
 }
 
 /* ---- opening ---- */
-static tn_status compile_file(tn_jinja **out, const char *path, tn_error *err) {
+static bool holds(tn_str text, const char *part) {
+  return tn_str_find(text, tn_str_of(part)) >= 0;
+}
+
+static tn_status compile(tn_chat_template *t, tn_jinja **slot, const char *label, tn_str text,
+                         tn_error *err) {
+  t->knows_developer |= holds(text, "'developer'") || holds(text, "\"developer\"");
+  return tn_jinja_compile(slot, label, text, err);
+}
+
+static tn_status compile_file(tn_chat_template *t, const char *path, tn_error *err) {
   tn_strbuf text = {0};
   tn_status status = tn_file_read(path, (size_t)1 << 20, &text, err);
-  if (status == TN_OK) status = tn_jinja_compile(out, path, tn_strbuf_view(&text), err);
+  if (status == TN_OK) status = compile(t, &t->plain, path, tn_strbuf_view(&text), err);
   tn_strbuf_clear(&text);
   return status;
 }
@@ -62,7 +73,7 @@ static tn_status take_named(tn_chat_template *t, const tn_json *item, const char
   if (!slot || *slot || !text.data) return TN_OK;
   char label[300];
   snprintf(label, sizeof label, "%.200s: chat template \"%.*s\"", folder, TN_STR_ARG(name));
-  return tn_jinja_compile(slot, label, text, err);
+  return compile(t, slot, label, text, err);
 }
 
 static tn_status take_from_config(tn_chat_template *t, const char *folder, tn_error *err) {
@@ -71,7 +82,7 @@ static tn_status take_from_config(tn_chat_template *t, const char *folder, tn_er
   if (given->kind == TN_JSON_STRING) {
     char label[300];
     snprintf(label, sizeof label, "%.200s: chat template", folder);
-    return tn_jinja_compile(&t->plain, label, given->text, err);
+    return compile(t, &t->plain, label, given->text, err);
   }
   if (given->kind != TN_JSON_ARRAY)
     return tn_fail(err, TN_ERR_DATA, "%s/tokenizer_config.json: chat_template is a JSON %s", folder,
@@ -87,7 +98,7 @@ static tn_status open_folder(tn_chat_template *t, const char *folder, tn_error *
   tn_strbuf_addf(&path, "%s/chat_template.jinja", folder);
   tn_status status = tn_strbuf_check(&path, err);
   if (status == TN_OK && tn_file_exists(path.data))
-    status = compile_file(&t->plain, path.data, err);
+    status = compile_file(t, path.data, err);
   else if (status == TN_OK && t->root)
     status = take_from_config(t, folder, err);
   tn_strbuf_clear(&path);
@@ -143,13 +154,17 @@ tn_status tn_chat_template_open(tn_chat_template **out, const char *path, tn_err
   if (!t) return tn_fail_memory(err, "a chat template", sizeof *t);
   tn_status status = tn_dir_exists(path)     ? open_folder(t, path, err)
                      : tn_gguf_is_file(path) ? open_gguf(t, path, err)
-                                             : compile_file(&t->plain, path, err);
+                                             : compile_file(t, path, err);
   if (status != TN_OK || !t->plain) {
     tn_chat_template_free(t);
     return status;
   }
   *out = t;
   return TN_OK;
+}
+
+bool tn_chat_template_knows_developer(const tn_chat_template *t) {
+  return t->knows_developer;
 }
 
 /* ---- rendering ---- */

@@ -21,6 +21,8 @@ typedef struct tn_chat_template tn_chat_template;
 TN_NODISCARD tn_status tn_chat_template_open(tn_chat_template **out, const char *path,
                                              tn_error *err);
 void tn_chat_template_free(tn_chat_template *t);
+/* Whether it asks for the role `developer`.  One that writes any role out does not know it. */
+bool tn_chat_template_knows_developer(const tn_chat_template *t);
 
 typedef struct tn_chat {
   const tn_json *messages; /* an array of objects */

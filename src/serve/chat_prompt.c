@@ -159,6 +159,23 @@ static bool write_call(tn_json_writer *w, const tn_json *call, int64_t index, tn
   return good;
 }
 
+/* A mark at the content's end shows whether the template has used the message. */
+static void add_mark(tn_strbuf *out, int64_t index) {
+  tn_strbuf_addf(out, "[tenon %lld]", (long long)index);
+}
+
+/* The roles for which no template needs to be asked.  What an assistant has said may be dropped:
+ * its thoughts, or the words beside a call. */
+static bool is_surely_used(tn_str role) {
+  return tn_str_is(role, "user") || tn_str_is(role, "assistant");
+}
+
+/* OpenAI's name for the system's instructions, which few templates have. */
+static tn_str template_role(const tn_chat_template *t, tn_str role) {
+  bool renamed = tn_str_is(role, "developer") && !tn_chat_template_knows_developer(t);
+  return renamed ? TN_STR("system") : role;
+}
+
 static bool write_message(tn_json_writer *w, const message *m, int64_t index, tn_api_problem *p) {
   bool good = true;
   tn_json_begin_object(w);
@@ -178,13 +195,17 @@ static bool write_message(tn_json_writer *w, const message *m, int64_t index, tn
 }
 
 /* The messages again, with every content as one string: what templates expect. */
-static bool flatten(const tn_json *messages, tn_strbuf *json, tn_api_problem *p) {
+static bool flatten(const tn_chat_template *t, const tn_json *messages, bool marked,
+                    tn_strbuf *json, tn_api_problem *p) {
   tn_json_writer w = {.out = json};
   int64_t index = 0;
   tn_json_begin_array(&w);
   for (const tn_json *from = messages->first; from; from = from->next, index++) {
     message m = {0};
-    bool good = read_message(from, index, true, &m, p) && write_message(&w, &m, index, p);
+    bool good = read_message(from, index, true, &m, p);
+    m.role = template_role(t, m.role);
+    if (marked && !is_surely_used(m.role)) add_mark(&m.content, index);
+    good = good && write_message(&w, &m, index, p);
     tn_strbuf_clear(&m.content);
     if (!good) return false;
   }
@@ -192,13 +213,13 @@ static bool flatten(const tn_json *messages, tn_strbuf *json, tn_api_problem *p)
   return !json->failed || out_of_memory(p);
 }
 
-static bool render_template(const tn_chat_template *t, const tn_json *messages,
-                            const tn_json *tools, tn_strbuf *out, tn_api_problem *p) {
+static bool render_once(const tn_chat_template *t, const tn_json *messages, const tn_json *tools,
+                        bool marked, tn_strbuf *out, tn_api_problem *p) {
   tn_strbuf json = {0};
   tn_arena arena = {0};
   tn_json *flat = NULL;
   tn_error err;
-  bool good = flatten(messages, &json, p);
+  bool good = flatten(t, messages, marked, &json, p);
   if (good && tn_json_parse(&flat, &arena, tn_strbuf_view(&json), NULL, &err) != TN_OK)
     good = out_of_memory(p);
   if (good) {
@@ -211,6 +232,49 @@ static bool render_template(const tn_chat_template *t, const tn_json *messages,
   tn_arena_clear(&arena);
   tn_strbuf_clear(&json);
   return good;
+}
+
+static bool holds_mark(tn_str prompt, int64_t index) {
+  tn_strbuf mark = {0};
+  add_mark(&mark, index);
+  bool found = mark.failed || tn_str_find(prompt, tn_strbuf_view(&mark)) >= 0;
+  tn_strbuf_clear(&mark);
+  return found;
+}
+
+static bool find_marks(const tn_json *messages, tn_str prompt, tn_api_problem *p) {
+  int64_t index = 0;
+  for (const tn_json *m = messages->first; m; m = m->next, index++) {
+    tn_str role = tn_json_get(m, "role")->text;
+    if (is_surely_used(role) || holds_mark(prompt, index)) continue;
+    return tn_api_problem_set(p, 400, "messages", NULL,
+                              "messages[%lld]: the model's chat template leaves a message of role "
+                              "'%.*s' out",
+                              (long long)index, TN_STR_ARG(shortened(role)));
+  }
+  return true;
+}
+
+/* Templates pass over what they do not know.  One that refuses the marked conversation has at least
+ * looked at it. */
+static bool check_used(const tn_chat_template *t, const tn_json *messages, const tn_json *tools,
+                       tn_api_problem *p) {
+  bool needed = false;
+  for (const tn_json *m = messages->first; m && !needed; m = m->next)
+    needed = !is_surely_used(tn_json_get(m, "role")->text);
+  if (!needed) return true;
+  tn_strbuf marked = {0};
+  tn_api_problem refusal = {0};
+  bool good = render_once(t, messages, tools, true, &marked, &refusal)
+                  ? find_marks(messages, tn_strbuf_view(&marked), p)
+                  : refusal.status != 500 || out_of_memory(p);
+  tn_strbuf_clear(&marked);
+  return good;
+}
+
+static bool render_template(const tn_chat_template *t, const tn_json *messages,
+                            const tn_json *tools, tn_strbuf *out, tn_api_problem *p) {
+  return render_once(t, messages, tools, false, out, p) && check_used(t, messages, tools, p);
 }
 
 bool tn_chat_prompt_render(const tn_chat_template *t, const tn_json *messages, const tn_json *tools,

@@ -5,9 +5,11 @@
  *
  *     System: <content>\n   User: <content>\n   Assistant: <content>\n   ...   Assistant:
  *
- * where `developer` counts as system, and an answer also ends at "\nUser:" and "\nSystem:".
- * Content may be a string or an array of text parts, which are joined.  A template also sees the
- * calls of tools that an assistant's message has, and what tools have answered.  Thread: any. */
+ * where `developer` counts as system, and an answer also ends at "\nUser:" and "\nSystem:".  It
+ * does so too for a template that does not know that role; a message that the template leaves out
+ * of the prompt is refused (400), by its role. Content may be a string or an array of text parts,
+ * which are joined.  A template also sees the calls of tools that an assistant's message has, and
+ * what tools have answered.  Thread: any. */
 /* SPDX-License-Identifier: Apache-2.0 */
 #ifndef TN_SERVE_CHAT_PROMPT_H
 #define TN_SERVE_CHAT_PROMPT_H

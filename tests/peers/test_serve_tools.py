@@ -163,6 +163,21 @@ def test_tools_that_are_not_told(server, learned):
         assert not plain.choices[0].message.tool_calls
 
 
+def test_roles_that_a_template_does_not_know(server, learned):
+    """Qwen's passes over them in silence, Llama's writes any."""
+    for role in ("system", "developer"):
+        messages = [{"role": role, "content": "Be brief."}, *ASK]
+        known = [{"role": "system", "content": "Be brief."}, *ASK]
+        assert chat(server, messages, max_tokens=1).usage.prompt_tokens == len(learned.prompt(known))
+    messages = [*ASK, {"role": "wizard", "content": "Abracadabra."}]
+    if "wizard" in learned.tokenizer.decode(learned.prompt(messages)):
+        assert chat(server, messages, max_tokens=1).usage.prompt_tokens == len(learned.prompt(messages))
+        return
+    with pytest.raises(openai.BadRequestError) as error:
+        chat(server, messages)
+    assert error.value.param == "messages" and "messages[1]" in error.value.message and "'wizard'" in error.value.message
+
+
 @pytest.mark.parametrize("more, param", [
     ({"tool_choice": "required"}, "tool_choice"),
     ({"tool_choice": {"type": "function", "function": {"name": "weather"}}}, "tool_choice"),

@@ -209,6 +209,54 @@ static void templates_see_calls_and_results(void **state) {
   tn_chat_template_free(t);
 }
 
+#define MESSAGE(role, content) "{\"role\":\"" role "\",\"content\":\"" content "\"}"
+#define SAID                   MESSAGE("user", "q") "," MESSAGE("assistant", "a")
+
+/* Which roles a template uses; the prompt, or NULL and what the refusal says. */
+static void no_message_is_passed_over(void **state) {
+  (void)state;
+  const char *system =
+      "{% for m in messages %}{% if m.role == 'system' or m.role == 'user' or "
+      "m.role == 'assistant' %}{{ m.role }}:{{ m.content | trim }};{% endif %}"
+      "{% endfor %}";
+  const char *any = "{% for m in messages %}{{ m.role }}:{{ m.content }};{% endfor %}";
+  const char *first =
+      "{% if messages[0].role == 'developer' %}{{ messages[0].content }};{% endif %}"
+      "{% for m in messages %}{% if m.role == 'user' %}{{ m.content }}{% endif %}"
+      "{% endfor %}";
+  const char *strict =
+      "{% for m in messages %}{% if m.content|length > 3 %}"
+      "{{ raise_exception('long') }}{% endif %}{{ m.content }}{% endfor %}";
+  const struct {
+    const char *template, *messages, *prompt, *says;
+  } cases[] = {
+      {system, SAID "," MESSAGE("system", ""), "user:q;assistant:a;system:;", NULL},
+      {system, MESSAGE("developer", "s"), "system:s;", NULL},
+      {any, MESSAGE("developer", "s") "," MESSAGE("wizard", "w"), "system:s;wizard:w;", NULL},
+      {first, MESSAGE("developer", "s") "," SAID, "s;q", NULL},
+      {strict, MESSAGE("system", "s"), "s", NULL},
+      {system, SAID "," MESSAGE("wizard", "q"), NULL,
+       "messages[2]: the model's chat template "
+       "leaves a message of role 'wizard' out"},
+      {first, SAID "," MESSAGE("developer", "s"), NULL, "role 'developer' out"},
+      {first, MESSAGE("system", "s"), NULL, "role 'system' out"},
+  };
+  for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+    tn_chat_template *t = template_of(cases[i].template);
+    tn_strbuf body = {0}, out = {0};
+    tn_api_problem p = {0};
+    tn_strbuf_addf(&body, "{\"messages\":[%s]}", cases[i].messages);
+    bool good = render(t, tn_strbuf_view(&body), &out, &p);
+    if (good != (cases[i].prompt != NULL)) fail_msg("case %zu: '%s'", i, p.error.text);
+    if (good) assert_string_equal(out.data, cases[i].prompt);
+    if (!good) assert_int_equal(p.status, 400);
+    if (!good && !strstr(p.error.text, cases[i].says)) fail_msg("case %zu: %s", i, p.error.text);
+    tn_strbuf_clear(&body);
+    tn_strbuf_clear(&out);
+    tn_chat_template_free(t);
+  }
+}
+
 /* Whatever a client sends of tools is rendered, or refused by name. */
 static void mutated_tools_are_rendered_or_refused(void **state) {
   (void)state;
@@ -278,6 +326,7 @@ int main(void) {
       cmocka_unit_test(too_many_calls_are_text),
       cmocka_unit_test(forms_of_templates),
       cmocka_unit_test(templates_see_calls_and_results),
+      cmocka_unit_test(no_message_is_passed_over),
       cmocka_unit_test(mutated_tools_are_rendered_or_refused),
       cmocka_unit_test(failed_allocations_of_a_prompt),
       cmocka_unit_test(failed_allocations),
