@@ -28,7 +28,7 @@ def model(tenon, tmp_path_factory):
 
 
 def words_of(model, out, *more):
-    return ["quantize", model, out, "--data", model / "text.txt", "--samples", 48, "--eval-tokens", 128, *more]
+    return ["quantize", model, out, "--data", model / "text.txt", "--samples", 96, "--eval-tokens", 128, *more]
 
 
 def content(out):
@@ -71,15 +71,21 @@ def whole(tenon, model, tmp_path_factory):
 @pytest.mark.parametrize("words", WAYS, ids=" ".join)
 def test_killed_after_each_layer_in_turn(tenon, model, whole, tmp_path, words):
     out, kept = tmp_path / "out", tmp_path / "out.unfinished"
+    kills = 0
     for layers in range(1, LAYERS):
         code, _ = stop(tenon, words_of(model, out, *words, *(["--resume"] if layers > 1 else [])), kept,
                        layers, signal.SIGKILL)
+        if code == 0:
+            break  # it was faster than the kill
+        kills += 1
         assert code == -signal.SIGKILL and not out.exists()
         assert layers_in(kept) >= layers
-    there = layers_in(kept)
-    # the number of threads is no part of what a run is
-    done = tenon.json(*words_of(model, out, *words, "--resume", "--threads", 1))
-    assert done["layers_resumed"] == there >= LAYERS - 1
+    assert kills > 0
+    if not out.exists():
+        there = layers_in(kept)
+        # the number of threads is no part of what a run is
+        done = tenon.json(*words_of(model, out, *words, "--resume", "--threads", 1))
+        assert done["layers_resumed"] == there >= LAYERS - 1
     assert content(out) == whole(words)
     assert [p.name for p in tmp_path.iterdir()] == ["out"]
 
@@ -113,7 +119,7 @@ def test_other_words_are_refused(tenon, model, whole, tmp_path):
         assert error in tenon.fails(*words_of(model, out, *words, "--resume", *more))
     other = tmp_path / "other.txt"
     other.write_text((model / "text.txt").read_text().replace("meadow", "garden"))
-    assert "was" in tenon.fails("quantize", model, out, "--data", other, "--samples", 48, *words, "--resume")
+    assert "was" in tenon.fails("quantize", model, out, "--data", other, "--samples", 96, *words, "--resume")
     (tmp_path / "model").mkdir()
     changed = random_model(tmp_path / "model", tenon, num_hidden_layers=LAYERS, dtype="float16")
     assert "model was" in tenon.fails(*words_of(model, out, *words, "--resume")[:1], changed,
