@@ -351,6 +351,8 @@ static bool make_answer(draft *d, tn_http_exchange *x, bool chat) {
   a->stream = r->stream;
   a->include_usage = r->include_usage;
   a->tool_form = r->tools ? d->api->tool_form : TN_TOOL_NONE;
+  if (r->tools && tn_tool_names_copy(&a->tools, &a->arena, r->tools, NULL) != TN_OK)
+    return tn_api_problem_set(&d->problem, 500, NULL, NULL, "out of memory for the tools");
   a->one_call = r->one_call;
   a->logprobs = r->sampling.logprobs;
   for (int32_t i = 0; i < d->choice_count; i++) {

@@ -36,6 +36,7 @@ void tn_api_answer_free(tn_api_answer *answer) {
     tn_strbuf_clear(&c->logprobs_offsets);
   }
   tn_strbuf_clear(&answer->json);
+  tn_arena_clear(&answer->arena);
   tn_http_drop(answer->exchange);
   tn_free(answer);
 }
@@ -393,7 +394,7 @@ static void take_calls(tn_api_choice *c) {
   tn_tool_answer answer;
   tn_error err;
   tn_status status =
-      tn_tool_answer_read(&answer, &arena, a->tool_form, tn_strbuf_view(&c->held), &err);
+      tn_tool_answer_read(&answer, &arena, a->tool_form, &a->tools, tn_strbuf_view(&c->held), &err);
   if (status == TN_OK) {
     tn_strbuf_add_str(&c->text, answer.text);
     if (a->one_call && answer.count > 1) answer.count = 1;

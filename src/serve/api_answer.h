@@ -40,6 +40,8 @@ struct tn_api_answer {
   int64_t created;
   bool chat, stream, include_usage, logprobs;
   tn_tool_form tool_form; /* NONE: there are no tools */
+  tn_tool_names tools;    /* in the arena */
+  tn_arena arena;
   bool one_call;
   bool begun;      /* the stream */
   char error[256]; /* of the first choice that failed */

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Tools in `tenon serve`: small models that learn three answers by heart, with real chat templates, and OpenAI's client."""
+"""Tools in `tenon serve`: small models that learn four answers by heart, with real chat templates, and OpenAI's client."""
 import json
 
 import openai
@@ -18,6 +18,7 @@ CALLED = [*ASK, {"role": "assistant", "content": None, "tool_calls": [
      "function": {"name": "weather", "arguments": '{"city": "Paris", "days": 2}'}}]},
     {"role": "tool", "tool_call_id": "call_1", "content": "sun"}]
 TWO = [{"role": "user", "content": "Rome and Oslo?"}]
+STRAY = [{"role": "user", "content": "How, and where?"}]
 
 # By template: the end of a turn, a call as the model writes it, and whether it may write several.
 FORMS = {
@@ -40,10 +41,11 @@ def as_templates_want(messages):
 
 class Learned:
     def __init__(self, folder, template, end, call, several):
-        self.folder, self.several = folder, several
+        self.folder, self.several, self.left = folder, several, "\n" + call("nowhere", '{"x": 1}') + "\nI hope."
         two = "I look.\n" + "\n".join(call("weather", f'{{"city": "{c}"}}') for c in ("Rome", "Oslo"))
         self.answers = [(ASK, call("weather", '{"city": "Paris", "days": 2}')), (CALLED, "It is sunny {there}."),
-                        (TWO, two if several else "Where?")]
+                        (TWO, two if several else "Where?"),
+                        (STRAY, call("weather", '{"city": "Rome"}') + self.left)]
         tokenizer = Tokenizer(models.BPE())
         tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
         tokenizer.decoder = decoders.ByteLevel()
@@ -154,6 +156,14 @@ def test_text_and_two_calls(server, learned):
     cut = chat(server, TWO, max_tokens=choice.message.content.count("") + 12).choices[0]
     assert cut.finish_reason == "length" and not cut.message.tool_calls
     assert cut.message.content.startswith("I look.\n<tool_call>")
+
+
+def test_a_good_call_beside_one_of_no_tool(server, learned):
+    choice = chat(server, STRAY).choices[0]
+    assert choice.message.content == learned.left and choice.finish_reason == "tool_calls"
+    call, = choice.message.tool_calls
+    assert (call.function.name, json.loads(call.function.arguments)) == ("weather", {"city": "Rome"})
+    assert gathered(chat(server, STRAY, stream=True)) == (learned.left, [("weather", call.function.arguments)], "tool_calls")
 
 
 def test_tools_that_are_not_told(server, learned):

@@ -33,8 +33,24 @@ static const sample samples[] = {
     {TN_TOOL_MARKED, "", "", ""},
     {TN_TOOL_MARKED, "x <tool_call>\n{\"name\": \"f\", \"arg",
      "x <tool_call>\n{\"name\": \"f\", \"arg", ""},
-    {TN_TOOL_MARKED, "<tool_call>{\"name\":\"f\",\"arguments\":{}}</tool_call> and more",
-     "<tool_call>{\"name\":\"f\",\"arguments\":{}}</tool_call> and more", ""},
+    {TN_TOOL_MARKED, "So:\n<tool_call>{\"name\":\"f\",\"arguments\":{}}</tool_call> and more \n",
+     "So:\n and more", "f {};"},
+    {TN_TOOL_MARKED,
+     "<tool_call>{\"name\":\"f\",\"arguments\":{}}</tool_call>\n<tool_call>{\"name\": \"g\", \"arg",
+     "\n<tool_call>{\"name\": \"g\", \"arg", "f {};"},
+    {TN_TOOL_MARKED,
+     "<tool_call>{\"name\":}</tool_call><tool_call>{\"name\":\"g\",\"arguments\":{}}</tool_call>",
+     "<tool_call>{\"name\":}</tool_call>", "g {};"},
+    {TN_TOOL_MARKED, "<tool_call>{\"na <tool_call>{\"name\":\"g\",\"arguments\":{}}</tool_call>x",
+     "<tool_call>{\"na x", "g {};"},
+    {TN_TOOL_MARKED, /* a call in a string of another is none */
+     "<tool_call>{\"name\":\"f\",\"arguments\":{\"s\":\"<tool_call>{\\\"name\\\":\\\"g\\\","
+     "\\\"arguments\\\":{}}\"}}</tool_call>",
+     "", "f {\"s\":\"<tool_call>{\\\"name\\\":\\\"g\\\",\\\"arguments\\\":{}}\"};"},
+    {TN_TOOL_MARKED,
+     "<tool_call>{\"name\":\"z\",\"arguments\":{}}</tool_call>"
+     "<tool_call>{\"name\":\"b\",\"arguments\":{}}</tool_call>",
+     "<tool_call>{\"name\":\"z\",\"arguments\":{}}</tool_call>", "b {};"},
     {TN_TOOL_MARKED, "<tool_call>{\"name\":\"f\",\"arguments\":\"x\"}</tool_call>",
      "<tool_call>{\"name\":\"f\",\"arguments\":\"x\"}</tool_call>", ""},
     {TN_TOOL_MARKED, "<tool_call>{\"name\":\"\",\"arguments\":{}}</tool_call>",
@@ -44,6 +60,17 @@ static const sample samples[] = {
      "f {\"x\":[1,null]};"},
     {TN_TOOL_BARE, "{\"type\": \"function\", \"name\": \"f\", \"parameters\": {}}", "", "f {};"},
     {TN_TOOL_BARE, "{\"name\": \"f\", \"arguments\": {}}", "", "f {};"},
+    {TN_TOOL_BARE, "{\"name\": \"f\", \"parameters\": {\"s\": \"}\\\"\"}} I hope so.\n",
+     " I hope so.", "f {\"s\":\"}\\\"\"};"},
+    {TN_TOOL_BARE,
+     "{\"name\": \"f\", \"parameters\": {}}; {\"name\": \"g\", \"parameters\": {\"x\": 1}}\n", "",
+     "f {};g {\"x\":1};"},
+    {TN_TOOL_BARE, "{\"name\": \"f\", \"parameters\": 1}\n{\"name\": \"g\", \"parameters\": {}}",
+     "{\"name\": \"f\", \"parameters\": 1}", "g {};"},
+    {TN_TOOL_BARE, "{\"name\": \"f\", \"parameters\": {}} {\"name\": \"g\", ", " {\"name\": \"g\",",
+     "f {};"},
+    {TN_TOOL_BARE, "{\"name\": \"z\", \"parameters\": {}}", "{\"name\": \"z\", \"parameters\": {}}",
+     ""},
     {TN_TOOL_BARE, "{\"name\": \"Ann\", \"age\": 3}", "{\"name\": \"Ann\", \"age\": 3}", ""},
     {TN_TOOL_BARE, "{\"name\": \"f\", \"parameters\": {}, \"more\": 1}",
      "{\"name\": \"f\", \"parameters\": {}, \"more\": 1}", ""},
@@ -53,6 +80,9 @@ static const sample samples[] = {
     {TN_TOOL_NONE, "<tool_call>{\"name\":\"f\",\"arguments\":{}}</tool_call>",
      "<tool_call>{\"name\":\"f\",\"arguments\":{}}</tool_call>", ""},
 };
+
+static tn_str told[] = {{"a", 1}, {"b", 1}, {"f", 1}, {"g", 1}};
+static const tn_tool_names names = {told, 4};
 
 static void spell(const tn_tool_answer *a, tn_strbuf *out) {
   tn_strbuf_reset(out);
@@ -66,7 +96,7 @@ static void check(const sample *s, tn_str text, tn_strbuf *left) {
   tn_arena arena = {0};
   tn_tool_answer answer;
   tn_strbuf calls = {0};
-  assert_int_equal(tn_tool_answer_read(&answer, &arena, s->form, text, NULL), TN_OK);
+  assert_int_equal(tn_tool_answer_read(&answer, &arena, s->form, &names, text, NULL), TN_OK);
   spell(&answer, &calls);
   tn_strbuf_add_str(left, answer.text);
   if (!tn_str_is(tn_strbuf_view(left), s->left))
@@ -117,9 +147,10 @@ static void too_many_calls_are_text(void **state) {
     tn_tool_answer answer;
     tn_strbuf_add(&text, "<tool_call>{\"name\":\"f\",\"arguments\":{}}</tool_call>");
     assert_int_equal(
-        tn_tool_answer_read(&answer, &arena, TN_TOOL_MARKED, tn_strbuf_view(&text), NULL), TN_OK);
-    assert_int_equal(answer.count, i < TN_TOOL_CALLS_MAX ? i + 1 : 0);
-    assert_int_equal(answer.text.length, i < TN_TOOL_CALLS_MAX ? 0 : text.length);
+        tn_tool_answer_read(&answer, &arena, TN_TOOL_MARKED, NULL, tn_strbuf_view(&text), NULL),
+        TN_OK);
+    assert_int_equal(answer.count, i < TN_TOOL_CALLS_MAX ? i + 1 : TN_TOOL_CALLS_MAX);
+    assert_int_equal(answer.text.length, i < TN_TOOL_CALLS_MAX ? 0 : text.length / ((size_t)i + 1));
     tn_arena_clear(&arena);
   }
   tn_strbuf_clear(&text);
@@ -308,8 +339,8 @@ static void failed_allocations(void **state) {
     tn_arena arena = {0};
     tn_tool_answer answer;
     tn_alloc_fail_at(n);
-    tn_status status =
-        tn_tool_answer_read(&answer, &arena, TN_TOOL_MARKED, tn_str_of(samples[1].text), NULL);
+    tn_status status = tn_tool_answer_read(&answer, &arena, TN_TOOL_MARKED, &names,
+                                           tn_str_of(samples[1].text), NULL);
     tn_alloc_fail_at(0);
     done = status == TN_OK;
     if (!done) assert_int_equal(status, TN_ERR_MEMORY);
