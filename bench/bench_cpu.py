@@ -303,6 +303,12 @@ def run_foreign(kind, options):
     return [result]
 
 
+def check_built():
+    missing = [str(p) for p in (BUILD / "tenon", BUILD / "bench/forward_cpu") if not p.exists()]
+    if missing:
+        raise SystemExit(f"bench: no {' and no '.join(missing)}\nhint: make bench-cpu builds it")
+
+
 def main():
     parser = argparse.ArgumentParser(description="Models on the CPU against llama.cpp.")
     parser.add_argument("--types", nargs="+", default=["bf16", "q8_0", "q4_0", "q4_k_m"])
@@ -316,6 +322,7 @@ def main():
     parser.add_argument("--foreign", type=int, default=0)
     parser.add_argument("--isa", choices=sorted(BETTER))
     options = parser.parse_args()
+    check_built()
     results = []
     if options.foreign:
         for kind in options.types:
