@@ -198,6 +198,16 @@ static bool read_bias(const tn_json *v, tn_logit_bias *out, tn_api_problem *p) {
       tn_json_kind_name(v->kind), v->key.length > 60 ? 60 : (int)v->key.length, v->key.data);
 }
 
+/* "7" and "07" name one token: which of two biases would count? */
+static bool check_new_bias(const tn_sampling *s, int32_t id, tn_api_problem *p) {
+  for (int32_t i = 0; i < s->bias_count; i++) {
+    if (s->biases[i].id == id)
+      return tn_api_problem_set(p, 400, "logit_bias", NULL, "'logit_bias' has token id %d twice",
+                                id);
+  }
+  return true;
+}
+
 static bool read_biases(tn_api_request *r, tn_arena *arena, const tn_json *root,
                         tn_api_problem *p) {
   const tn_json *v = given(root, "logit_bias");
@@ -211,7 +221,9 @@ static bool read_biases(tn_api_request *r, tn_arena *arena, const tn_json *root,
   if (!biases) return tn_api_problem_set(p, 500, NULL, NULL, "out of memory for 'logit_bias'");
   r->sampling.biases = biases;
   for (const tn_json *item = v->first; item; item = item->next) {
-    if (!read_bias(item, &biases[r->sampling.bias_count++], p)) return false;
+    tn_logit_bias *bias = &biases[r->sampling.bias_count];
+    if (!read_bias(item, bias, p) || !check_new_bias(&r->sampling, bias->id, p)) return false;
+    r->sampling.bias_count++;
   }
   return true;
 }

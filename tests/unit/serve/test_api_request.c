@@ -74,6 +74,8 @@ static void choices_and_biases(void **state) {
   refused("{\"prompt\":\"a\",\"logit_bias\":[1]}", "logit_bias", "wants an object");
   refused("{\"prompt\":\"a\",\"logit_bias\":{\"fox\":1}}", "logit_bias", "for 'fox'");
   refused("{\"prompt\":\"a\",\"logit_bias\":{\"-1\":1}}", "logit_bias", "for '-1'");
+  refused("{\"prompt\":\"a\",\"logit_bias\":{\"1\":2,\"7\":1,\"07\":2}}", "logit_bias",
+          "id 7 twice");
   refused("{\"prompt\":\"a\",\"logit_bias\":{\"1\":\"x\"}}", "logit_bias", "string for '1'");
   refused("{\"prompt\":\"a\",\"logit_bias\":{\"7\":100.5}}", "logit_bias",
           "token 7 is 100.5, wants -100 to 100");
