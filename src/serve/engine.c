@@ -384,7 +384,7 @@ typedef struct scoring {
   int64_t vocab_size;
   const int32_t *ids; /* which came after each row */
   int32_t top;
-  tn_sample *out; /* id -1: its row holds no finite logit */
+  tn_sample *out; /* id -1: its row is none of a sound model */
 } scoring;
 
 static void score_row(void *context, int64_t row, int32_t worker) {
@@ -408,8 +408,11 @@ static tn_status score_tokens(tn_engine *e, job *j, int64_t first_row, int64_t c
   tn_pool_run(e->options.pool, count, score_row, &s);
   for (int64_t i = 0; i < count; i++) {
     if (a->scored[i].id < 0)
-      return tn_fail(err, TN_ERR_DATA, "none of the logits behind token %lld is a finite number",
-                     (long long)j->scored - 1);
+      return tn_fail(
+          err, TN_ERR_DATA,
+          "the model's logits behind token %lld of the prompt hold nan or infinity: are its "
+          "weights damaged?",
+          (long long)j->scored - 1);
     send_event(e, j, &a->scored[i], TN_FINISH_NONE, NULL);
     j->scored++;
   }

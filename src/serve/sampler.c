@@ -84,6 +84,13 @@ static int32_t largest(const float *logits, int64_t n) {
   return best;
 }
 
+/* Minus infinity says that a token cannot come; no sound model computes NaN or plus infinity. */
+static bool is_sound(const float *logits, int64_t n) {
+  int64_t sound = 0;
+  for (int64_t i = 0; i < n; i++) sound += logits[i] < INFINITY;
+  return sound == n;
+}
+
 /* logit -= presence + frequency * times, for every token sampled so far; then += bias; what is not
  * allowed is nothing at all. */
 static const float *adjust(tn_sampler *sampler, const tn_sampling *how, const float *logits,
@@ -208,7 +215,7 @@ bool tn_sample_score(const float *logits, int64_t vocab_size, int32_t id, int32_
   double sum = 0;
   int32_t best = largest(logits, vocab_size);
   *out = (tn_sample){.id = id};
-  if (best < 0) return false;
+  if (best < 0 || !is_sound(logits, vocab_size)) return false;
   for (int64_t i = 0; i < vocab_size; i++) {
     if (!isfinite(logits[i])) continue;
     sum += exp((double)logits[i] - logits[best]);
@@ -223,6 +230,12 @@ bool tn_sample_score(const float *logits, int64_t vocab_size, int32_t id, int32_
 
 tn_status tn_sampler_take(tn_sampler *sampler, const tn_sampling *how, const float *logits,
                           const int32_t *sampled, int64_t count, tn_sample *out, tn_error *err) {
+  if (!is_sound(logits, sampler->vocab_size))
+    return tn_fail(
+        err, TN_ERR_DATA,
+        "the model's logits behind %lld tokens of the answer hold nan or infinity: are its "
+        "weights damaged?",
+        (long long)count);
   const float *adjusted = adjust(sampler, how, logits, sampled, count);
   int32_t best = largest(adjusted, sampler->vocab_size);
   if (best < 0) {

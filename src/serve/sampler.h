@@ -53,12 +53,13 @@ TN_NODISCARD tn_status tn_sampler_new(tn_sampler **out, int64_t vocab_size, tn_e
 void tn_sampler_free(tn_sampler *sampler);
 
 /* `logits` [vocab_size] stays as it is.  `sampled` are the sequence's own tokens so far, for the
- * penalties and the index.  A row without one finite logit that is allowed is TN_ERR_DATA. */
+ * penalties and the index.  A row that holds NaN or plus infinity, or no finite logit that is
+ * allowed, is TN_ERR_DATA. */
 TN_NODISCARD tn_status tn_sampler_take(tn_sampler *sampler, const tn_sampling *how,
                                        const float *logits, const int32_t *sampled, int64_t count,
                                        tn_sample *out, tn_error *err);
-/* How likely the model finds token `id`, with `top` alternatives.  false: no logit is finite.  Any
- * thread. */
+/* How likely the model finds token `id`, with `top` alternatives.  false: the row holds NaN or
+ * plus infinity, or nothing finite.  Any thread. */
 bool tn_sample_score(const float *logits, int64_t vocab_size, int32_t id, int32_t top,
                      tn_sample *out);
 /* TN_ERR_ARGUMENT names the parameter, its value and its range. */

@@ -6,6 +6,7 @@ import shutil
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from test_serve import serving
 
 WAYS = [("--to", "int4", "-g", 32), ("--to", "int8"), ("--to", "fp8"), ("--to", "q4_k_m", "--format", "gguf"),
         ("--to", "f32", "--format", "gguf"), ("--to", "int8", "--method", "gptq", "--data"),
@@ -48,6 +49,17 @@ def test_no_perplexity_of_nan(tenon, damaged, tmp_path):
     assert "logits behind token 0" in line
     (tmp_path / "choices.jsonl").write_text('{"context": "the", "choices": ["fox", "dog"], "answer": 0}\n')
     assert "logits behind token" in tenon.fails("eval", "choices", folder, "--data", tmp_path / "choices.jsonl")
+
+
+def test_no_answer_of_nan(tenon, damaged, tmp_path):
+    """One token's row of the head: neither drawn from the other tokens, nor scored as if it were not there."""
+    folder = damaged("lm_head.weight", (9, 3), float("nan"))
+    with serving(tenon, folder, tmp_path) as server:
+        for body in ({"max_tokens": 4}, {"max_tokens": 0, "echo": True, "logprobs": 1}):
+            status, answer = server.post("/v1/completions", {"prompt": "the quick", **body})
+            assert status == 500 and "nan or infinity" in answer["error"]["message"], answer
+        assert server.post("/v1/completions", {"prompt": "the", "max_tokens": 1})[0] == 500, "it still answers"
+    assert "nan or infinity" in tenon.fails("run", folder, "--raw", "-p", "the")
 
 
 def test_float16_has_an_end(tenon, damaged, tmp_path):

@@ -29,14 +29,19 @@ static tn_sample take(tn_sampler *s, const tn_sampling *how, const float *logits
 
 static void greedy_takes_the_first_of_the_largest(void **state) {
   (void)state;
-  const float logits[6] = {-1, 3, NAN, 3, INFINITY, 2};
+  const float logits[6] = {-1, 3, -INFINITY, 3, 1, 2};
   tn_sampler *s = sampler_of(6);
   assert_int_equal(take(s, &(tn_sampling){0}, logits, 0).id, 1);
-  const float broken[6] = {NAN, NAN, -INFINITY, NAN, NAN, NAN};
-  tn_sample sample;
-  tn_error err;
-  assert_int_equal(tn_sampler_take(s, &(tn_sampling){0}, broken, NULL, 0, &sample, &err),
-                   TN_ERR_DATA);
+  const float broken[3][6] = {{-1, 3, NAN, 3, 1, 2},
+                              {-1, 3, INFINITY, 3, 1, 2},
+                              {-INFINITY, -INFINITY, -INFINITY, -INFINITY, -INFINITY, -INFINITY}};
+  for (int i = 0; i < 3; i++) {
+    tn_sample sample;
+    tn_error err;
+    const tn_sampling how = {.temperature = i};
+    assert_int_equal(tn_sampler_take(s, &how, broken[i], NULL, 0, &sample, &err), TN_ERR_DATA);
+    assert_non_null(strstr(err.text, i < 2 ? "hold nan or infinity" : "none of the 6 logits"));
+  }
   tn_sampler_free(s);
 }
 
@@ -78,7 +83,7 @@ static void biases_move_logits(void **state) {
 
 static void only_what_is_allowed_comes(void **state) {
   (void)state;
-  const float logits[5] = {1, 4, NAN, 3, -3};
+  const float logits[5] = {1, 4, -INFINITY, 3, -3};
   const uint8_t some[5] = {1, 0, 1, 0, 1}, none[5] = {0, 0, 1, 0, 0};
   const tn_logit_bias up = {1, 100};
   tn_sampler *s = sampler_of(5);
@@ -105,7 +110,7 @@ static void given_tokens_have_scores(void **state) {
   float logits[N];
   tn_sampler *s = sampler_of(N);
   for (int i = 0; i < N; i++) logits[i] = (float)tn_random_below(3, 1, (uint64_t)i, 9) - 4;
-  logits[5] = NAN, logits[6] = -INFINITY, logits[7] = logits[30] = 6;
+  logits[5] = logits[6] = -INFINITY, logits[7] = logits[30] = 6;
   double sum = 0, whole = 0;
   for (int i = 0; i < N; i++)
     if (isfinite(logits[i])) sum += exp((double)logits[i]);
@@ -132,8 +137,8 @@ static void given_tokens_have_scores(void **state) {
   assert_true(tn_sample_score(logits, N, sampled.id, 20, &got));
   assert_memory_equal(&sampled.logprob, &got.logprob, sizeof(float));
   assert_memory_equal(sampled.top, got.top, sizeof got.top);
-  const float broken[2] = {NAN, -INFINITY};
-  assert_false(tn_sample_score(broken, 2, 0, 1, &got));
+  const float broken[3][2] = {{1, NAN}, {INFINITY, 1}, {-INFINITY, -INFINITY}};
+  for (int i = 0; i < 3; i++) assert_false(tn_sample_score(broken[i], 2, 0, 1, &got));
   tn_sampler_free(s);
 }
 
