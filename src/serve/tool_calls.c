@@ -91,7 +91,7 @@ static tn_status take_call(reading *r, tn_str text, tn_error *err) {
 }
 
 static void keep(reading *r, tn_str text) {
-  memcpy(r->left + r->out->text.length, text.data, text.length);
+  if (text.length > 0) memcpy(r->left + r->out->text.length, text.data, text.length);
   r->out->text.length += text.length;
 }
 
