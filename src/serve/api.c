@@ -311,7 +311,8 @@ static bool prepare(draft *d, bool chat) {
     if (!set_length(d, g, chat, engine.context)) return false;
     g->sampling = d->request.sampling;
     g->sampling.seed = seed;
-    g->sampling.stream = (uint64_t)i;
+    /* with a seed a prompt's answers are those that it gets alone; else no two are alike */
+    g->sampling.stream = (uint64_t)(d->request.seeded ? i % d->request.choices : i);
     g->prompt_logprobs = d->request.echo && g->sampling.logprobs;
     g->ignore_eos = d->request.ignore_eos;
     g->json = d->request.json;

@@ -316,6 +316,8 @@ def test_several_choices(server):
     both = server.complete(prompts, n=2, echo=True, **how)
     assert [c.index for c in both.choices] == [0, 1, 2, 3]
     assert [c.text.startswith(prompts[i // 2]) for i, c in enumerate(both.choices)] == [True] * 4
+    assert [c.text for c in both.choices] == [
+        c.text for p in prompts for c in server.complete(p, n=2, echo=True, **how).choices]
     assert both.usage.prompt_tokens == sum(server.complete(p).usage.prompt_tokens for p in prompts)
     texts, reasons = [""] * 4, [None] * 4
     chunks = list(server.complete(prompts[0], n=4, stream=True, stream_options={"include_usage": True}, **how))
