@@ -110,7 +110,8 @@ batch: {{sequences: 2, tokens: 16}}
         else:
             line = tenon.fails("train", tmp_path / "run.yaml", "--set", f"run={tmp_path / 'other'}")
             assert f"holds id {size + 1}" in line and f"knows {size}" in line
-    assert tenon.json("run", tmp_path / "run", "--raw", "-p", "the", "-n", 4)["tokens"] == 4
+    text = folder / "text.txt"
+    assert tenon.json("eval", "perplexity", tmp_path / "run", "--data", text, "--window", 16)["perplexity"] > 1
 
 
 def test_inspect_counts_them(tenon, model):
