@@ -372,8 +372,7 @@ static void take_token(tn_engine *e, job *j, const float *logits) {
   }
 }
 
-/* ---- how likely a prompt was
- * ---------------------------------------------------------------------------- */
+/* ---- how likely a prompt was ---- */
 
 static bool is_scored(const job *j) {
   return j->g.prompt_logprobs && j->scored < j->sequence->prompt;

@@ -18,6 +18,31 @@
 
 #include "kernels/cpu/linear_avx512.inc"
 
+/* sum + sums of a row's spans by pairs */
+INLINE __m512i add_pairs(__m512i sum, const int16_t *sums, const void *pairs, const int32_t spans) {
+#pragma GCC unroll 8
+  for (int32_t i = 0; i < spans / 2; i++)
+    sum = _mm512_dpwssd_epi32(sum, _mm512_loadu_si512((const tn_int_pairs *)pairs + i),
+                              four_of(sums + 2 * i));
+  return sum;
+}
+
+/* c[16] += the sums of a chunk, and what its zeros and minima make of the sums of x; at: the row */
+INLINE void finish_row(const int32_t spans, const bool minima, float *c, __m512i sum,
+                       const tn_int_rows *x, int64_t at, const tn_int_panel *p) {
+  const int16_t *sums = x->sums + at * spans;
+  __m512 scale = _mm512_set1_ps(x->scale[at]), total = _mm512_loadu_ps(c);
+  if (p->has_offset) sum = add_pairs(sum, sums, p->offset, spans);
+  total = _mm512_fmadd_ps(_mm512_cvtepi32_ps(sum), _mm512_mul_ps(_mm512_loadu_ps(p->unit), scale),
+                          total);
+  if (minima) {
+    __m512i lowest = add_pairs(_mm512_setzero_si512(), sums, p->minimum, spans);
+    total = _mm512_fmadd_ps(_mm512_cvtepi32_ps(lowest),
+                            _mm512_mul_ps(_mm512_loadu_ps(p->minimum_unit), scale), total);
+  }
+  _mm512_storeu_ps(c, total);
+}
+
 /* The factor of each row of w, as 32 bits. */
 INLINE __m512i factor_of(const void *pairs) {
   return _mm512_srai_epi32(load(pairs), 16);
