@@ -9,9 +9,9 @@
 
 const char *tn_pack_key(void) {
 #if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
-  return "panels16.3-le";
+  return "panels16.4-le";
 #else
-  return "panels16.3-be";
+  return "panels16.4-be";
 #endif
 }
 

@@ -36,7 +36,7 @@ TN_NODISCARD tn_status tn_pack(tn_tensor *out, const tn_tensor *w, tn_buffer *in
 /* A view of bytes that tn_pack wrote before: of a file whose key is tn_pack_key's. */
 TN_NODISCARD tn_status tn_pack_view(tn_tensor *out, tn_buffer *buffer, int64_t offset_bytes,
                                     tn_dtype dtype, int64_t rows, int64_t cols, tn_error *err);
-/* Names the layout and what it depends on: "panels16.3-le". */
+/* Names the layout and what it depends on: "panels16.4-le". */
 const char *tn_pack_key(void);
 /* A zeroed buffer of the CPU for packed weights. */
 TN_NODISCARD tn_status tn_pack_buffer_new(tn_buffer **out, size_t bytes, tn_error *err);

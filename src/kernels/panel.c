@@ -49,7 +49,7 @@ static void put_k_scales(const tn_panel_format *f, const lists *l, const uint8_t
                          int64_t row) {
   if (!f->has_minimum) { /* q6_k */
     memcpy(l->unit + 2 * row, block + 208, 2);
-    for (int32_t j = 0; j < l->count; j++) l->factor[j * TN_PANEL_ROWS + row] = block[192 + j];
+    for (int32_t j = 0; j < l->count; j++) l->factor[tn_panel_list_at(j, row)] = block[192 + j];
     return;
   }
   memcpy(l->unit + 2 * row, block, 2);
@@ -57,8 +57,8 @@ static void put_k_scales(const tn_panel_format *f, const lists *l, const uint8_t
   for (int32_t j = 0; j < l->count; j++) {
     int32_t scale, minimum;
     tn_quant_k_scale(block + 4, j, &scale, &minimum);
-    l->factor[j * TN_PANEL_ROWS + row] = (uint8_t)scale;
-    l->minimum[j * TN_PANEL_ROWS + row] = (uint8_t)minimum;
+    l->factor[tn_panel_list_at(j, row)] = (uint8_t)scale;
+    l->minimum[tn_panel_list_at(j, row)] = (uint8_t)minimum;
   }
 }
 
@@ -118,7 +118,7 @@ static void put_minima(const lists *l, const scales *s, int64_t row) {
   memcpy(l->minimum_unit + 4 * row, &unit, 4);
   for (int32_t i = 0; i < s->count; i++) {
     int16_t lowest = (int16_t)multiple[i];
-    memcpy(l->minimum + (i * TN_PANEL_ROWS + row) * 2, &lowest, 2);
+    memcpy(l->minimum + tn_panel_list_at(i, row) * 2, &lowest, 2);
   }
 }
 
@@ -139,7 +139,7 @@ static void put_factors(const tn_panel_format *f, const lists *l, scales s, int6
   }
   float unit = to_integers(multiple, s.scale, s.count, f->zero ? 127 : 255);
   memcpy(l->unit + 4 * row, &unit, 4);
-  for (int32_t i = 0; i < s.count; i++) l->factor[i * TN_PANEL_ROWS + row] = (uint8_t)multiple[i];
+  for (int32_t i = 0; i < s.count; i++) l->factor[tn_panel_list_at(i, row)] = (uint8_t)multiple[i];
   if (!f->has_minimum) return;
   for (int32_t i = 0; i < s.count; i++) /* what is 0 stays 0 */
     if (s.scale[i] > 0) s.minimum[i] *= unit * (float)multiple[i] / s.scale[i];
@@ -298,7 +298,7 @@ static int32_t integer_at(const tn_panel_format *f, const uint8_t *group, int64_
 /* Scale and minimum of the i-th list, in the order of operations of quant.c for K-quants. */
 static void scale_at(const tn_panel_format *f, const lists *l, int64_t lane, int32_t i,
                      double *scale, double *minimum) {
-  int64_t at = i * TN_PANEL_ROWS + lane;
+  int64_t at = tn_panel_list_at(i, lane);
   int32_t factor = !l->factor ? 1 : f->zero ? (int8_t)l->factor[at] : l->factor[at];
   *minimum = 0;
   if (is_k_quant(f)) {

@@ -13,6 +13,9 @@
  *     bytes        float unit[16]; [float minimum_unit[16]; int16 minimum[n][16]]
  *     others       float unit[16], minimum_unit[16]; uint8 factor[n][16]; int16 minimum[n][16]
  *
+ * where lists of factors and minima lie in pairs of neighbours, [n / 2][16][2], as products with
+ * sums of x take them.
+ *
  * K-quants have these in their blocks.  For others of 4 and 5 bits unit = max |scale| / 255 (with a
  * zero 127) over the chunk and factor = round(scale / unit): all weights of a block change by one
  * ratio that is nearly 1, and what is 0 stays 0.  Without a zero factors have no sign: integers of
@@ -74,6 +77,10 @@ static inline int32_t tn_panel_group_bytes(const tn_panel_format *f) {
 }
 static inline int32_t tn_panel_chunk_bytes(const tn_panel_format *f) {
   return f->header_bytes + TN_CHUNK_GROUPS * tn_panel_group_bytes(f);
+}
+/* The place of row `row` in the i-th list of a header: lists lie in pairs of neighbours. */
+static inline int64_t tn_panel_list_at(int64_t i, int64_t row) {
+  return (i / 2 * TN_PANEL_ROWS + row) * 2 + i % 2;
 }
 /* Float8: { float scale[16]; uint8 e4m3[elements][16] } a block. */
 static inline int32_t tn_panel_float8_bytes(tn_dtype dtype) {

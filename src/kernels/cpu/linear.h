@@ -57,7 +57,7 @@ static inline int32_t tn_nibble_times(int32_t zero, bool is_k_quant) {
 typedef struct tn_int_panel {
   _Alignas(64) uint8_t room[TN_CHUNK_GROUPS][TN_GROUP_BYTES]; /* [8 words][16 rows][4] a group */
   uint8_t high[TN_CHUNK_GROUPS][TN_GROUP_BYTES]; /* where factor (q - zero) takes two bytes */
-  tn_int_pairs factor[TN_SPANS_MAX];             /* of a span, twice */
+  tn_int_pairs factor[TN_SPANS_MAX / 2];         /* of spans */
   tn_int_pairs offset[TN_SPANS_MAX / 2];         /* to be multiplied with sums of x: -zero factor */
   tn_int_pairs minimum[TN_SPANS_MAX / 2];        /* the same */
   float unit[TN_PANEL_ROWS], minimum_unit[TN_PANEL_ROWS];

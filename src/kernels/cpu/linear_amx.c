@@ -33,7 +33,7 @@ static void expand_bytes(tn_int_panel *p, const tn_panel_format *f) {
 #pragma GCC unroll 8
     for (int32_t j = 0; j < 8; j++) {
       int32_t at = j * TN_WORD_BYTES;
-      __m512i factor = load(p->factor[g * halves + (halves == 2 ? j / 4 : 0)]);
+      __m512i factor = factor_of(p, g * halves + (halves == 2 ? j / 4 : 0));
       __m512i q = _mm512_sub_epi8(load(p->q[g] + at), zero);
       __m512i even = _mm512_srai_epi16(_mm512_slli_epi16(q, 8), 8), odd = _mm512_srai_epi16(q, 8);
       even = _mm512_mullo_epi16(even, factor);

@@ -21,19 +21,13 @@ INLINE void halves_to_floats(float *out, const uint8_t *in) {
   _mm256_storeu_ps(out + 8, _mm256_cvtph_ps(_mm_loadu_si128((const void *)(in + 16))));
 }
 
-INLINE void bytes_to_ints(int32_t *out, const uint8_t *in, const bool is_signed) {
+INLINE void bytes_to_pairs(tn_int_pairs out, const uint8_t *in, const bool is_signed) {
 #pragma GCC unroll 2
   for (int32_t i = 0; i < TN_PANEL_ROWS; i += 8) {
-    __m128i bytes = _mm_loadl_epi64((const void *)(in + i));
-    _mm256_store_si256((void *)(out + i),
-                       is_signed ? _mm256_cvtepi8_epi32(bytes) : _mm256_cvtepu8_epi32(bytes));
+    __m128i bytes = _mm_loadu_si128((const void *)(in + 2 * i));
+    _mm256_store_si256((void *)out[i],
+                       is_signed ? _mm256_cvtepi8_epi16(bytes) : _mm256_cvtepu8_epi16(bytes));
   }
-}
-INLINE void shorts_to_ints(int32_t *out, const uint8_t *in) {
-#pragma GCC unroll 2
-  for (int32_t i = 0; i < TN_PANEL_ROWS; i += 8)
-    _mm256_store_si256((void *)(out + i),
-                       _mm256_cvtepi16_epi32(_mm_loadu_si128((const void *)(in + 2 * i))));
 }
 
 #include "kernels/cpu/expand.inc"
@@ -104,6 +98,18 @@ INLINE __m256i four_of(const int8_t *x) {
   return _mm256_set1_epi32(bits);
 }
 
+/* The factor of a span, twice in the 32 bits of each row: of rows 0 to 7 and 8 to 15. */
+INLINE void factor_of(__m256i factor[2], const tn_int_panel *p, int32_t span) {
+#define LANE(half)                                                                          \
+  (half) * 0x202 + 0x100, (half)*0x202 + 0x100, (half)*0x202 + 0x504, (half)*0x202 + 0x504, \
+      (half)*0x202 + 0x908, (half)*0x202 + 0x908, (half)*0x202 + 0xd0c, (half)*0x202 + 0xd0c
+  static const _Alignas(32) int16_t twice[2][16] = {{LANE(0), LANE(0)}, {LANE(1), LANE(1)}};
+#undef LANE
+  __m256i by = load(twice[span % 2]);
+  factor[0] = _mm256_shuffle_epi8(load(p->factor[span / 2]), by);
+  factor[1] = _mm256_shuffle_epi8(load(p->factor[span / 2] + 8), by);
+}
+
 /* Sums of a loop stay in their registers: given intrinsics, the compiler copies and spills them. */
 INLINE void add16(__m256i *sum, __m256i a) {
   __asm__("vpaddw %1, %0, %0" : "+x"(*sum) : "x"(a));
@@ -114,7 +120,8 @@ INLINE void add32(__m256i *sum, __m256i a) {
 
 /* sum[r] += factor by products of `words` words, x[r] and w; depth of them fit 16 bits. */
 INLINE void dot_unsigned(const int32_t m, const int32_t words, const int32_t depth,
-                         __m256i (*sum)[2], const int8_t *x, const uint8_t *w, const void *factor) {
+                         __m256i (*sum)[2], const int8_t *x, const uint8_t *w,
+                         const __m256i factor[2]) {
 #pragma GCC unroll 4
   for (int32_t d = 0; d < words; d += depth) {
     __m256i pairs[TILE_ROWS][2];
@@ -133,11 +140,10 @@ INLINE void dot_unsigned(const int32_t m, const int32_t words, const int32_t dep
         }
       }
     }
-    __m256i f0 = load(factor), f1 = load((const uint8_t *)factor + 32);
 #pragma GCC unroll 4
     for (int32_t r = 0; r < m; r++) {
-      sum[r][0] = _mm256_add_epi32(sum[r][0], _mm256_madd_epi16(pairs[r][0], f0));
-      sum[r][1] = _mm256_add_epi32(sum[r][1], _mm256_madd_epi16(pairs[r][1], f1));
+      sum[r][0] = _mm256_add_epi32(sum[r][0], _mm256_madd_epi16(pairs[r][0], factor[0]));
+      sum[r][1] = _mm256_add_epi32(sum[r][1], _mm256_madd_epi16(pairs[r][1], factor[1]));
     }
   }
 }
@@ -221,11 +227,13 @@ INLINE void tile_body(const int32_t m, const tn_panel_kind kind, const bool mini
   for (int32_t g = 0; g < p->groups; g++, q += TN_GROUP) {
 #pragma GCC unroll 2
     for (int32_t h = 0; h < halves; h++) {
-      const void *factor = p->factor[g * halves + h];
-      if (kind == TN_PANEL_S8)
+      __m256i factor[2];
+      if (kind == TN_PANEL_S8) {
         dot_signed(m, sum, q, p->q[g]);
-      else
-        dot_unsigned(m, words, depth, sum, q + 16 * h, p->q[g] + h * words * TN_WORD_BYTES, factor);
+        continue;
+      }
+      factor_of(factor, p, g * halves + h);
+      dot_unsigned(m, words, depth, sum, q + 16 * h, p->q[g] + h * words * TN_WORD_BYTES, factor);
     }
   }
   finish_rows(m, TN_CHUNK_GROUPS * halves, minima, c, ldc, sum, x, at, p);
@@ -249,15 +257,16 @@ static void tile(float *c, int64_t ldc, int64_t m, const tn_int_rows *x, int64_t
 
 /* ---- a row alone: weights go from the packed panel to registers ---- */
 
-/* sum += factor by products of x and a packed group. */
+/* sum += factor by products of x and packed group g. */
 INLINE void dot_nibbles(const tn_panel_kind kind, __m256i sum[2], const int8_t *x,
-                        const uint8_t *planes, const uint8_t *words, const void *factor) {
+                        const uint8_t *planes, const uint8_t *words, const tn_int_panel *p,
+                        int32_t g) {
   const int32_t above = kind == TN_PANEL_U4 ? 0 : kind == TN_PANEL_U5 ? 1 : 2;
+  __m256i low_factor[2], high_factor[2];
+  factor_of(low_factor, p, kind == TN_PANEL_U6 ? 2 * g : g);
+  factor_of(high_factor, p, kind == TN_PANEL_U6 ? 2 * g + 1 : g);
 #pragma GCC unroll 2
   for (int32_t v = 0; v < 2; v++) {
-    __m256i low_factor = load((const uint8_t *)factor + 32 * v), high_factor = low_factor;
-    if (kind == TN_PANEL_U6)
-      high_factor = load((const uint8_t *)factor + sizeof(tn_int_pairs) + 32 * v);
     __m256i pairs[2];
 #pragma GCC unroll 4
     for (int32_t j = 0; j < 4; j++) {
@@ -273,13 +282,13 @@ INLINE void dot_nibbles(const tn_panel_kind kind, __m256i sum[2], const int8_t *
         add16(&pairs[1], p1);
       }
       if ((kind == TN_PANEL_U6 && j == 1) || (kind != TN_PANEL_U4 && j == 3)) {
-        sum[v] = _mm256_add_epi32(sum[v], _mm256_madd_epi16(pairs[0], low_factor));
-        sum[v] = _mm256_add_epi32(sum[v], _mm256_madd_epi16(pairs[1], high_factor));
+        sum[v] = _mm256_add_epi32(sum[v], _mm256_madd_epi16(pairs[0], low_factor[v]));
+        sum[v] = _mm256_add_epi32(sum[v], _mm256_madd_epi16(pairs[1], high_factor[v]));
       }
     }
     if (kind == TN_PANEL_U4)
       sum[v] = _mm256_add_epi32(
-          sum[v], _mm256_madd_epi16(_mm256_add_epi16(pairs[0], pairs[1]), low_factor));
+          sum[v], _mm256_madd_epi16(_mm256_add_epi16(pairs[0], pairs[1]), low_factor[v]));
   }
 }
 
@@ -304,7 +313,7 @@ INLINE void row_body(float *c, const tn_int_rows *x, int64_t at, tn_int_panel *p
     if (kind == TN_PANEL_S8)
       dot_signed(1, sum, q, group);
     else
-      dot_nibbles(kind, sum[0], q, group, group + planes * TN_WORD_BYTES, p->factor[g * halves]);
+      dot_nibbles(kind, sum[0], q, group, group + planes * TN_WORD_BYTES, p, g);
   }
   finish_rows(1, TN_CHUNK_GROUPS * halves, minima, c, 0, sum, x, at, p);
 }

@@ -10,7 +10,6 @@
 #if defined(__AVX512VNNI__)
 #define ZERO_OF_BYTES 128
 #define TILE_ROWS     12 /* 12 sums of a span, 12 of the chunk, and room for weights, of 32 */
-#define SPAN_BYTES    ((int32_t)sizeof(tn_int_pairs))
 #define FEW_ROWS      8
 #define FEW_TOGETHER  4    /* rows that share a pass over weights */
 #define FEW_AHEAD     1024 /* bytes that are asked for ahead */
@@ -43,11 +42,6 @@ INLINE void finish_row(const int32_t spans, const bool minima, float *c, __m512i
   _mm512_storeu_ps(c, total);
 }
 
-/* The factor of each row of w, as 32 bits. */
-INLINE __m512i factor_of(const void *pairs) {
-  return _mm512_srai_epi32(load(pairs), 16);
-}
-
 /* Words of a group that share a factor. */
 INLINE int32_t part_words(const tn_panel_kind kind) {
   return kind == TN_PANEL_U6 ? 4 : 8;
@@ -57,13 +51,14 @@ INLINE bool is_whole(const tn_panel_kind kind) {
   return kind == TN_PANEL_U4 || kind == TN_PANEL_S8;
 }
 
-INLINE __m512i times_factor(__m512i all, __m512i sum, __m512i factor) {
-  return _mm512_add_epi32(all, _mm512_mullo_epi32(sum, factor));
+INLINE __m512i times_factor(__m512i all, __m512i sum, __m512i twice) {
+  return _mm512_add_epi32(all, _mm512_mullo_epi32(sum, _mm512_srai_epi32(twice, 16)));
 }
 
-/* all[r] += factor by the products of a group */
+/* all[r] += factor by the products of group g */
 INLINE void tile_group(const int32_t m, const tn_panel_kind kind, __m512i *all, const int8_t *q,
-                       const uint8_t *w, const void *factors) {
+                       const tn_int_panel *p, int32_t g) {
+  const uint8_t *w = p->q[g];
   const int32_t words = part_words(kind);
 #pragma GCC unroll 2
   for (int32_t h = 0; h < 8 / words; h++, q += 4 * words, w += words * TN_WORD_BYTES) {
@@ -77,10 +72,10 @@ INLINE void tile_group(const int32_t m, const tn_panel_kind kind, __m512i *all, 
       for (int32_t r = 0; r < m; r++)
         sum[r] = _mm512_dpbusd_epi32(sum[r], wj, four_of(q + r * TN_CHUNK + 4 * j));
     }
-    const uint8_t *factor = (const uint8_t *)factors + (kind == TN_PANEL_U6 ? h * SPAN_BYTES : 0);
+    __m512i factor = factor_of(p, kind == TN_PANEL_U6 ? 2 * g + h : g);
 #pragma GCC unroll 12
     for (int32_t r = 0; r < m; r++)
-      all[r] = is_whole(kind) ? sum[r] : times_factor(all[r], sum[r], factor_of(factor));
+      all[r] = is_whole(kind) ? sum[r] : times_factor(all[r], sum[r], factor);
   }
 }
 
@@ -91,8 +86,7 @@ INLINE void tile_body(const int32_t m, const tn_panel_kind kind, const bool mini
   __m512i all[TILE_ROWS];
 #pragma GCC unroll 12
   for (int32_t r = 0; r < m; r++) all[r] = _mm512_setzero_si512();
-  for (int32_t g = 0; g < p->groups; g++, q += TN_GROUP)
-    tile_group(m, kind, all, q, p->q[g], p->factor[g * halves]);
+  for (int32_t g = 0; g < p->groups; g++, q += TN_GROUP) tile_group(m, kind, all, q, p, g);
 #pragma GCC unroll 12
   for (int32_t r = 0; r < m; r++)
     finish_row(TN_CHUNK_GROUPS * halves, minima, c + r * ldc, all[r], x, at + r, p);
@@ -150,12 +144,11 @@ INLINE void few_products(__m512i product[4], const uint8_t *word, const bool las
 
 /* all[r] += products of a packed group of nibbles, behind a header or another group; q: wide */
 INLINE void few_nibbles(const int32_t m, few_sums *all, const int16_t *q, const uint8_t *group,
-                        const void *factor) {
-  __m512i f = load(factor);
+                        __m512i factor) {
 #pragma GCC unroll 4
   for (int32_t j = 0; j < 4; j++, q += 4) {
     __m512i product[4];
-    few_products(product, group + j * TN_WORD_BYTES, j == 3, f);
+    few_products(product, group + j * TN_WORD_BYTES, j == 3, factor);
 #pragma GCC unroll 4
     for (int32_t r = 0; r < m; r++)
 #pragma GCC unroll 4
@@ -190,21 +183,20 @@ INLINE void few_dot(const int32_t m, const tn_panel_kind kind, __m512i sum[][2],
   }
 }
 
-/* all[r][0] += factor by the products of a packed group */
+/* all[r][0] += factor by the products of packed group g */
 INLINE void few_group(const int32_t m, const tn_panel_kind kind, few_sums *all, const int8_t *q,
-                      const uint8_t *group, const void *factor) {
+                      const uint8_t *group, const tn_int_panel *p, int32_t g) {
   __m512i sum[FEW_TOGETHER][2];
   few_dot(m, kind, sum, q, group);
 #pragma GCC unroll 4
   for (int32_t r = 0; r < m; r++)
     if (kind == TN_PANEL_U6) {
-      all[r][0] = times_factor(all[r][0], sum[r][0], factor_of(factor));
-      all[r][0] =
-          times_factor(all[r][0], sum[r][1], factor_of((const uint8_t *)factor + SPAN_BYTES));
+      all[r][0] = times_factor(all[r][0], sum[r][0], factor_of(p, 2 * g));
+      all[r][0] = times_factor(all[r][0], sum[r][1], factor_of(p, 2 * g + 1));
     } else {
       __m512i both = _mm512_add_epi32(sum[r][0], sum[r][1]);
       all[r][0] = kind == TN_PANEL_S8 ? _mm512_add_epi32(all[r][0], both)
-                                      : times_factor(all[r][0], both, factor_of(factor));
+                                      : times_factor(all[r][0], both, factor_of(p, g));
     }
 }
 
@@ -236,9 +228,9 @@ INLINE void few_chunk(const int32_t m, const tn_panel_kind kind, const bool mini
   for (int32_t g = 0; g < p->groups; g++, q += TN_GROUP, group += group_bytes) {
     ask_ahead(group, group_bytes);
     if (kind == TN_PANEL_U4)
-      few_nibbles(m, all, x->wide + at * TN_CHUNK + g * TN_GROUP, group, p->factor[g]);
+      few_nibbles(m, all, x->wide + at * TN_CHUNK + g * TN_GROUP, group, factor_of(p, g));
     else
-      few_group(m, kind, all, q, group, p->factor[g * halves]);
+      few_group(m, kind, all, q, group, p, g);
   }
 #pragma GCC unroll 4
   for (int32_t r = 0; r < m; r++) {

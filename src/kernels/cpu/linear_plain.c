@@ -18,13 +18,9 @@ static void halves_to_floats(float *out, const uint8_t *in) {
   }
 }
 
-static void bytes_to_ints(int32_t *out, const uint8_t *in, bool is_signed) {
-  for (int32_t i = 0; i < TN_PANEL_ROWS; i++) out[i] = is_signed ? (int8_t)in[i] : in[i];
-}
-static void shorts_to_ints(int32_t *out, const uint8_t *in) {
-  int16_t shorts[TN_PANEL_ROWS];
-  memcpy(shorts, in, sizeof shorts);
-  for (int32_t i = 0; i < TN_PANEL_ROWS; i++) out[i] = shorts[i];
+static void bytes_to_pairs(tn_int_pairs out, const uint8_t *in, bool is_signed) {
+  for (int32_t i = 0; i < 2 * TN_PANEL_ROWS; i++)
+    out[i / 2][i % 2] = is_signed ? (int8_t)in[i] : in[i];
 }
 
 #include "kernels/cpu/expand.inc"
@@ -60,7 +56,8 @@ static void take_column(int32_t *w, const tn_int_panel *p, const tn_panel_format
   const int32_t times = to_bytes ? tn_nibble_times(f->zero, f->elements == TN_CHUNK) : 1;
   for (int32_t first = 0; first < p->groups * TN_GROUP; first += f->span) {
     const uint8_t *q = p->q[first / TN_GROUP] + first % TN_GROUP / 4 * TN_WORD_BYTES + 4 * n;
-    int32_t factor = f->kind == TN_PANEL_S8 ? 1 : p->factor[first / f->span][n][0] * times;
+    int32_t span = first / f->span;
+    int32_t factor = f->kind == TN_PANEL_S8 ? 1 : p->factor[span / 2][n][span % 2] * times;
     for (int32_t k = 0; k < f->span; k++) {
       uint8_t byte = q[k / 4 * TN_WORD_BYTES + k % 4];
       int32_t product = f->kind == TN_PANEL_S8 ? (int8_t)byte : (byte - f->zero) * factor;
