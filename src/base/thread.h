@@ -33,6 +33,14 @@ TN_NODISCARD bool tn_pool_start(tn_pool *pool, int64_t count, tn_pool_fn fn, voi
 /* Returns when every item of what was started is done, and works on those that are left.  Nothing
  * started: returns at once.  Not from an item of that run. */
 void tn_pool_finish(tn_pool *pool);
+/* The i-th of `count` items in an order in which each of `threads` threads that take turns walks
+ * through a stretch of neighbours of its own: what lies behind an item, and was asked for ahead, is
+ * mostly its next one. */
+static inline int64_t tn_pool_stretch(int64_t i, int64_t count, int64_t threads) {
+  int64_t turns = count / threads, longer = count % threads, turn = i / threads;
+  int64_t stretch = i % threads; /* the last turn, of `longer` items, is that of the longer ones */
+  return stretch * turns + (stretch < longer ? stretch : longer) + turn;
+}
 int32_t tn_cpu_count(void); /* CPUs that this process may use (affinity, cgroup quota) */
 
 #endif

@@ -17,7 +17,7 @@ typedef struct job {
   int64_t row_bytes;            /* of w in rows; 0: packed */
   int64_t panel_bytes;          /* of w packed */
   int64_t N, K, groups, chunks; /* of K: of 32, of TN_CHUNK */
-  int64_t panels, item_panels, column_items;
+  int64_t panels, item_panels, column_items, threads;
   int64_t first, rows, block_rows; /* of x: this pass, and those of an item */
   tn_int_rows x;
   int8_t *q;
@@ -224,7 +224,8 @@ static void run_item(void *context, int64_t item, int32_t worker) {
   desk *d = (desk *)(void *)(j->room + worker * j->room_bytes);
   void *y = tn_tensor_data(&j->args->y);
   int64_t row = item / j->column_items * j->block_rows, rows = min64(j->block_rows, j->rows - row);
-  int64_t begin = item % j->column_items * j->item_panels;
+  int64_t column = tn_pool_stretch(item % j->column_items, j->column_items, j->threads);
+  int64_t begin = column * j->item_panels;
   int64_t end = min64(j->panels, begin + j->item_panels);
   int64_t step = j->rows <= FEW_ROWS && !takes_few(j, j->rows) ? 1 : PASS_PANELS;
   if (j->isa->enter) j->isa->enter();
@@ -251,11 +252,12 @@ static void run_pass(const job *base, tn_stream *stream, int64_t first, int64_t 
   j.rows = rows;
   j.x.rows = rows_of_x(&j, rows);
   tn_pool *pool = pool_for(stream, (2 * rows + 6) * j.N * j.K);
-  int64_t items = ceil_div(rows, j.isa->block_rows), threads = tn_pool_threads(pool);
+  int64_t items = ceil_div(rows, j.isa->block_rows);
   int64_t tile_rows = j.isa->tile_rows; /* whole tiles an item, as equal as may be */
   j.block_rows = ceil_div(ceil_div(rows, items), tile_rows) * tile_rows;
+  j.threads = tn_pool_threads(pool);
   /* several items a thread, so that none waits long for the last */
-  j.item_panels = max64(1, min64(PASS_PANELS, j.panels * items / (4 * threads)));
+  j.item_panels = max64(1, min64(PASS_PANELS, j.panels * items / (4 * j.threads)));
   j.column_items = ceil_div(j.panels, j.item_panels);
   tn_pool_run(pool_for(stream, 20 * rows * j.K), ceil_div(rows, QUANTIZE_ROWS), quantize_rows, &j);
   tn_pool_run(pool, items * j.column_items, run_item, &j);

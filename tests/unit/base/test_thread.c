@@ -47,6 +47,21 @@ static void every_item_runs_once(void **state) {
   assert_int_equal(tn_pool_threads(NULL), 1);
 }
 
+/* Every item once, and threads that take turns get neighbours. */
+static void stretches_are_an_order_of_the_items(void **state) {
+  for (int64_t threads = 1; threads <= 5; threads++)
+    for (int64_t count = 0; count <= 40; count++) {
+      int32_t seen[40] = {0};
+      for (int64_t i = 0; i < count; i++) {
+        int64_t item = tn_pool_stretch(i, count, threads);
+        assert_in_range(item, 0, count - 1);
+        seen[item]++;
+        if (i >= threads) assert_int_equal(item, tn_pool_stretch(i - threads, count, threads) + 1);
+      }
+      for (int64_t i = 0; i < count; i++) assert_int_equal(seen[i], 1);
+    }
+}
+
 /* Many short runs, some after the workers have gone to sleep: nothing is lost or seen too early. */
 static void many_short_runs(void **state) {
   tn_pool *pool;
@@ -281,6 +296,7 @@ static void cpu_count_follows_affinity(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(every_item_runs_once),
+      cmocka_unit_test(stretches_are_an_order_of_the_items),
       cmocka_unit_test(many_short_runs),
       cmocka_unit_test(nested_runs_are_inline),
       cmocka_unit_test(concurrent_callers),
