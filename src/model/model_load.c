@@ -8,6 +8,7 @@
 
 #include "kernels/pack.h"
 #include "model/packed_cache.h"
+#include "model/weight_room.h"
 #include "model/workspace.h"
 
 /* ---- a tensor of a file becomes a parameter ---- */
@@ -235,10 +236,11 @@ typedef struct loading {
   int64_t *items;         /* first parameter of each item, and where the last one ends */
   int64_t item_count;
   tn_buffer **held, **orders; /* [parameters] what each lies in */
-  int64_t total;
-  worker_error *errors;   /* [workers] */
-  _Atomic int64_t failed; /* the first item that has failed; items behind it are left out */
-  _Atomic int64_t done;   /* elements */
+  tn_weight_room room;        /* of packed weights */
+  int64_t total;              /* elements */
+  worker_error *errors;       /* [workers] */
+  _Atomic int64_t failed;     /* the first item that has failed; items behind it are left out */
+  _Atomic int64_t done;       /* elements */
 } loading;
 
 static tn_status widen(tn_tensor *out, const tn_weight *in, tn_error *err) {
@@ -318,8 +320,9 @@ static tn_status keep_packed(loading *l, int64_t place, const tn_tensor *t, int6
                              tn_error *err) {
   tn_tensor packed;
   tn_buffer *buffer;
-  TN_TRY(tn_pack_buffer_new(&buffer, (size_t)bytes, err));
-  tn_status status = tn_pack(&packed, t, buffer, 0, NULL, err);
+  int64_t at;
+  TN_TRY(tn_weight_room_take(&l->room, (size_t)bytes, &buffer, &at, err));
+  tn_status status = tn_pack(&packed, t, buffer, at, NULL, err);
   if (status == TN_OK) return keep(l, place, &packed, buffer);
   tn_buffer_drop(buffer);
   return status;
@@ -350,15 +353,16 @@ static tn_status take_cached(loading *l, int64_t place, bool *taken, tn_error *e
   tn_tensor cached, packed;
   tn_dtype dtype;
   tn_buffer *buffer;
+  int64_t at;
   *taken = false;
   if (!l->cache || p->tensor.rank != 2 || !tn_packed_cache_find(l->cache, p->name, &dtype, &cached))
     return TN_OK;
   int64_t bytes = tn_pack_bytes(dtype, p->tensor.shape[0], p->tensor.shape[1]);
   if (bytes <= 0 || bytes != tn_tensor_bytes(&cached)) return TN_OK;
-  TN_TRY(tn_pack_buffer_new(&buffer, (size_t)bytes, err));
-  memcpy(buffer->data, tn_tensor_data(&cached), (size_t)bytes);
+  TN_TRY(tn_weight_room_take(&l->room, (size_t)bytes, &buffer, &at, err));
+  memcpy((char *)buffer->data + at, tn_tensor_data(&cached), (size_t)bytes);
   tn_status status =
-      tn_pack_view(&packed, buffer, 0, dtype, p->tensor.shape[0], p->tensor.shape[1], err);
+      tn_pack_view(&packed, buffer, at, dtype, p->tensor.shape[0], p->tensor.shape[1], err);
   *taken = status == TN_OK;
   if (status == TN_OK) return keep(l, place, &packed, buffer);
   tn_buffer_drop(buffer);
@@ -472,12 +476,14 @@ static tn_status run_items(loading *l, tn_error *err) {
   int32_t workers = tn_pool_threads(l->pool);
   TN_TRY(allocate(l, workers, err));
   find_items(l);
+  tn_weight_room_init(&l->room, (size_t)l->total * sizeof(float));
   tn_progress_begin(l->options->progress, "load", "parameters", l->total);
   tn_pool_run(l->pool, l->item_count, run_item, l);
   bool whole = atomic_load(&l->failed) == l->item_count;
   /* The last items may have been those of other threads, which show nothing. */
   if (l->options->progress && whole) l->options->progress->done = l->total;
   tn_progress_end(l->options->progress);
+  tn_weight_room_clear(&l->room);
   return first_error(l, workers, err);
 }
 
