@@ -71,6 +71,8 @@ tn_status tn_job_new(tn_job **out, tn_engine *e, const tn_generation *g, tn_erro
     status = tn_sequence_new(&j->sequence, g->ids, g->count, g->count + g->tokens_max,
                              e->options.block_tokens, j, err);
   }
+  /* each of its rows has logits over the whole vocabulary: others would wait for hundreds */
+  if (status == TN_OK && g->prompt_logprobs) j->sequence->beside = e->scored_max;
   if (status != TN_OK) {
     tn_job_free(j);
     return status;

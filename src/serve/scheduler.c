@@ -193,6 +193,8 @@ static void preempt(tn_scheduler *s, tn_sequence *victim) {
 static void schedule(tn_scheduler *s, tn_sequence *sequence, int64_t *budget) {
   int64_t count = sequence->known - sequence->computed;
   if (count > *budget) count = *budget;
+  bool alone = s->running.count + s->waiting.count == 1;
+  if (sequence->beside > 0 && !alone && count > sequence->beside) count = sequence->beside;
   sequence->scheduled = count;
   *budget -= count;
   s->plan[s->planned++] = sequence;

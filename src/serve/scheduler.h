@@ -32,6 +32,7 @@ typedef struct tn_sequence {
   int64_t token_limit; /* prompt and the most that will be sampled */
   int64_t computed;    /* whose K and V lie in the blocks; <= known */
   int64_t scheduled;   /* of those in the step under way */
+  int64_t beside;      /* the most tokens in a step while others are there; 0: as many as fit */
   int32_t *blocks;     /* block table; token i lies in blocks[i / block_tokens] */
   int32_t block_count;
   int32_t preemptions;

@@ -86,6 +86,32 @@ static void decoding_goes_on_beside_a_prefill(void **state) {
   tn_scheduler_free(s);
 }
 
+/* A sequence whose tokens cost more leaves room for others, and has all of it when alone. */
+static void costly_tokens_come_few_at_a_time_beside_others(void **state) {
+  (void)state;
+  tn_scheduler *s = scheduler_of(64, 4, 4, 16);
+  tn_sequence *costly = sequence_of(60, 61, 4), *other = sequence_of(9, 12, 4);
+  tn_sequence *const *plan;
+  costly->beside = 5;
+  assert_int_equal(tn_scheduler_add(s, costly, NULL), TN_OK);
+  assert_int_equal(tn_scheduler_plan(s, &plan), 1);
+  assert_int_equal(costly->scheduled, 16);
+  tn_scheduler_commit(s);
+  assert_int_equal(tn_scheduler_add(s, other, NULL), TN_OK);
+  assert_int_equal(tn_scheduler_plan(s, &plan), 2);
+  assert_int_equal(costly->scheduled, 5);
+  assert_int_equal(other->scheduled, 9);
+  checked(s);
+  tn_scheduler_commit(s);
+  tn_scheduler_finish(s, other);
+  assert_int_equal(tn_scheduler_plan(s, &plan), 1);
+  assert_int_equal(costly->scheduled, 16);
+  tn_scheduler_finish(s, costly);
+  tn_sequence_free(costly);
+  tn_sequence_free(other);
+  tn_scheduler_free(s);
+}
+
 static void the_youngest_makes_room(void **state) {
   (void)state;
   tn_scheduler *s = scheduler_of(6, 2, 3, 16);
@@ -258,6 +284,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(a_long_prompt_comes_in_chunks),
       cmocka_unit_test(decoding_goes_on_beside_a_prefill),
+      cmocka_unit_test(costly_tokens_come_few_at_a_time_beside_others),
       cmocka_unit_test(the_youngest_makes_room),
       cmocka_unit_test(what_can_never_fit_is_refused),
       cmocka_unit_test(everyone_finishes_whatever_comes),
