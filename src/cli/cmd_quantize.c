@@ -404,6 +404,8 @@ static tn_status run_all(const command *c, result *r, tn_error *err) {
   if (status == TN_OK)
     status = tn_weight_source_open(&source, m.folder.data, tn_cli_pool((int32_t)c->threads), err);
   if (status == TN_OK) status = check_ignored(c, m.model, err);
+  if (status == TN_OK && !c->is_plain)
+    status = tn_layer_linears_check(m.model, c->ignore.items, c->ignore.count, err);
   if (status == TN_OK) status = tn_source_check(m.model, source, err);
   if (status == TN_OK) status = calibration_ids(c, &m, &calibration, r, &progress, err);
   if (status == TN_OK && texts->count > 0)

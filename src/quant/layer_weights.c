@@ -119,6 +119,44 @@ tn_status tn_layer_weights_check(const tn_model *model, const char *path, tn_err
   return TN_OK;
 }
 
+static bool is_ignored(const tn_layer_tensor_copy *t, const char *const *ignore, int32_t count) {
+  for (int32_t k = 0; k < count; k++)
+    if (strstr(t->name, ignore[k]) || strstr(t->file_name, ignore[k])) return true;
+  return false;
+}
+
+bool tn_layer_has_linears(const tn_model *model, int64_t layer, const char *const *ignore,
+                          int32_t ignore_count) {
+  int64_t count;
+  const tn_parameter *p = tn_model_parameters(model, &count);
+  for (int64_t i = 0; i < count; i++) {
+    const char *name = behind_prefix(p[i].name, layer);
+    const char *role = name && p[i].tensor.rank == 2 ? role_of(name) : name;
+    if (name && !role) return true; /* loading says what is wrong with it */
+    const tn_layer_tensor_copy t = {.name = role, .file_name = p[i].name};
+    if (name && p[i].tensor.rank == 2 && is_linear(&t) && !is_ignored(&t, ignore, ignore_count))
+      return true;
+  }
+  return false;
+}
+
+tn_status tn_layer_linears_check(const tn_model *model, const char *const *ignore,
+                                 int32_t ignore_count, tn_error *err) {
+  int64_t layers = tn_model_config_of(model)->layers;
+  bool has_some = false;
+  for (int64_t i = 0; i < layers; i++) {
+    if (!tn_layer_has_linears(model, i, NULL, 0))
+      return tn_fail(
+          err, TN_ERR_UNSUPPORTED,
+          "layer %" PRId64 " has no linear that is known by name (q_proj, gate_proj ...)", i);
+    has_some = has_some || tn_layer_has_linears(model, i, ignore, ignore_count);
+  }
+  if (has_some) return TN_OK;
+  return tn_fail(err, TN_ERR_ARGUMENT,
+                 "all linears of all %" PRId64 " layers are ignored: none is left to be quantized",
+                 layers);
+}
+
 static tn_status check_found(const tn_weight *found, const tn_parameter *p, tn_error *err) {
   const tn_tensor *t = &found->tensor;
   TN_TRY(check_type(found->path, p->name, t->dtype, err));
@@ -205,9 +243,7 @@ static tn_status load_tensor(tn_layer_weights *l, tn_weight_source *source, int6
 
 static void skip_ignored(tn_layer_weights *l, const char *const *ignore, int32_t count) {
   for (int32_t i = 0; i < l->count; i++)
-    for (int32_t k = 0; k < count; k++)
-      if (strstr(l->tensors[i].name, ignore[k]) || strstr(l->tensors[i].file_name, ignore[k]))
-        l->tensors[i].is_linear = false;
+    if (is_ignored(&l->tensors[i], ignore, count)) l->tensors[i].is_linear = false;
 }
 
 tn_status tn_layer_weights_load(tn_layer_weights *l, tn_model *model, tn_weight_source *source,

@@ -49,6 +49,14 @@ typedef struct tn_layer_weights { /* all zero is valid and empty */
  * the message. */
 TN_NODISCARD tn_status tn_layer_weights_check(const tn_model *model, const char *path,
                                               tn_error *err);
+/* Whether the layer has a linear that is quantized: known by name, and of no ignored name (as in
+ * tn_layer_weights_load). */
+bool tn_layer_has_linears(const tn_model *model, int64_t layer, const char *const *ignore,
+                          int32_t ignore_count);
+/* TN_ERR_UNSUPPORTED names a layer none of whose linears are known; TN_ERR_ARGUMENT where all of
+ * all layers are ignored. */
+TN_NODISCARD tn_status tn_layer_linears_check(const tn_model *model, const char *const *ignore,
+                                              int32_t ignore_count, tn_error *err);
 /* Copies the layer's weights out of the files as float32 and puts the copies into the model.
  * `ignore` (count of them): linears whose names contain one of these stay as they are. */
 TN_NODISCARD tn_status tn_layer_weights_load(tn_layer_weights *l, tn_model *model,

@@ -308,7 +308,13 @@ static void keep_changed(job *j) {
   }
 }
 
+/* A layer whose linears are all ignored stays as it is. */
+static bool is_left(const job *j, int64_t layer) {
+  return !tn_layer_has_linears(j->model, layer, j->o->ignore, j->o->ignore_count);
+}
+
 static tn_status work_on_layer(job *j, tn_error *err) {
+  if (is_left(j, j->layer.layer)) return has_reference(j) ? advance_reference(j, err) : TN_OK;
   if (j->o->smooth) TN_TRY(smooth_layer(j, err));
   if (j->o->method == TN_QUANTIZE_AWQ) TN_TRY(awq_layer(j, err));
   if (j->o->method == TN_QUANTIZE_GPTQ) TN_TRY(gptq_layer(j, err));
@@ -359,7 +365,7 @@ static tn_status restore_weights(job *j, const char *path, tn_error *err) {
 
 /* The linears as the reference has them: the file does not hold what they were divided by. */
 static tn_status restore_reference(job *j, tn_error *err) {
-  if (!has_reference(j)) return TN_OK;
+  if (!has_reference(j) || is_left(j, j->layer.layer)) return TN_OK;
   if (j->o->smooth) TN_TRY(smooth_layer(j, err));
   return tn_layer_weights_keep(&j->layer, err);
 }
@@ -388,15 +394,10 @@ static tn_status store_layer(job *j, tn_error *err) {
 /* ---- all layers ---- */
 
 static tn_status quantize_layer(job *j, int64_t layer, tn_error *err) {
-  int64_t before = j->out->quantized;
   TN_TRY(tn_layer_weights_load(&j->layer, j->model, j->source, layer, j->o->ignore,
                                j->o->ignore_count, err));
   TN_TRY(check_groups(j, err));
   TN_TRY(layer < resumed_layers(j) ? restore_layer(j, err) : work_on_layer(j, err));
-  if (j->out->quantized == before)
-    return tn_fail(err, TN_ERR_UNSUPPORTED,
-                   "layer %" PRId64 " has no linear that is known by name (q_proj, gate_proj ...)",
-                   layer);
   keep_changed(j);
   TN_TRY(store_layer(j, err));
   if (!j->calibration) return TN_OK;
@@ -408,6 +409,7 @@ static tn_status quantize_layer(job *j, int64_t layer, tn_error *err) {
 /* Runs over the samples. */
 static int64_t runs_of_layer(const job *j, int64_t layer) {
   const tn_quantize_options *o = j->o;
+  if (is_left(j, layer)) return has_reference(j) ? 2 : 1;
   if (layer < resumed_layers(j)) return has_reference(j) ? o->smooth ? 3 : 2 : 1;
   int64_t in_turn = routes(j, layer) ? 3 : 4;
   int64_t measured = o->method == TN_QUANTIZE_GPTQ ? in_turn : o->method == TN_QUANTIZE_AWQ ? 1 : 0;
@@ -439,11 +441,11 @@ static bool wants_text(const tn_quantize_options *o) {
   return o->method != TN_QUANTIZE_RTN || o->smooth || o->kv_scales;
 }
 
-static tn_status check_model(const tn_model *model, tn_error *err) {
+static tn_status check_model(const tn_model *model, const tn_quantize_options *o, tn_error *err) {
   const tn_model_config *c = tn_model_config_of(model);
   if (c->encoder || c->task != TN_TASK_GENERATE)
     return tn_fail(err, TN_ERR_UNSUPPORTED, "only models that generate text are quantized");
-  return TN_OK;
+  return tn_layer_linears_check(model, o->ignore, o->ignore_count, err);
 }
 
 static tn_status allocate(job *j, const tn_calibration_text *text, tn_error *err) {
@@ -479,7 +481,7 @@ tn_status tn_quantize(tn_quantized *out, tn_model *model, tn_weight_source *sour
            .o = options,
            .pool = pool,
            .progress = progress};
-  tn_status status = check_model(model, err);
+  tn_status status = check_model(model, options, err);
   if (status == TN_OK) status = allocate(&j, text, err);
   if (status == TN_OK) status = quantize_layers(&j, text, err);
   tn_calibration_free(j.calibration);

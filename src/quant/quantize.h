@@ -67,8 +67,9 @@ typedef struct tn_calibration_text { /* samples of `tokens` tokens; samples 0: n
   int64_t samples, tokens;
 } tn_calibration_text;
 
-/* TN_ERR_UNSUPPORTED: a model none of whose linears are known by name, columns that are no multiple
- * of the group, AWQ where nothing can take the scales; the tensor is named. */
+/* TN_ERR_UNSUPPORTED: a layer none of whose linears are known by name, columns that are no multiple
+ * of the group, AWQ where nothing can take the scales; the tensor is named.  A layer whose linears
+ * are all ignored stays as it is; TN_ERR_ARGUMENT where none is left in any. */
 TN_NODISCARD tn_status tn_quantize(tn_quantized *out, tn_model *model, tn_weight_source *source,
                                    const tn_calibration_text *text,
                                    const tn_quantize_options *options, tn_pool *pool,

@@ -310,6 +310,26 @@ def test_ignored_linears_stay(tenon, model, tmp_path):
     assert ignore == ["lm_head", "model.layers.0.mlp.down_proj", "model.layers.1.mlp.down_proj"]
 
 
+@pytest.mark.parametrize("words", [("--to", "int4", "--method", "rtn"), ("--to", "int4", "--method", "gptq"),
+                                   ("--to", "int4", "--method", "awq"), ("--to", "int8", "--smooth")],
+                         ids=" ".join)
+def test_an_ignored_layer_stays(tenon, model, tmp_path, words):
+    import torch
+    group = () if "--smooth" in words else ("--group", "32")
+    got = run(tenon, model, tmp_path / "out", *words, *group, "--ignore", "layers.0.")
+    limit = 1e-2 if got["activations"] else 1e-3
+    assert abs(perplexity(tmp_path / "out") - got["perplexity_after"]) < limit * got["perplexity_after"]
+    ours, theirs = tensors(tmp_path / "out"), tensors(model)
+    first = [name for name in theirs if ".layers.0." in name]
+    assert len(first) == 9 and all(torch.equal(ours[name], theirs[name]) for name in first)
+    assert not [name for name in theirs if ".layers.1." in name and name.endswith("proj.weight")
+                and name in ours and torch.equal(ours[name].float(), theirs[name])]
+    error = tenon.fails("quantize", model, tmp_path / "none", "--method", "gptq", "--group", "32", "--data",
+                        model / "text.txt", "--ignore", "layers.")
+    assert "all linears of all 2 layers are ignored" in error
+    assert [p.name for p in tmp_path.iterdir()] == ["out"]
+
+
 def test_mistakes_are_named(tenon, model, tmp_path):
     out, data = tmp_path / "out", model / "text.txt"
     assert "--to int3" in tenon.fails("quantize", model, out, "--to", "int3", code=2)

@@ -16,6 +16,7 @@ WAYS = [
     ("--to", "int4", "--method", "gptq", "--group", "32"),
     ("--to", "int4", "--method", "awq", "--group", "32", "--asymmetric"),
     ("--to", "int8", "--method", "gptq", "--smooth"),
+    ("--to", "int8", "--method", "gptq", "--smooth", "--ignore", "layers.0.", "--ignore", "layers.2."),
     ("--to", "fp8", "--method", "rtn", "--kv", "fp8"),
     ("--to", "int4", "--format", "gguf"),
 ]

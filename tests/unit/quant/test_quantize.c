@@ -539,8 +539,40 @@ static void mistakes_are_named(void **state) {
   nothing.ignore = everything;
   nothing.ignore_count = 1;
   assert_int_equal(tn_quantize(&q, o.model, o.source, &none, &nothing, NULL, NULL, &err),
-                   TN_ERR_UNSUPPORTED);
+                   TN_ERR_ARGUMENT);
+  assert_non_null(strstr(err.text, "all linears of all 2 layers are ignored"));
   close_all(&o);
+}
+
+/* Either layer, in every way, and what the other becomes is on the grid. */
+static void an_ignored_layer_stays(void **state) {
+  const fixture *f = *state;
+  static const char *const names[] = {"layers.0.", "layers.1."};
+  const tn_calibration_text text = {f->ids, SAMPLES, TOKENS};
+  for (size_t i = 0; i < 2 * WAYS; i++) {
+    tn_error err;
+    opened o;
+    tn_quantized q;
+    int64_t of_layer[2] = {0};
+    tn_quantize_options way = ways[i / 2];
+    way.ignore = &names[i % 2];
+    way.ignore_count = 1;
+    must(open_all(&o, f, &err));
+    must(tn_quantize(&q, o.model, o.source, &text, &way, NULL, NULL, &err));
+    const tn_parameter *p = tn_model_parameters(o.model, NULL);
+    for (int64_t k = 0; k < q.count; k++) {
+      if (strstr(p[k].name, names[i % 2])) {
+        assert_false(q.tensors[k].is_quantized || q.tensors[k].is_changed);
+        continue;
+      }
+      of_layer[strstr(p[k].name, names[1]) != NULL] += q.tensors[k].is_quantized;
+    }
+    assert_int_equal(of_layer[i % 2], 0);
+    assert_int_equal(of_layer[1 - i % 2], 7);
+    assert_true(isfinite(nats(o.model, f, NULL)));
+    tn_quantized_clear(&q);
+    close_all(&o);
+  }
 }
 
 /* ---- memory runs out ---- */
@@ -594,6 +626,7 @@ int main(void) {
       cmocka_unit_test(folding_changes_no_function),
       cmocka_unit_test(threads_change_nothing),
       cmocka_unit_test(mistakes_are_named),
+      cmocka_unit_test(an_ignored_layer_stays),
       cmocka_unit_test(out_of_memory_is_reported),
   };
   return cmocka_run_group_tests(tests, set_up, tear_down);
