@@ -1,8 +1,13 @@
 /* cmd_tokenizer.c - `tenon tokenizer`: train, encode, decode, inspect, convert. */
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <errno.h>
+#include <unistd.h>
+
 #include "base/clock.h"
+#include "base/io.h"
 #include "base/utf8.h"
 #include "cli/cli.h"
+#include "cli/model_folder.h"
 #include "feed/documents.h"
 #include "model/tokenizer.h"
 
@@ -96,14 +101,41 @@ static tn_status save_files(const tn_tokenizer *t, const train_options *o, const
   return status;
 }
 
-static tn_status save_folder(const tn_tokenizer *t, const train_options *o, const char *eos,
-                             tn_error *err) {
-  tn_strbuf made = {0};
-  tn_status status = tn_dir_make_new(o->out, &made, err);
+static tn_status read_and_learn(tn_tokenizer_trainer *trainer, const char *const *paths,
+                                int32_t count, const train_options *o, const char *eos,
+                                train_result *result, tn_error *err) {
+  tn_pool *pool = tn_cli_pool((int32_t)o->threads);
+  tn_progress progress = tn_cli_progress(o->quiet || o->json);
+  tn_tokenizer *t = NULL;
+  tn_status status = read_corpus(trainer, paths, count, o, pool, result, err);
+  if (status == TN_OK && result->text_bytes == 0)
+    status =
+        tn_fail(err, TN_ERR_DATA, "%s: holds no text, so there is nothing to learn from", paths[0]);
+  if (status == TN_OK) status = tn_tokenizer_trainer_finish(trainer, &progress, pool, &t, err);
+  if (status == TN_OK) status = measure(t, paths, count, o, result, err);
+  if (status == TN_OK && tn_tokenizer_id(t, tn_str_of(eos)) < 0) eos = "";
   if (status == TN_OK) status = save_files(t, o, eos, err);
-  if (status != TN_OK) tn_dir_unmake(o->out, &made);
-  tn_strbuf_clear(&made);
+  if (status == TN_OK) result->vocab_size = tn_tokenizer_vocab_size(t);
+  tn_tokenizer_free(t);
   return status;
+}
+
+static tn_status check_out(const char *const *paths, int32_t count, const char *out,
+                           tn_error *err) {
+  for (int32_t i = 0; i < count; i++)
+    if (tn_file_exists(out) && tn_is_same_place(out, paths[i]))
+      return tn_fail(err, TN_ERR_ARGUMENT, "%s is an input: --out wants a folder of its own", out);
+  if (tn_file_exists(out))
+    return tn_fail(err, TN_ERR_ARGUMENT, "%s is a file, and a folder is to be written", out);
+  return TN_OK;
+}
+
+/* The folder is made first: where it cannot be, no time goes into training. */
+static tn_status open_folder(const char *out, tn_strbuf *made, tn_error *err) {
+  TN_TRY(tn_dir_make_new(out, made, err));
+  if (access(out, W_OK | X_OK) != 0)
+    return tn_fail_errno(err, errno, "%s: cannot write into the folder", out);
+  return TN_OK;
 }
 
 static tn_status train(const char *const *paths, int32_t count, const train_options *o,
@@ -118,23 +150,16 @@ static tn_status train(const char *const *paths, int32_t count, const train_opti
                                         .cased = o->cased,
                                         .alphabet_max = o->alphabet_max};
   while (!own && specials[options.special_count]) options.special_count++;
-  tn_pool *pool = tn_cli_pool((int32_t)o->threads);
-  tn_progress progress = tn_cli_progress(o->quiet || o->json);
-  tn_tokenizer_trainer *trainer;
-  tn_tokenizer *t = NULL;
-  TN_TRY(tn_tokenizer_trainer_new(&trainer, &options, err));
-  tn_status status = read_corpus(trainer, paths, count, o, pool, result, err);
-  if (status == TN_OK && result->text_bytes == 0)
-    status =
-        tn_fail(err, TN_ERR_DATA, "%s: holds no text, so there is nothing to learn from", paths[0]);
-  if (status == TN_OK) status = tn_tokenizer_trainer_finish(trainer, &progress, pool, &t, err);
-  tn_tokenizer_trainer_free(trainer);
-  if (status == TN_OK) status = measure(t, paths, count, o, result, err);
   const char *eos = own && o->model == TN_TRAIN_BPE ? specials[0] : train_models[o->model].eos;
-  if (status == TN_OK && tn_tokenizer_id(t, tn_str_of(eos)) < 0) eos = "";
-  if (status == TN_OK) status = save_folder(t, o, eos, err);
-  if (status == TN_OK) result->vocab_size = tn_tokenizer_vocab_size(t);
-  tn_tokenizer_free(t);
+  tn_tokenizer_trainer *trainer;
+  tn_strbuf made = {0};
+  TN_TRY(check_out(paths, count, o->out, err));
+  TN_TRY(tn_tokenizer_trainer_new(&trainer, &options, err));
+  tn_status status = open_folder(o->out, &made, err);
+  if (status == TN_OK) status = read_and_learn(trainer, paths, count, o, eos, result, err);
+  if (status != TN_OK) tn_dir_unmake(o->out, &made);
+  tn_strbuf_clear(&made);
+  tn_tokenizer_trainer_free(trainer);
   return status;
 }
 

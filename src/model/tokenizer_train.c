@@ -98,20 +98,33 @@ static tn_status add_token(tn_tokenizer_trainer *tr, tn_str bytes, tn_str spelle
   return TN_OK;
 }
 
+static tn_status check_special(const tn_tokenizer_trainer *tr, int32_t number, tn_str text,
+                               tn_error *err) {
+  uint64_t before;
+  uint32_t code;
+  if (!text.length) return tn_fail(err, TN_ERR_ARGUMENT, "special token %d is empty", number);
+  if (text.length > TN_TOKENIZER_ADDED_BYTES_MAX)
+    return tn_fail(err, TN_ERR_ARGUMENT, "special token %d \"%.64s...\" has %zu bytes, limit %d",
+                   number, text.data, text.length, TN_TOKENIZER_ADDED_BYTES_MAX);
+  if (!tn_utf8_valid(text))
+    return tn_fail(err, TN_ERR_ARGUMENT, "special token %d \"%.64s\" is not UTF-8", number,
+                   text.data);
+  if (tn_map_get(&tr->known, text, &before))
+    return tn_fail(err, TN_ERR_ARGUMENT, "special token %d \"%.64s\" is number %d already", number,
+                   text.data, (int)before + 1);
+  int first = tn_utf8_decode((const uint8_t *)text.data, text.length, &code);
+  int32_t byte = (size_t)first == text.length ? tn_alphabet_byte(code) : -1;
+  if (tr->options.model == TN_TRAIN_BPE && byte >= 0)
+    return tn_fail(err, TN_ERR_ARGUMENT,
+                   "special token %d \"%s\" is what tokenizer.json writes for byte 0x%02x", number,
+                   text.data, (unsigned)byte);
+  return TN_OK;
+}
+
 static tn_status add_specials(tn_tokenizer_trainer *tr, tn_error *err) {
   for (int32_t i = 0; i < tr->options.special_count; i++) {
     tn_str text = tn_str_of(tr->options.specials[i]);
-    uint32_t code;
-    int first = text.length ? tn_utf8_decode((const uint8_t *)text.data, text.length, &code) : 0;
-    bool is_byte = tr->options.model == TN_TRAIN_BPE && first && (size_t)first == text.length &&
-                   tn_alphabet_byte(code) >= 0;
-    if (!text.length || is_byte || !tn_utf8_valid(text) || tn_map_get(&tr->known, text, NULL) ||
-        text.length > TN_TOKENIZER_ADDED_BYTES_MAX)
-      return tn_fail(
-          err, TN_ERR_ARGUMENT,
-          "special token %d \"%.64s\" is empty, too long, not UTF-8, there twice, or the "
-          "sign of a byte",
-          i + 1, text.data ? text.data : "");
+    TN_TRY(check_special(tr, i + 1, text, err));
     TN_TRY(add_token(tr, text, text, err));
   }
   tr->options.specials = NULL; /* the caller's; ours are in `tokens` */

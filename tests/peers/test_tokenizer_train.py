@@ -45,6 +45,33 @@ def test_a_full_disk_leaves_no_folder(tenon, corpus, tmp_path):
     assert not (tmp_path / "a").exists()
 
 
+@pytest.mark.parametrize("words, what", [
+    ([""], "special token 1 is empty"), (["<a>", ""], "special token 2 is empty"),
+    (["<a>", "<b>", "<a>"], 'special token 3 "<a>" is number 1 already'),
+    (["x" * 4097], "has 4097 bytes, limit 4096"), (["<\udcff>"], 'special token 1 "<\\xff>" is not UTF-8'),
+    (["A"], 'special token 1 "A" is what tokenizer.json writes for byte 0x41')])
+def test_a_bad_special_token_is_told_from_others(tenon, corpus, tmp_path, words, what):
+    options = [o for word in words for o in ("--special", word)]
+    assert what in tenon.fails("tokenizer", "train", corpus[0], "--out", tmp_path / "a", *options)
+    assert not (tmp_path / "a").exists()
+
+
+def test_the_output_is_looked_at_before_training(tenon, tmp_path):
+    def fails(out):
+        return tenon.fails("tokenizer", "train", text, "--out", out)
+
+    text, file = tmp_path / "empty.txt", tmp_path / "file"
+    text.write_text("")  # which is told once the reading is done
+    file.write_text("x")
+    (tmp_path / "link").symlink_to(text)
+    for name in ("empty.txt", "./empty.txt", "link"):
+        assert "is an input: --out wants a folder of its own" in fails(tmp_path / name)
+    assert "is a file, and a folder is to be written" in fails(file)
+    assert f"{file}: cannot make the directory" in fails(file / "out")
+    assert "holds no text" in fails(tmp_path / "a/b")
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["empty.txt", "file", "link"] and file.read_text() == "x"
+
+
 @pytest.mark.parametrize("model", ["wordpiece", "unigram"])
 def test_they_load_it(tenon, corpus, tmp_path, model):
     assert train(tenon, corpus, tmp_path / "a", model)["vocab_size"] == 3000
