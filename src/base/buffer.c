@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/mapped.h"
 #include "base/mem.h"
 
 static void release_heap(tn_buffer *self) {
@@ -15,7 +16,9 @@ static void release_heap(tn_buffer *self) {
 }
 
 static void release_map(tn_buffer *self) {
-  if (self->bytes) munmap(self->data, self->bytes);
+  if (!self->bytes) return;
+  tn_mapped_forget(self->data);
+  munmap(self->data, self->bytes);
 }
 
 tn_status tn_buffer_wrap(tn_buffer **out, void *data, size_t bytes, struct tn_device *device,
@@ -54,11 +57,12 @@ static tn_status map_descriptor(tn_buffer **out, int fd, const char *path, tn_er
   }
   tn_status status = tn_buffer_wrap(out, data, bytes, NULL, release_map, NULL, err);
   if (status != TN_OK && bytes) munmap(data, bytes);
+  if (status == TN_OK && bytes) tn_mapped_note(data, bytes, path);
   return status;
 }
 
 tn_status tn_buffer_map(tn_buffer **out, const char *path, tn_error *err) {
-  int fd = open(path, O_RDONLY | O_CLOEXEC);
+  int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a FIFO is refused, not waited for */
   if (fd < 0) return tn_fail_errno(err, errno, "%s: cannot open", path);
   tn_status status = map_descriptor(out, fd, path, err);
   close(fd);

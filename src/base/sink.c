@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* tn_sink into a local file (temporary file, fsync, rename, fsync of the directory), into something
- * that cannot be renamed over (standard output, a pipe, a device), or into memory. */
+/* tn_sink into a local file (a file without a name, fsync, a name beside the final one, rename,
+ * fsync of the directory), into something that cannot be renamed over (standard output, a pipe, a
+ * device), or into memory. */
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -22,7 +23,9 @@ typedef struct file_sink {
   bool failed; /* sticky: what the file holds is no longer what was written */
   bool committed;
   char *path;      /* final name, symbolic links resolved */
-  char *temporary; /* NULL: written in place */
+  char *folder;    /* of it */
+  char *temporary; /* NULL: written in place, or into a file without a name */
+  bool unnamed;    /* until it is whole: a kill leaves nothing behind */
   char *name;      /* as the caller wrote it */
   char *pending;
   size_t pending_count;
@@ -78,44 +81,11 @@ static tn_status sync_descriptor(file_sink *s, tn_error *err) {
                        (long long)s->flushed_bytes);
 }
 
-static tn_status sync_parent(const char *path, tn_error *err) {
+/* NULL: no memory. */
+static char *folder_of(const char *path) {
   const char *slash = strrchr(path, '/');
-  if (!slash) return tn_dir_sync(".", err);
-  char *directory = tn_strndup(path, slash == path ? 1 : (size_t)(slash - path));
-  if (!directory) return tn_fail_memory(err, "a path", (size_t)(slash - path) + 1);
-  tn_status status = tn_dir_sync(directory, err);
-  tn_free(directory);
-  return status;
-}
-
-static tn_status file_commit(tn_sink *self, tn_error *err) {
-  file_sink *s = (file_sink *)self;
-  TN_TRY(check_open(s, err));
-  TN_TRY(flush(s, err));
-  if (!s->owns_fd) {
-    s->committed = true;
-    return TN_OK;
-  }
-  TN_TRY(sync_descriptor(s, err));
-  if (s->temporary && rename(s->temporary, s->path) != 0) {
-    s->failed = true;
-    return tn_fail_errno(err, errno, "%s: cannot rename %s to it", s->name, s->temporary);
-  }
-  s->committed = true;
-  return s->temporary ? sync_parent(s->path, err) : TN_OK;
-}
-
-static void file_close(tn_sink *self) {
-  file_sink *s = (file_sink *)self;
-  if (s->owns_fd && s->fd >= 0) {
-    close(s->fd);
-    if (s->temporary && !s->committed) unlink(s->temporary);
-  }
-  tn_free(s->path);
-  tn_free(s->temporary);
-  tn_free(s->name);
-  tn_free(s->pending);
-  tn_free(s);
+  if (!slash) return tn_strndup(".", 1);
+  return tn_strndup(path, slash == path ? 1 : (size_t)(slash - path));
 }
 
 /* ".name.<pid>-<time>-<count>.tmp" beside the final file: hidden, in the same file system, and
@@ -134,6 +104,65 @@ static char *temporary_name(const char *path) {
   return NULL;
 }
 
+static tn_status no_temporary_name(const file_sink *s, tn_error *err) {
+  return tn_fail_memory(err, "the name of a temporary file", strlen(s->path) + 64);
+}
+
+/* What proc calls the open file. */
+static void descriptor_path(char path[32], int fd) {
+  snprintf(path, 32, "/proc/self/fd/%d", fd);
+}
+
+/* A whole file gets a name, so that it can be renamed over another. */
+static tn_status name_file(file_sink *s, tn_error *err) {
+  char from[32];
+  descriptor_path(from, s->fd);
+  for (int i = 0; i < TEMPORARY_TRIES; i++) {
+    char *name = temporary_name(s->path);
+    if (!name) return no_temporary_name(s, err);
+    if (linkat(AT_FDCWD, from, AT_FDCWD, name, AT_SYMLINK_FOLLOW) == 0) {
+      s->temporary = name;
+      return TN_OK;
+    }
+    tn_free(name);
+    if (errno != EEXIST) break;
+  }
+  s->failed = true;
+  return tn_fail_errno(err, errno, "%s: cannot give the finished file a name", s->name);
+}
+
+static tn_status file_commit(tn_sink *self, tn_error *err) {
+  file_sink *s = (file_sink *)self;
+  TN_TRY(check_open(s, err));
+  TN_TRY(flush(s, err));
+  if (!s->owns_fd) {
+    s->committed = true;
+    return TN_OK;
+  }
+  TN_TRY(sync_descriptor(s, err));
+  if (s->unnamed) TN_TRY(name_file(s, err));
+  if (s->temporary && rename(s->temporary, s->path) != 0) {
+    s->failed = true;
+    return tn_fail_errno(err, errno, "%s: cannot rename %s to it", s->name, s->temporary);
+  }
+  s->committed = true;
+  return s->temporary ? tn_dir_sync(s->folder, err) : TN_OK;
+}
+
+static void file_close(tn_sink *self) {
+  file_sink *s = (file_sink *)self;
+  if (s->owns_fd && s->fd >= 0) {
+    close(s->fd);
+    if (s->temporary && !s->committed) unlink(s->temporary);
+  }
+  tn_free(s->path);
+  tn_free(s->folder);
+  tn_free(s->temporary);
+  tn_free(s->name);
+  tn_free(s->pending);
+  tn_free(s);
+}
+
 static tn_status cannot_create(const file_sink *s, int reason, tn_error *err) {
   const char *slash = strrchr(s->path, '/');
   if (reason != ENOENT || !slash)
@@ -142,10 +171,22 @@ static tn_status cannot_create(const file_sink *s, int reason, tn_error *err) {
                  (int)(slash - s->path), s->path);
 }
 
+/* A file without a name in the folder of the final one; false where the system has none. */
+static bool open_unnamed(file_sink *s, mode_t mode) {
+  char there[32];
+  s->fd = open(s->folder, O_WRONLY | O_TMPFILE | O_CLOEXEC, mode);
+  if (s->fd < 0) return false;
+  descriptor_path(there, s->fd);
+  s->unnamed = access(there, F_OK) == 0; /* else it could never get one */
+  if (!s->unnamed) close(s->fd);
+  return s->unnamed;
+}
+
 static tn_status open_temporary(file_sink *s, mode_t mode, tn_error *err) {
+  if (open_unnamed(s, mode)) return TN_OK;
   for (int i = 0; i < TEMPORARY_TRIES; i++) {
     char *name = temporary_name(s->path);
-    if (!name) return tn_fail_memory(err, "the name of a temporary file", strlen(s->path) + 64);
+    if (!name) return no_temporary_name(s, err);
     s->fd = open(name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode);
     if (s->fd >= 0) {
       s->temporary = name;
@@ -188,8 +229,9 @@ static tn_status set_up(file_sink *s, const char *path, tn_error *err) {
   s->fd = -1;
   s->name = tn_strndup(name, strlen(name));
   s->path = resolve(path);
+  s->folder = s->path ? folder_of(s->path) : NULL;
   s->pending = tn_alloc(PENDING_BYTES, 1);
-  if (!s->name || !s->path || !s->pending)
+  if (!s->name || !s->folder || !s->pending)
     return tn_fail_memory(err, "a sink", PENDING_BYTES + 2 * strlen(path));
   s->base =
       (tn_sink){.name = s->name, .write = file_write, .commit = file_commit, .close = file_close};

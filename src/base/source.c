@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "base/io.h"
+#include "base/mapped.h"
 
 typedef struct local_source { /* also the memory source: then fd is -1 */
   tn_source base;
@@ -130,6 +131,7 @@ static tn_status new_source(local_source **out, const char *name, tn_error *err)
 }
 
 static void unmap(tn_buffer *buffer) {
+  tn_mapped_forget(buffer->data);
   munmap(buffer->data, buffer->bytes);
 }
 
@@ -141,6 +143,7 @@ static tn_status try_map(local_source *s, tn_error *err) {
   if (data == MAP_FAILED) return TN_OK;
   tn_status status = tn_buffer_wrap(&s->whole, data, bytes, NULL, unmap, NULL, err);
   if (status != TN_OK) munmap(data, bytes);
+  if (status == TN_OK) tn_mapped_note(data, bytes, s->base.name);
   return status;
 }
 

@@ -1,9 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base_test.h"
 
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/buffer.h"
+#include "base/mapped.h"
 #include "base/thread.h"
 
 static int released;
@@ -89,11 +93,56 @@ static void allocation_failures(void **state) {
   assert_int_equal(fail_each_allocation(make_and_drop, NULL), 3);
 }
 
+static void a_fifo_is_refused_at_once(void **state) {
+  char folder[] = "/tmp/tn-test-fifo-XXXXXX", path[64];
+  tn_buffer *buffer;
+  assert_non_null(mkdtemp(folder));
+  snprintf(path, sizeof path, "%s/fifo", folder);
+  assert_int_equal(mkfifo(path, 0600), 0);
+  assert_int_equal(tn_buffer_map(&buffer, path, NULL), TN_ERR_UNSUPPORTED);
+  unlink(path);
+  rmdir(folder);
+}
+
+/* Maps a file, has it cut short, and reads: in a process of its own. */
+static void read_what_is_gone(const char *path, int messages) {
+  tn_buffer *buffer;
+  char *bytes;
+  dup2(messages, STDERR_FILENO);
+  tn_mapped_explain_cuts(7);
+  if (tn_buffer_map(&buffer, path, NULL) != TN_OK || truncate(path, 10) != 0) _exit(1);
+  bytes = buffer->data;
+  _exit(*(volatile char *)(bytes + 3 * 4096) == 'x' ? 2 : 3);
+}
+
+static void a_file_that_is_cut_short_is_named(void **state) {
+  char path[] = "/tmp/tn-test-cut-XXXXXX", text[512] = {0};
+  int messages[2], status, fd = mkstemp(path);
+  assert_true(fd >= 0);
+  for (int i = 0; i < 4 * 4096; i++) assert_int_equal(write(fd, "x", 1), 1);
+  close(fd);
+  assert_int_equal(pipe(messages), 0);
+  pid_t child = fork();
+  if (child == 0) read_what_is_gone(path, messages[1]);
+  close(messages[1]);
+  assert_int_equal(waitpid(child, &status, 0), child);
+  assert_true(read(messages[0], text, sizeof text - 1) > 0);
+  assert_true(WIFEXITED(status));
+  assert_int_equal(WEXITSTATUS(status), 7);
+  assert_holds(text, path);
+  close(messages[0]);
+  unlink(path);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(new_is_zeroed_and_aligned), cmocka_unit_test(last_drop_releases_once),
-      cmocka_unit_test(counting_is_atomic),        cmocka_unit_test(map_shows_the_file),
+      cmocka_unit_test(new_is_zeroed_and_aligned),
+      cmocka_unit_test(last_drop_releases_once),
+      cmocka_unit_test(counting_is_atomic),
+      cmocka_unit_test(map_shows_the_file),
       cmocka_unit_test(allocation_failures),
+      cmocka_unit_test(a_fifo_is_refused_at_once),
+      cmocka_unit_test(a_file_that_is_cut_short_is_named),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

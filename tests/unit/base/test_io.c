@@ -2,6 +2,7 @@
 #include "base_test.h"
 
 #include <dirent.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -296,6 +297,7 @@ static void writes_of_many_sizes(void **state) {
 static void kill_leaves_old_or_new(void **state) {
   int seen_old = 0, seen_new = 0;
   const char *path = in_folder("killed");
+  int nameless = open(folder, O_WRONLY | O_TMPFILE, 0600), before = files_in(folder);
   for (int round = 0; round < 12; round++) {
     assert_ok(tn_file_write_atomic(path, TN_STR("old"), NULL));
     int ready[2];
@@ -331,6 +333,8 @@ static void kill_leaves_old_or_new(void **state) {
   }
   assert_int_equal(seen_old, 6);
   assert_int_equal(seen_new, 6);
+  if (nameless >= 0) assert_int_equal(files_in(folder), before + 1); /* nothing half written */
+  if (nameless >= 0) close(nameless);
 }
 
 static void a_full_disk_is_one_clear_error(void **state) {
