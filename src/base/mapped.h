@@ -1,7 +1,7 @@
 /* mapped.h - the files that are mapped now, for a word about one that is cut short meanwhile.
  *
  * Reading a mapped page behind a file's new end raises SIGBUS; nothing that was promised can be
- * kept then.  A program may at least name the file before it ends.
+ * kept then.  A program's handler may at least name the file before it ends (cli/terminal.c).
  *
  * Thread: any. */
 /* SPDX-License-Identifier: Apache-2.0 */
@@ -12,8 +12,7 @@
 /* Around a mapping's life.  The first few hundred are known by name. */
 void tn_mapped_note(const void *data, size_t bytes, const char *path);
 void tn_mapped_forget(const void *data);
-/* Handles SIGBUS in a known mapping: names the file on standard error and ends the process with
- * `code`; any other keeps its default.  For programs: a library leaves signals alone. */
-void tn_mapped_explain_cuts(int code);
+/* The file whose mapping `at` lies in; NULL: none that is known.  A signal handler may ask. */
+const char *tn_mapped_path(const void *at);
 
 #endif

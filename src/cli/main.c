@@ -4,7 +4,6 @@
 #include <unistd.h>
 
 #include "base/log.h"
-#include "base/mapped.h"
 #include "cli/cli.h"
 
 static const tn_command *const commands[] = {
@@ -76,7 +75,6 @@ int main(int argc, char **argv) {
   fill_standard_streams();
   tn_log_to(log_to_stderr, NULL, TN_LOG_WARN);
   tn_cli_catch_signals();
-  tn_mapped_explain_cuts(TN_EXIT_FAILED);
   int code = run_words(argc, argv);
   bool lost = tn_cli_output_lost();
   if (output_open && tn_cli_reader_gone()) return code == 0 || lost ? TN_EXIT_PIPE : code;

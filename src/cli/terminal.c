@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/mapped.h"
 #include "cli/cli.h"
 
 /* ---- signals ---- */
@@ -21,6 +22,26 @@ static void on_stop_signal(int signal_number) {
     raise(signal_number);
   }
 }
+static void say(const char *text) {
+  ssize_t written = write(STDERR_FILENO, text, strlen(text));
+  (void)written; /* there is nobody else to tell */
+}
+
+/* A page of a mapped file is gone.  Anything else keeps its default: the instruction runs again. */
+static void on_bus_error(int signal_number, siginfo_t *info, void *context) {
+  const char *path = tn_mapped_path(info->si_addr);
+  (void)context;
+  if (!path) {
+    signal(signal_number, SIG_DFL);
+    return;
+  }
+  say("\nerror: ");
+  say(path);
+  say(": was cut short, or its disk failed, while it was in use\n"
+      "hint: put a new file into its place by a rename (mv), not by writing over it\n");
+  _exit(TN_EXIT_FAILED);
+}
+
 void tn_cli_catch_signals(void) {
   struct sigaction action = {.sa_handler = on_stop_signal};
   sigaction(SIGINT, &action, NULL);
@@ -29,6 +50,8 @@ void tn_cli_catch_signals(void) {
   if (sigaction(SIGHUP, NULL, &hangup) == 0 && hangup.sa_handler != SIG_IGN)
     sigaction(SIGHUP, &action, NULL);
   signal(SIGPIPE, SIG_IGN);
+  struct sigaction gone = {.sa_sigaction = on_bus_error, .sa_flags = SA_SIGINFO};
+  sigaction(SIGBUS, &gone, NULL);
 }
 bool tn_cli_stop_requested(void) {
   heeded = 1;

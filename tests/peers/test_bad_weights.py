@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Weights that are no numbers: quantizing refuses them by file, tensor and element, and no figure is made
 of them."""
+import os
 import shutil
 
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from test_serve import serving
+from test_serve import Server, serving
 
 WAYS = [("--to", "int4", "-g", 32), ("--to", "int8"), ("--to", "fp8"), ("--to", "q4_k_m", "--format", "gguf"),
         ("--to", "f32", "--format", "gguf"), ("--to", "int8", "--method", "gptq", "--data"),
@@ -68,3 +69,18 @@ def test_float16_has_an_end(tenon, damaged, tmp_path):
     assert "up_proj" in line and "-70000" in line and "65504" in line
     assert not (tmp_path / "out.gguf").exists()
     tenon("quantize", folder, tmp_path / "out.gguf", "--to", "bf16", "--format", "gguf")
+
+
+def test_a_file_cut_while_served_is_named(tenon, tiny_model, tmp_path):
+    """Nothing can be answered from what is gone; the end is not without a word."""
+    folder = tmp_path / "cut"
+    shutil.copytree(tiny_model, folder)
+    server = Server(tenon, folder, tmp_path)
+    try:
+        os.truncate(folder / "model.safetensors", 1000)
+        with pytest.raises(OSError):
+            server.post("/v1/completions", {"prompt": "the quick", "max_tokens": 4})
+        _, err = server.process.communicate(timeout=20)
+        assert server.process.returncode == 1 and "model.safetensors: was cut short" in err, err
+    finally:
+        server.process.kill()
