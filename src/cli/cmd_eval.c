@@ -7,6 +7,7 @@
 #include "base/io.h"
 #include "cli/cli.h"
 #include "cli/load_options.h"
+#include "cli/model_folder.h"
 #include "cli/text_model.h"
 #include "eval/choices.h"
 #include "eval/perplexity.h"
@@ -229,10 +230,19 @@ static tn_status score(const choices_words *w, const tn_text_model *m, tn_sink *
   return status;
 }
 
+/* The scores replace an older file of that name, but nothing that is read. */
+static tn_status check_out(const choices_words *w, const char *model, tn_error *err) {
+  if (tn_is_same_place(w->out, w->data) || tn_is_same_place(w->out, model))
+    return tn_fail(err, TN_ERR_ARGUMENT, "--out %s is an input: it wants a name of its own",
+                   w->out);
+  return TN_OK;
+}
+
 static tn_status choices(const choices_words *w, const char *folder, tn_choices *out,
                          tn_error *err) {
   tn_text_model m;
   tn_sink *sink = NULL;
+  if (w->out) TN_TRY(check_out(w, folder, err));
   tn_status status = tn_text_model_open(&m, folder, err);
   if (status == TN_OK && w->out) status = tn_sink_open_file(&sink, w->out, err);
   if (status == TN_OK) status = score(w, &m, sink, out, err);

@@ -260,6 +260,13 @@ static tn_status check_out(const command *c, const char *source, tn_error *err) 
   return tn_fail(err, TN_ERR_ARGUMENT, "%s is a folder; --format gguf writes a file", c->out);
 }
 
+/* Not even --force replaces the text that is read. */
+static tn_status check_texts(const command *c, tn_error *err) {
+  for (int32_t i = 0; i < c->data.count; i++) TN_TRY(tn_input_check(c->out, c->data.items[i], err));
+  for (int32_t i = 0; i < c->eval.count; i++) TN_TRY(tn_input_check(c->out, c->eval.items[i], err));
+  return TN_OK;
+}
+
 static tn_status write_gguf(const command *c, const tn_text_model *m, const tn_quantized *q,
                             tn_weight_source *source, result *r, tn_error *err) {
   struct stat about;
@@ -488,6 +495,7 @@ static int run_command(command *c) {
   int code = read_options(c);
   if (code != 0) return code;
   if (tn_strbuf_check(&c->unfinished, &err) != TN_OK) return tn_cli_fail(&err, NULL);
+  if (check_texts(c, &err) != TN_OK) return tn_cli_fail(&err, NULL);
   if (check_out(c, c->model, &err) != TN_OK)
     return tn_cli_fail(&err, c->force ? NULL : "--force replaces it");
   if (c->unfinished.length > 0 && !c->resume &&

@@ -4,8 +4,10 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 
 #include "base/io.h"
@@ -49,6 +51,23 @@ static tn_status check_content(const char *folder, tn_error *err) {
 bool tn_is_same_place(const char *a, const char *b) {
   struct stat x, y;
   return stat(a, &x) == 0 && stat(b, &y) == 0 && x.st_dev == y.st_dev && x.st_ino == y.st_ino;
+}
+
+/* A folder that is replaced takes what lies in it with it. */
+static bool lies_in(const char *file, const char *folder) {
+  char real[PATH_MAX];
+  if (!realpath(file, real)) return false;
+  char *slash = strrchr(real, '/');
+  if (!slash || slash == real) return false;
+  *slash = '\0';
+  return tn_is_same_place(real, folder);
+}
+
+tn_status tn_input_check(const char *out, const char *input, tn_error *err) {
+  if (tn_is_same_place(out, input))
+    return tn_fail(err, TN_ERR_ARGUMENT, "%s is an input (%s): OUT must be another", out, input);
+  if (!lies_in(input, out)) return TN_OK;
+  return tn_fail(err, TN_ERR_ARGUMENT, "%s holds an input (%s): OUT must be another", out, input);
 }
 
 tn_status tn_model_folder_check(const char *out, bool force, const char *model, const char *source,

@@ -141,6 +141,19 @@ def test_choices_are_those_of_lm_evaluation_harness(tenon, folder, peer):
     assert abs(got["acc_stderr"] - math.sqrt(got["acc"] * (1 - got["acc"]) / 23)) < 1e-12
 
 
+def test_questions_are_not_replaced(tenon, folder, tmp_path):
+    path, question = tmp_path / "items.jsonl", '{"context": "a", "choices": ["b", "c"], "answer": 0}\n'
+    path.write_text(question)
+    (tmp_path / "hard.jsonl").hardlink_to(path)
+    (tmp_path / "soft.jsonl").symlink_to(path)
+    for out in ("items.jsonl", "hard.jsonl", "soft.jsonl"):
+        assert "is an input" in tenon.fails("eval", "choices", folder / "model", "--data", path, "--out",
+                                            tmp_path / out)
+    assert path.read_text() == question
+    for _ in range(2):  # older scores are
+        tenon("eval", "choices", folder / "model", "--data", path, "--out", tmp_path / "scores.jsonl")
+
+
 def test_special_tokens_in_texts_are_those_of_transformers(tenon, folder, peer, tmp_path):
     """... and the server's echo says of a text what `tenon eval` says."""
     from test_serve import serving

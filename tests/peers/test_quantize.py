@@ -429,6 +429,28 @@ def test_the_model_does_not_replace_itself(tenon, model, tmp_path):
     assert sorted((p.name, p.read_bytes()) for p in own.iterdir()) == before
 
 
+@pytest.mark.parametrize("option", ["--data", "--eval"])
+def test_texts_are_not_replaced(tenon, model, tmp_path, option):
+    text, other = tmp_path / "text.txt", tmp_path / "hard.txt"
+    text.write_text(TEXT)
+    other.hardlink_to(text)
+    (tmp_path / "soft.txt").symlink_to(text)
+    words = ("--to", "int8", "--format", "gguf", "--method", "rtn", option, text)
+    for out in (text, other, tmp_path / "soft.txt"):
+        for force in ((), ("--force",)):
+            error = tenon.fails("quantize", model, out, *words, *force)
+            assert f"{out} is an input ({text})" in error and "--force" not in error
+    inside = tmp_path / "old/text.jsonl"  # of a name that a model's folder may hold
+    inside.parent.mkdir()
+    inside.write_text(json.dumps({"text": TEXT}) + "\n")
+    (tmp_path / "old/config.json").write_text("{}")
+    (tmp_path / "in").symlink_to(inside)
+    for named in (inside, tmp_path / "in"):
+        assert "holds an input" in tenon.fails("quantize", model, inside.parent, "--to", "int8", "--force",
+                                               option, named)
+    assert text.read_text() == other.read_text() == TEXT and inside.exists()
+
+
 def test_a_slash_behind_the_folder(tenon, model, tmp_path):
     for force in ((), ("--force",)):
         tenon("quantize", model, f"{tmp_path}/out/", "--group", 32, *force)
