@@ -556,7 +556,8 @@ static int run(int argc, char **argv) {
       {"--no-aim", 0, TN_OPTION_FLAG, &c.no_aim, NULL,
        "gptq: do not make up for what the layers before have lost (less time and memory)"},
       {"--ignore", 0, TN_OPTION_LIST, &c.ignore, "NAME",
-       "leave linears alone whose names contain NAME; may be repeated"},
+       "leave linears alone whose names contain NAME (in a GGUF file lm_head and embed_tokens too, "
+       "which are Q8_0 else); may be repeated"},
       {"--eval", 'e', TN_OPTION_LIST, &c.eval, "FILE",
        "text for perplexity before and after (default: the calibration text)"},
       {"--eval-tokens", 0, TN_OPTION_INT, &c.eval_tokens, "N", "of it (default 32,768; 0: all)"},

@@ -258,10 +258,17 @@ static bool wants_6_bits(const exporter *e, const char *name) {
          has_more_bits(layer, e->config->layers);
 }
 
-/* Matrices that are not quantized become q8_0 beside those that are. */
-static tn_dtype plain_type(const exporter *e, const tn_parameter *p) {
+static bool is_ignored(const exporter *e, const char *name) {
+  for (int32_t i = 0; i < e->q->ignore_count; i++)
+    if (strstr(name, e->q->ignore[i])) return true;
+  return false;
+}
+
+/* Matrices that are not quantized become q8_0 beside those that are, but for ignored ones. */
+static tn_dtype plain_type(const exporter *e, const tn_parameter *p, tn_dtype source) {
   const tn_tensor *t = &p->tensor;
   if (t->rank == 1) return TN_F32;
+  if (is_ignored(e, p->name)) return source == TN_F16 || source == TN_BF16 ? source : TN_F32;
   bool is_k = is_k_type(e->plain);
   if (e->q->quantized == 0 && !is_k) return e->plain;
   if (is_k && t->shape[1] % TN_K_BLOCK == 0) return wants_6_bits(e, p->name) ? TN_Q6_K : e->plain;
@@ -283,10 +290,11 @@ static void run_row(void *context, int64_t r, int32_t worker) {
   put_row(at, j->out->dtype, j->x + r * j->columns, j->columns);
 }
 
-static tn_status make_plain(exporter *e, const tn_parameter *p, const float *x, tn_tensor *out,
-                            tn_error *err) {
+/* source: the type that x had. */
+static tn_status make_plain(exporter *e, const tn_parameter *p, const float *x, tn_dtype source,
+                            tn_tensor *out, tn_error *err) {
   const tn_tensor *t = &p->tensor;
-  tn_dtype dtype = plain_type(e, p);
+  tn_dtype dtype = plain_type(e, p, source);
   TN_TRY(check_range(p->name, dtype, x, tn_tensor_count(t), err));
   TN_TRY(new_tensor(e, dtype, t->rank, t->shape, out, err));
   row_job j = {.x = x,
@@ -308,7 +316,7 @@ static tn_status make_from_file(exporter *e, const tn_parameter *p, tn_tensor *o
     status = tn_fail(err, TN_ERR_UNSUPPORTED, "\"%s\" is a part of a tensor of the file", p->name);
   if (status == TN_OK) {
     tn_weight_to_f32(&weight, x);
-    status = make_plain(e, p, x, out, err);
+    status = make_plain(e, p, x, weight.tensor.dtype, out, err);
   }
   tn_free(x);
   tn_weight_clear(&weight);
@@ -325,7 +333,7 @@ static tn_status add_parameter(exporter *e, int64_t place, const tn_parameter *p
   if (q && q->is_quantized)
     TN_TRY(make_quantized(e, p->name, &q->matrix, &t, err));
   else if (q && q->is_changed)
-    TN_TRY(make_plain(e, p, q->values->data, &t, err));
+    TN_TRY(make_plain(e, p, q->values->data, q->file_dtype, &t, err));
   else
     TN_TRY(make_from_file(e, p, &t, err));
   return tn_gguf_add_tensor(&e->w, name, &t, err);

@@ -3,6 +3,8 @@
  *     weights                          types in the file
  *     quantized int4, symmetric        q4_0, with zero points q4_1; embedding and head q8_0
  *     quantized int8, symmetric        q8_0
+ *     ignored beside quantized ones    float32, float16 or bfloat16 as in the source, embedding and
+ *                                      head too where they are named
  *     as they are                      float32, float16 or bfloat16
  *     Q4_K                             q4_k; q6_k for the head and, in half of the layers, for
  *                                      v and down, as llama.cpp's Q4_K_M has it

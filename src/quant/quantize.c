@@ -474,7 +474,7 @@ static tn_status allocate(job *j, const tn_calibration_text *text, tn_error *err
 tn_status tn_quantize(tn_quantized *out, tn_model *model, tn_weight_source *source,
                       const tn_calibration_text *text, const tn_quantize_options *options,
                       tn_pool *pool, tn_progress *progress, tn_error *err) {
-  *out = (tn_quantized){0};
+  *out = (tn_quantized){.ignore = options->ignore, .ignore_count = options->ignore_count};
   job j = {.out = out,
            .model = model,
            .source = source,

@@ -58,8 +58,10 @@ typedef struct tn_quantized { /* all zero is a valid empty result */
   tn_model *model;
   tn_quantized_tensor *tensors; /* as tn_model_parameters */
   int64_t count;
-  int64_t quantized;    /* tensors that are */
-  float *k_max, *v_max; /* a layer; NULL without kv_scales */
+  int64_t quantized;         /* tensors that are */
+  float *k_max, *v_max;      /* a layer; NULL without kv_scales */
+  const char *const *ignore; /* the caller's options: names of what stays as it is */
+  int32_t ignore_count;
 } tn_quantized;
 
 typedef struct tn_calibration_text { /* samples of `tokens` tokens; samples 0: none */

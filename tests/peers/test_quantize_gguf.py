@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from test_quantize import model, perplexity, random_model, run  # noqa: F401 - model is a fixture
+from test_quantize import model, perplexity, random_model, run, tensors  # noqa: F401 - model is a fixture
 
 GGUF_WAYS = [
     ("--to", "int4", "--method", "rtn"),
@@ -56,6 +56,28 @@ def test_gguf_holds_the_weights_whose_perplexity_was_printed(tenon, model, tmp_p
     assert abs(theirs - got["perplexity_after"]) < 1e-3 * theirs
     assert {t.tensor_type.name for t in reader.tensors} == {
         "F32", "Q8_0", "Q4_1" if "--asymmetric" in words else "Q4_0" if "int4" in words else "Q8_0"}
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])
+def test_gguf_keeps_what_is_ignored(tenon, tmp_path, dtype):
+    import torch
+    (tmp_path / "model").mkdir()
+    model = random_model(tmp_path / "model", tenon, dtype=dtype, tie_word_embeddings=False)
+    out, theirs, kind = tmp_path / "x.gguf", tensors(model), {"float32": "F32", "float16": "F16",
+                                                             "bfloat16": "BF16"}[dtype]
+    run(tenon, model, out, "--format", "gguf", "--ignore", "layers.0.", "--ignore", "down_proj", "--ignore",
+        "lm_head")
+    reader, values = gguf_tensors(out)
+    types = {t.name: t.tensor_type.name for t in reader.tensors if len(t.shape) == 2}
+    assert types.pop("token_embd.weight") == "Q8_0" and types.pop("output.weight") == kind
+    assert len(types) == 14 and all(t == (kind if "blk.0." in name or "ffn_down" in name else "Q4_0")
+                                    for name, t in types.items())
+    for layer in range(2):
+        name = f"model.layers.{layer}.mlp.down_proj.weight"
+        assert torch.equal(torch.tensor(values[f"blk.{layer}.ffn_down.weight"]), theirs[name].float())
+    query = torch.tensor(half_split(values["blk.0.attn_q.weight"], 4))
+    assert torch.equal(query, theirs["model.layers.0.self_attn.q_proj.weight"].float())
+    tenon("eval", "perplexity", out, "--data", model / "text.txt", "--tokens", 200)
 
 
 @pytest.mark.parametrize("to", ["f32", "f16", "bf16"])
