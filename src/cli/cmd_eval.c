@@ -163,6 +163,8 @@ static int run_perplexity(int argc, char **argv) {
   if (code >= 0) return code;
   if (w.data.count == 0)
     return tn_cli_usage_error("--data is missing: a .txt file, or a table with a text column");
+  if (w.column && !tn_text_has_table(&w.data))
+    return tn_cli_usage_error("--column goes with a table (.parquet, .csv ...), not with .txt");
   if (!tn_kv_word_is_good(w.kv)) return TN_EXIT_USAGE;
   if (w.threads < 0 || w.threads > 1024) return tn_cli_usage_error("--threads: 0 to 1024");
   tn_error err = {0};

@@ -2,6 +2,7 @@
  */
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <errno.h>
+#include <float.h>
 #include <inttypes.h>
 #include <math.h>
 #include <sys/stat.h>
@@ -22,7 +23,13 @@
 /* Calibration samples are spread over at most this much of the text. */
 #define CALIBRATION_TOKENS_MAX ((int64_t)8 << 20)
 
-enum { PASSES_MAX = 1000 };
+enum { PASSES_DEFAULT = 3, PASSES_MAX = 1000 };
+
+static const double damping_default = 0.005, strength_default = 0.5;
+
+/* What numbers hold until the user gives them. */
+static const double real_not_given = -DBL_MAX;
+static const int64_t count_not_given = INT64_MIN;
 
 typedef struct command {
   const char *to, *group, *method, *kv, *column, *format;
@@ -139,12 +146,49 @@ static int read_reader(command *c) {
   return 0;
 }
 
+typedef struct given { /* numbers that the user has given, and are no defaults */
+  bool strength, damping, passes;
+} given;
+
+static given fill_defaults(command *c) {
+  const given g = {c->strength != real_not_given, c->damping != real_not_given,
+                   c->passes != count_not_given};
+  if (!g.strength) c->strength = strength_default;
+  if (!g.damping) c->damping = damping_default;
+  if (!g.passes) c->passes = PASSES_DEFAULT;
+  return g;
+}
+
+/* An option that would do nothing is a slip. */
+static int check_company(const command *c, given g) {
+  const char *gptq = "--method gptq";
+  const bool is_gptq = c->options.method == TN_QUANTIZE_GPTQ;
+  const bool has_table = tn_text_has_table(&c->data) || tn_text_has_table(&c->eval);
+  const struct {
+    const char *option;
+    bool is_given, fits;
+    const char *company;
+  } rules[] = {
+      {"--strength", g.strength, c->smooth, "--smooth"},
+      {"--damping", g.damping, is_gptq, gptq},
+      {"--passes", g.passes, is_gptq, gptq},
+      {"--natural-order", c->natural_order, is_gptq, gptq},
+      {"--no-aim", c->no_aim, is_gptq, gptq},
+      {"--column", c->column, has_table, "a table (.parquet, .csv ...), not with .txt"},
+  };
+  for (size_t i = 0; i < sizeof rules / sizeof *rules; i++)
+    if (rules[i].is_given && !rules[i].fits)
+      return tn_cli_usage_error("%s goes with %s", rules[i].option, rules[i].company);
+  return 0;
+}
+
 static int read_options(command *c) {
   static const char *const formats[] = {"compressed-tensors", "gguf"};
   int32_t format = word_place(c->format, formats, 2);
   if (format < 0)
     return tn_cli_usage_error("--format %s: must be compressed-tensors or gguf", c->format);
   c->is_gguf = format == 1;
+  const given g = fill_defaults(c);
   int code = read_method(c);
   if (code == 0) code = read_grid(c);
   if (code == 0) code = check_gguf(c);
@@ -158,7 +202,8 @@ static int read_options(command *c) {
     return tn_cli_usage_error("--passes %" PRId64 ": 0 to %d", c->passes, PASSES_MAX);
   if (c->eval_tokens < 0) return tn_cli_usage_error("--eval-tokens: 0 (all) or more");
   if (c->threads < 0 || c->threads > 1024) return tn_cli_usage_error("--threads: 0 to 1024");
-  code = read_reader(c);
+  code = check_company(c, g);
+  if (code == 0) code = read_reader(c);
   if (code != 0) return code;
   c->options.smooth = c->smooth;
   c->options.smooth_strength = c->strength;
@@ -516,9 +561,9 @@ static int run(int argc, char **argv) {
                .format = "compressed-tensors",
                .samples = 128,
                .eval_tokens = 32768,
-               .passes = 3,
-               .damping = 0.005,
-               .strength = 0.5};
+               .passes = count_not_given,
+               .damping = real_not_given,
+               .strength = real_not_given};
   const tn_option options[] = {
       {"--to", 0, TN_OPTION_TEXT, &c.to, "TYPE",
        "int8, int4 or fp8 (default int4); of a GGUF file also q4_k_m, q6_k, f32, f16, bf16"},

@@ -39,6 +39,12 @@ tn_status tn_text_model_ids(const tn_text_model *m, tn_ids *ids, const tn_option
   return tn_corpus_ids_read(ids, m->tokenizer, paths->items, paths->count, &options, progress, err);
 }
 
+bool tn_text_has_table(const tn_option_list *paths) {
+  for (int32_t i = 0; i < paths->count; i++)
+    if (!tn_str_ends(tn_str_of(paths->items[i]), TN_STR(".txt"))) return true;
+  return false;
+}
+
 const char *tn_text_model_hint(const tn_error *err) {
   if (strstr(err->text, "no column")) return "--column NAME says which column holds the text";
   return tn_model_hint(err);

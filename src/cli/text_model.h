@@ -22,5 +22,7 @@ TN_NODISCARD tn_status tn_text_model_ids(const tn_text_model *m, tn_ids *ids,
                                          const tn_option_list *paths, const char *column,
                                          int64_t tokens_max, tn_progress *progress, tn_error *err);
 /* The words behind "hint: " for an error of the two calls above; NULL: none. */
+/* Whether any of the files is a table: .txt files have no columns. */
+bool tn_text_has_table(const tn_option_list *paths);
 const char *tn_text_model_hint(const tn_error *err);
 #endif

@@ -218,6 +218,8 @@ def test_mistakes_are_named(tenon, folder):
                                    "--window", 16, "--stride", 17)
     assert "nowhere" in tenon.fails("eval", "perplexity", folder / "nowhere", "--data",
                                     folder / "text.txt")
+    assert "--column goes with a table" in tenon.fails("eval", "perplexity", model, "--data", folder / "text.txt",
+                                                       "--column", "story", code=2)
     assert "--data is missing" in tenon.fails("eval", "choices", model, code=2)
     (folder / "bad.jsonl").write_text('{"context": "a", "choices": ["b"], "answer": 0}\n')
     assert "bad.jsonl, line 1" in tenon.fails("eval", "choices", model, "--data",

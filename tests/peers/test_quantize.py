@@ -365,6 +365,22 @@ def test_words_that_cannot_be_meant_are_refused_first(tenon, model, tmp_path):
     assert text.exists() and not list(tmp_path.glob("*.part*")) and not (tmp_path / "other").exists()
 
 
+def test_options_that_would_do_nothing_are_refused(tenon, model, tmp_path):
+    out, text, table = tmp_path / "out", model / "text.txt", tmp_path / "table.csv"
+    table.write_text("n,story\n" + "1,the fox and the hound\n" * 99)
+    for words in (("--damping", 0.005), ("--passes", 3), ("--natural-order",), ("--no-aim",)):
+        for method in ("rtn", "awq"):
+            error = tenon.fails("quantize", model, out, "--data", text, "--method", method, *words, code=2)
+            assert f"{words[0]} goes with --method gptq" in error
+    assert "--strength goes with --smooth" in tenon.fails("quantize", model, out, "--to", "int8", "--data", text,
+                                                          "--activations", "--strength", 0.5, code=2)
+    for option in ("--data", "--eval"):
+        assert "--column goes with a table" in tenon.fails("quantize", model, out, option, text, "--column",
+                                                           "story", code=2)
+    tenon("quantize", model, out, "--to", "int8", "--data", text, "--eval", table, "--column", "story", "--smooth",
+          "--strength", 0.4, "--damping", 0.01, "--passes", 0, "--no-aim", "--natural-order", "--samples", 2)
+
+
 def test_hints_are_true(tenon, tmp_path):
     (tmp_path / "m").mkdir()
     model = random_model(tmp_path / "m", tenon, intermediate_size=88)
