@@ -329,7 +329,9 @@ static tn_layer_tensor_copy *find_before(tn_layer_weights *l, const fold_rule *r
   if (!rule->is_norm) {
     const tn_layer_tensor_copy *bias = find(l, rule->before, ".bias");
     if (c->ungated && strcmp(rule->before, "mlp.up_proj") == 0) return NULL;
-    return bias && is_part(bias->file_name) ? NULL : find(l, rule->before, ".weight");
+    if (bias && is_part(bias->file_name)) return NULL;
+    tn_layer_tensor_copy *weight = find(l, rule->before, ".weight");
+    return weight && weight->is_linear ? weight : NULL; /* an ignored one stays */
   }
   if (c->norm_place != TN_NORM_BEFORE && c->norm_place != TN_NORM_AROUND) return NULL;
   const char *name = c->norm_place == TN_NORM_AROUND ? rule->around : rule->before;

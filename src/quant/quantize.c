@@ -202,6 +202,15 @@ static bool is_expert(const job *j, int64_t place) {
   return strstr(tn_model_parameters(j->model, NULL)[place].name, ".experts.") != NULL;
 }
 
+/* Ignored linears may share a site with others. */
+static bool has_linear(job *j, const tn_site *site) {
+  for (int32_t i = 0; i < site->weight_count; i++) {
+    const tn_layer_tensor_copy *t = tn_layer_weights_at(&j->layer, site->weights[i]);
+    if (t && t->is_linear) return true;
+  }
+  return false;
+}
+
 /* First weights of the sites outside experts, to be freed; *count of them. */
 static tn_status find_sites(job *j, int64_t **first, int32_t *count, tn_error *err) {
   const tn_site *sites;
@@ -212,8 +221,8 @@ static tn_status find_sites(job *j, int64_t **first, int32_t *count, tn_error *e
   if (!*first) return tn_fail_memory(err, "a list of sites", (size_t)all * sizeof **first);
   *count = 0;
   for (int32_t i = 0; i < all; i++) {
-    const tn_layer_tensor_copy *t = tn_layer_weights_at(&j->layer, sites[i].weights[0]);
-    if (t && t->is_linear && !is_expert(j, t->place)) (*first)[(*count)++] = t->place;
+    int64_t place = sites[i].weights[0];
+    if (has_linear(j, &sites[i]) && !is_expert(j, place)) (*first)[(*count)++] = place;
   }
   return TN_OK;
 }

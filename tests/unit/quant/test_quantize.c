@@ -544,6 +544,60 @@ static void mistakes_are_named(void **state) {
   close_all(&o);
 }
 
+/* q, k and v read the same: without q the others still find codes that lose less than the nearest
+ * ones. */
+static void the_rest_of_a_site_is_quantized(void **state) {
+  const fixture *f = *state;
+  static const char *const names[] = {"q_proj"};
+  const tn_calibration_text text = {f->ids, SAMPLES, TOKENS};
+  tn_error err;
+  opened one, other;
+  tn_quantized nearest, better;
+  tn_quantize_options way = ways[2];
+  way.ignore = names;
+  way.ignore_count = 1;
+  must(open_all(&one, f, &err));
+  must(open_all(&other, f, &err));
+  must(tn_quantize(&better, one.model, one.source, &text, &way, NULL, NULL, &err));
+  way.method = TN_QUANTIZE_RTN;
+  must(tn_quantize(&nearest, other.model, other.source, &text, &way, NULL, NULL, &err));
+  const tn_parameter *p = tn_model_parameters(one.model, NULL);
+  for (int64_t i = 0; i < better.count; i++) {
+    const tn_grid_matrix *m = &better.tensors[i].matrix;
+    if (strstr(p[i].name, "q_proj")) assert_false(better.tensors[i].is_quantized);
+    if (!better.tensors[i].is_quantized) continue;
+    assert_memory_not_equal(m->codes, nearest.tensors[i].matrix.codes,
+                            (size_t)(m->rows * m->columns));
+  }
+  tn_quantized_clear(&better);
+  tn_quantized_clear(&nearest);
+  close_all(&one);
+  close_all(&other);
+}
+
+/* What reads it is not made smaller at its cost. */
+static void an_ignored_linear_takes_no_scales(void **state) {
+  const fixture *f = *state;
+  static const char *const names[] = {"v_proj", "up_proj"};
+  const tn_calibration_text text = {f->ids, SAMPLES, TOKENS};
+  for (size_t i = 0; i < WAYS; i++) {
+    tn_error err;
+    opened o;
+    tn_quantized q;
+    tn_quantize_options way = ways[i];
+    way.ignore = names;
+    way.ignore_count = 2;
+    must(open_all(&o, f, &err));
+    must(tn_quantize(&q, o.model, o.source, &text, &way, NULL, NULL, &err));
+    const tn_parameter *p = tn_model_parameters(o.model, NULL);
+    for (int64_t k = 0; k < q.count; k++)
+      if (strstr(p[k].name, "v_proj") || strstr(p[k].name, "up_proj"))
+        assert_false(q.tensors[k].is_quantized || q.tensors[k].is_changed);
+    tn_quantized_clear(&q);
+    close_all(&o);
+  }
+}
+
 /* Either layer, in every way, and what the other becomes is on the grid. */
 static void an_ignored_layer_stays(void **state) {
   const fixture *f = *state;
@@ -627,6 +681,8 @@ int main(void) {
       cmocka_unit_test(threads_change_nothing),
       cmocka_unit_test(mistakes_are_named),
       cmocka_unit_test(an_ignored_layer_stays),
+      cmocka_unit_test(the_rest_of_a_site_is_quantized),
+      cmocka_unit_test(an_ignored_linear_takes_no_scales),
       cmocka_unit_test(out_of_memory_is_reported),
   };
   return cmocka_run_group_tests(tests, set_up, tear_down);
