@@ -301,6 +301,10 @@ static tn_status check_out(const command *c, const char *source, tn_error *err) 
   if (tn_is_same_place(c->out, c->model) || tn_is_same_place(c->out, source))
     return tn_fail(err, TN_ERR_ARGUMENT, "%s is the model that is read: OUT must be another",
                    c->out);
+  /* its weights or tokenizer.json; an older export may lie there too */
+  if (!folder && tn_lies_in(c->out, source) && !tn_str_ends(tn_str_of(c->out), TN_STR(".gguf")))
+    return tn_fail(err, TN_ERR_ARGUMENT,
+                   "%s is a file of the model that is read: OUT must be another", c->out);
   if (!folder) return TN_OK;
   return tn_fail(err, TN_ERR_ARGUMENT, "%s is a folder; --format gguf writes a file", c->out);
 }

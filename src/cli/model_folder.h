@@ -19,6 +19,8 @@ TN_NODISCARD tn_status tn_model_folder_check(const char *out, bool force, const 
                                              const char *source, tn_error *err);
 /* The same file or folder under two names. */
 bool tn_is_same_place(const char *a, const char *b);
+/* Whether the file, or what it is a link to, is in that folder, and in none below it. */
+bool tn_lies_in(const char *file, const char *folder);
 /* TN_ERR_ARGUMENT when writing `out` would replace `input`: the same file, through links too, or a
  * file in the folder that `out` is. */
 TN_NODISCARD tn_status tn_input_check(const char *out, const char *input, tn_error *err);

@@ -180,6 +180,22 @@ def test_gguf_k_quants(tenon, tmp_path, to, tied):
     assert abs(ours - theirs).max() < 1e-3
 
 
+def test_gguf_replaces_no_file_of_the_model(tenon, model, tmp_path):
+    words = ("--to", "bf16", "--format", "gguf", "--force")
+    (tmp_path / "link").symlink_to(model / "model.safetensors")
+    before = (model / "model.safetensors").read_bytes()
+    for out in (model / "model.safetensors", tmp_path / "link", model / "config.json"):
+        assert f"{out} is a file of the model that is read" in tenon.fails("quantize", model, out, *words)
+    assert (model / "model.safetensors").read_bytes() == before
+    (tmp_path / "mine").mkdir()
+    mine = random_model(tmp_path / "mine", tenon)
+    weights = (mine / "model.safetensors").rename(tmp_path / "blob")
+    (mine / "model.safetensors").symlink_to(weights)  # as the hub's cache has it
+    assert "file of the model" in tenon.fails("quantize", mine, mine / "model.safetensors", *words)
+    for _ in range(2):
+        tenon("quantize", mine, mine / "x.gguf", *words)
+
+
 def test_gguf_refuses_by_name(tenon, model, tmp_path):
     out = tmp_path / "x.gguf"
     words = ("quantize", model, out, "--format", "gguf")
