@@ -174,7 +174,7 @@ static void say_commands(void) {
       "/system TEXT    how the model shall behave   /save FILE   the conversation as JSON\n"
       "/exit           leave (or Ctrl-D)            \"\"\"         begins and ends a text of "
       "several lines\n"
-      "Ctrl-C stops an answer.\n",
+      "Ctrl-C stops an answer, or drops what is typed; twice at an empty prompt, it leaves.\n",
       stdout);
 }
 
@@ -238,14 +238,31 @@ static ssize_t read_until_stopped(int fd, void *to, size_t bytes) {
   return -1;
 }
 
-/* The next character, for libedit: it must not go on waiting after Ctrl-C, which ends the program
- * here (during an answer it ends the answer). */
+/* Ctrl-C at the prompt.  libedit sees it as this key, since it says what has been typed to keys
+ * alone; where it does not heed the key, the line ends when it asks for the next. */
+#define INTERRUPT_KEY 3
+static struct {
+  bool sent;
+  bool typed; /* there was text on the line */
+} interrupt;
+
+static int on_interrupt(int count, int key) {
+  interrupt.typed = rl_end > 0;
+  rl_done = 1; /* no line comes of it */
+  return 0;
+}
+
+/* The next character, for libedit: it must not go on waiting after Ctrl-C. */
 static int read_character(FILE *input) {
   unsigned char bytes[4];
   int32_t count = 0, wanted = 1;
   while (count < wanted) {
     ssize_t got = read_until_stopped(fileno(input), bytes + count, 1);
-    if (got != 1) return EOF;
+    if (got != 1 && (interrupt.sent || !tn_cli_stop_requested())) return EOF;
+    if (got != 1) {
+      interrupt.sent = true;
+      return INTERRUPT_KEY;
+    }
     if (count++ == 0) wanted = bytes[0] < 0xc2 ? 1 : bytes[0] < 0xe0 ? 2 : bytes[0] < 0xf0 ? 3 : 4;
   }
   wchar_t c = bytes[0];
@@ -259,15 +276,35 @@ static void prepare_terminal(void) {
   if (strcmp(nl_langinfo(CODESET), "UTF-8") != 0) setlocale(LC_CTYPE, "C.UTF-8");
   rl_catch_signals = 0;
   rl_getc_function = read_character;
+  rl_initialize();
+  rl_add_defun("tenon-interrupt", on_interrupt, INTERRUPT_KEY);
 }
 
-/* One line, or what stands between two lines of """; false: the end of input. */
-static bool read_question(tn_strbuf *out) {
+typedef enum input {
+  INPUT_LINE,
+  INPUT_DROPPED, /* Ctrl-C with text typed */
+  INPUT_PRESS,   /* Ctrl-C alone */
+  INPUT_END
+} input;
+
+static input read_line(const char *prompt, char **line) {
+  interrupt.sent = interrupt.typed = false;
+  *line = readline(prompt);
+  if (!tn_cli_stop_requested()) return *line ? INPUT_LINE : INPUT_END;
+  bool typed = interrupt.typed || (*line && **line);
+  free(*line);
+  *line = NULL;
+  return typed ? INPUT_DROPPED : INPUT_PRESS;
+}
+
+/* One line, or what stands between two lines of """. */
+static input read_question(tn_strbuf *out) {
   bool several = false;
   out->length = 0;
   do {
-    char *line = readline(several ? "... " : ">>> ");
-    if (!line) return false;
+    char *line;
+    input got = read_line(several ? "... " : ">>> ", &line);
+    if (got != INPUT_LINE) return got == INPUT_PRESS && several ? INPUT_DROPPED : got;
     bool fence = strcmp(line, "\"\"\"") == 0;
     if (!several && !fence) {
       tn_strbuf_add(out, line);
@@ -279,7 +316,23 @@ static bool read_question(tn_strbuf *out) {
     if (fence) several = !several;
     free(line);
   } while (several);
-  return !out->failed;
+  return out->failed ? INPUT_END : INPUT_LINE;
+}
+
+/* false: leave, after the end of input, a signal, or a second Ctrl-C in a row where nothing is
+ * typed. */
+static bool next_question(const chat *c, tn_strbuf *out) {
+  for (bool warned = false;;) {
+    input got = read_question(out);
+    if (got == INPUT_LINE || got == INPUT_END) return got == INPUT_LINE;
+    if (got == INPUT_PRESS && warned) return false;
+    tn_cli_stop_forget();
+    if (tn_cli_stop_requested()) return false;
+    warned = got == INPUT_PRESS;
+    puts(!warned         ? ""
+         : c->words->raw ? "\n(Ctrl-D leaves, and so does Ctrl-C once more)"
+                         : "\n(Ctrl-D or /exit leaves, and so does Ctrl-C once more)");
+  }
 }
 
 static int talk(chat *c) {
@@ -295,7 +348,7 @@ static int talk(chat *c) {
           "(this model brings no chat template, so it may never have learned to converse; --raw "
           "continues text)");
   }
-  while (code == 0 && read_question(&question)) {
+  while (next_question(c, &question)) {
     tn_str text = tn_strbuf_view(&question);
     if (text.length == 0) continue;
     if (text.data[0] == '/' && !c->words->raw) {

@@ -8,6 +8,7 @@ import select
 import shutil
 import signal
 import subprocess
+import termios
 import time
 
 import pytest
@@ -131,11 +132,11 @@ def test_a_file_s_control_characters_stay_out_of_messages(tenon, tiny_model, tmp
 
 
 class Terminal:
-    def __init__(self, tenon, *words, cwd=None):
+    def __init__(self, tenon, *words, cwd=None, term="dumb"):
         self.pid, self.fd = pty.fork()
         if self.pid == 0:
             os.chdir(cwd or ".")
-            os.environ["TERM"] = "dumb"
+            os.environ["TERM"] = term
             os.execv(tenon.path, [str(tenon.path), *map(str, words)])
         self.seen = ""
 
@@ -150,6 +151,15 @@ class Terminal:
                 except OSError:
                     assert re.search(pattern, self.seen), self.seen
         text, self.seen = self.seen[:found.end()], self.seen[found.end():]
+        return text
+
+    def prompt(self, pattern=">>> "):
+        """As until; the terminal is in the program's hands then, which comes after the prompt."""
+        text = self.until(pattern)
+        end = time.monotonic() + 60
+        while termios.tcgetattr(self.fd)[3] & termios.ICANON:
+            assert time.monotonic() < end, text
+            time.sleep(0.01)
         return text
 
     def say(self, text):
@@ -239,7 +249,49 @@ def test_ctrl_c_stops_the_answer_alone(tenon, chat_model, long_question):
     t.until("h\u00e9!\r?\n")
     t.until(r"tokens/s.*\)", timeout=60)
     t.until(">>> ")
-    t.say("\x03")  # with no answer to stop it ends the program
+    t.say("/exit\n")
+    assert t.ends() == 0
+
+
+@pytest.mark.parametrize("term", ["dumb", "xterm"])
+def test_ctrl_c_at_the_prompt_drops_what_is_typed(tenon, chat_model, tmp_path, term):
+    t = Terminal(tenon, "run", chat_model, "-n", 4, "--temperature", 0, cwd=tmp_path, term=term)
+    leaves = r"\(Ctrl-D or /exit leaves, and so does Ctrl-C once more\)\s"
+
+    def press():
+        t.say("\x03")
+        return t.prompt()
+
+    t.prompt()
+    t.say("the quick\n")
+    t.until(r"\(4 tokens")
+    t.prompt()
+    assert re.search(leaves, press())
+    t.say("dropped")  # and then the next press is a first one again
+    t.until("dropped")
+    assert "leaves" not in press()
+    t.say('"""\ninside\n')
+    t.prompt(r"inside\s+\.\.\. ")
+    assert "leaves" not in press()
+    assert re.search(leaves, press())
+    t.say("\n")
+    t.prompt()
+    assert re.search(leaves, press())
+    t.say("/save talk.json\n")
+    t.until("saved 2 messages")  # none of that is lost, and nothing dropped was asked
+    assert [m["content"] for m in json.loads((tmp_path / "talk.json").read_text())][0] == "the quick"
+    t.prompt()
+    assert re.search(leaves, press())
+    t.say("\x03")
+    assert t.ends() == 130
+
+
+def test_a_signal_at_the_prompt_ends_the_program(tenon, chat_model):
+    t = Terminal(tenon, "run", chat_model)
+    t.prompt()
+    t.say("typed")
+    t.until("typed")
+    os.kill(t.pid, signal.SIGTERM)
     assert t.ends() == 130
 
 
