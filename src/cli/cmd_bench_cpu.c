@@ -515,9 +515,6 @@ static const tn_ops *choose_rows(void) {
 
 /* ---- wrong words ---- */
 
-static const char *const isas[] = {"amx",  "avx512bf16", "avx512vnni",  "avx512",
-                                   "avx2", "plain",      "plain_bytes", "ref"};
-
 static void add_name(tn_strbuf *names, const char *name) {
   tn_strbuf_addf(names, "%s%s", names->length ? ", " : "", name);
 }
@@ -531,8 +528,9 @@ static int no_such(const char *option, const char *word, const char *what, tn_st
 
 static int no_such_isa(void) {
   tn_strbuf names = {0};
-  for (size_t i = 0; i < sizeof isas / sizeof isas[0]; i++)
-    if (is_ref(isas[i]) || tn_ops_cpu(isas[i])) add_name(&names, isas[i]);
+  for (int32_t i = 0; tn_ops_isa(i); i++)
+    if (tn_ops_cpu(tn_ops_isa(i))) add_name(&names, tn_ops_isa(i));
+  add_name(&names, "ref");
   return no_such("--isa", options.isa, "is not here: this machine or build has", &names);
 }
 

@@ -133,6 +133,10 @@ static void cpu_once(void) {
   pthread_once(&once, fill_cpu);
 }
 
+const char *tn_ops_isa(int32_t i) {
+  return i < ISA_COUNT ? isas[i].name : NULL;
+}
+
 const tn_ops *tn_ops_cpu(const char *isa) {
   cpu_once();
   for (int32_t i = 0; i < ISA_COUNT; i++)

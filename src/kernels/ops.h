@@ -107,6 +107,7 @@ const tn_ops *tn_ops_ref(void);                    /* unchecked, ref/ alone: for
 /* Unchecked; "amx", "avx512bf16", "avx512vnni", "avx512", "avx2", "plain", "plain_bytes"
  * (linear.h); NULL: not here. */
 const tn_ops *tn_ops_cpu(const char *isa);
+const char *tn_ops_isa(int32_t i); /* those names, best first, whether here or not; NULL: no more */
 /* Leaves better instruction sets than this one unused, as if the CPU lacked them: for benchmarks.
  * Call it before all others of these.  false: there is no such set, and nothing changes. */
 bool tn_ops_limit(const char *isa);

@@ -100,12 +100,7 @@ INLINE __m256i four_of(const int8_t *x) {
 
 /* The factor of a span, twice in the 32 bits of each row: of rows 0 to 7 and 8 to 15. */
 INLINE void factor_of(__m256i factor[2], const tn_int_panel *p, int32_t span) {
-#define LANE(half)                                                                          \
-  (half) * 0x202 + 0x100, (half)*0x202 + 0x100, (half)*0x202 + 0x504, (half)*0x202 + 0x504, \
-      (half)*0x202 + 0x908, (half)*0x202 + 0x908, (half)*0x202 + 0xd0c, (half)*0x202 + 0xd0c
-  static const _Alignas(32) int16_t twice[2][16] = {{LANE(0), LANE(0)}, {LANE(1), LANE(1)}};
-#undef LANE
-  __m256i by = load(twice[span % 2]);
+  __m256i by = load(factor_twice[span % 2]);
   factor[0] = _mm256_shuffle_epi8(load(p->factor[span / 2]), by);
   factor[1] = _mm256_shuffle_epi8(load(p->factor[span / 2] + 8), by);
 }
