@@ -17,7 +17,7 @@
 /* A run is open from when the caller posts it until the caller finds no item left.  A worker counts
  * itself in before it looks at the job, which is only possible while the run is open; the caller
  * then waits for those who are inside.  A worker that wakes too late is simply not waited for. */
-enum { OPEN = 1 << 30, INSIDE_MASK = OPEN - 1, SPIN_NS = 4000, PAUSES_A_LOOK = 16 };
+enum { OPEN = 1 << 30, INSIDE_MASK = OPEN - 1, SPIN_NS = 30000, PAUSES_A_LOOK = 16 };
 enum { NONE, STARTED, FINISHING };
 
 /* How many items this thread is inside of: it may not wait for the run of one of them. */
@@ -29,14 +29,23 @@ typedef struct worker {
   int32_t index;
 } worker;
 
+/* Items that a thread has in front of it: the first in the lower half, the end in the upper one, so
+ * that whoever takes some sees both. */
+typedef struct stretch {
+  _Alignas(64) _Atomic uint64_t items;
+} stretch;
+
 struct tn_pool {
   int32_t threads; /* with the caller */
   int32_t running; /* without */
   worker *workers;
+  stretch *stretches; /* [threads] */
   atomic_bool busy;
   _Atomic uint32_t started_job; /* NONE, STARTED or FINISHING; a futex for those who wait */
   /* the job: written while nobody is inside */
-  tn_pool_fn fn;
+  tn_pool_fn fn; /* NULL: near */
+  tn_pool_near_fn near;
+  tn_pool_grain grain;
   void *context;
   int64_t count;
   _Alignas(64) _Atomic int64_t next;
@@ -68,7 +77,7 @@ static void pause_cpu(void) {
 #endif
 }
 
-/* Waits a few microseconds for *word to become something else than `value`. */
+/* Waits some microseconds for *word to become something else than `value`. */
 static bool spin_until_changed(_Atomic uint32_t *word, uint32_t value) {
   int64_t until_ns = now_ns() + SPIN_NS;
   do {
@@ -80,11 +89,88 @@ static bool spin_until_changed(_Atomic uint32_t *word, uint32_t value) {
   return false;
 }
 
-static void work(tn_pool *pool, int32_t index) {
+/* ---- stretches ---- */
+
+static uint64_t items_of(int64_t first, int64_t end) {
+  return (uint64_t)end << 32 | (uint64_t)first;
+}
+static int64_t first_of(uint64_t items) {
+  return (int64_t)(items & UINT32_MAX);
+}
+static int64_t end_of(uint64_t items) {
+  return (int64_t)(items >> 32);
+}
+
+static void set_stretches(tn_pool *pool, int64_t count) {
+  int64_t grains = (count + pool->grain.least - 1) / pool->grain.least, first = 0;
+  for (int32_t i = 0; i < pool->threads; i++) {
+    int64_t end = grains * (i + 1) / pool->threads * pool->grain.least;
+    if (end > count) end = count;
+    atomic_store_explicit(&pool->stretches[i].items, items_of(first, end), memory_order_relaxed);
+    first = end;
+  }
+}
+
+/* A quarter of what is left, so that others find something when this thread is slow. */
+static int64_t grain_of(const tn_pool_grain *g, int64_t left) {
+  int64_t grain = left / 4 < g->most ? left / 4 : g->most;
+  grain = grain < g->least ? g->least : grain / g->least * g->least;
+  return grain < left ? grain : left;
+}
+
+/* The next items of a stretch; 0: none. */
+static int64_t take_front(tn_pool *pool, stretch *s, int64_t *first) {
+  uint64_t items = atomic_load_explicit(&s->items, memory_order_relaxed);
+  for (;;) {
+    int64_t left = end_of(items) - first_of(items), count = grain_of(&pool->grain, left);
+    if (left == 0) return 0;
+    *first = first_of(items);
+    if (atomic_compare_exchange_weak(&s->items, &items, items + (uint64_t)count)) return count;
+  }
+}
+
+/* The half behind of what another has left becomes this thread's stretch. */
+static bool take_half(tn_pool *pool, int32_t index, stretch *from) {
+  uint64_t items = atomic_load_explicit(&from->items, memory_order_relaxed);
+  for (;;) {
+    int64_t first = first_of(items), end = end_of(items), least = pool->grain.least;
+    int64_t middle = first + (end - first) / (2 * least) * least;
+    if (first == end) return false;
+    if (!atomic_compare_exchange_weak(&from->items, &items, items_of(first, middle))) continue;
+    atomic_store(&pool->stretches[index].items, items_of(middle, end));
+    return true;
+  }
+}
+
+/* What one thread has taken and not yet made its stretch, no other sees: that thread runs it. */
+static bool take_from_others(tn_pool *pool, int32_t index) {
+  for (int32_t i = 1; i < pool->threads; i++)
+    if (take_half(pool, index, &pool->stretches[(index + i) % pool->threads])) return true;
+  return false;
+}
+
+static void work_near(tn_pool *pool, int32_t index) {
+  int64_t first, count;
+  do
+    while ((count = take_front(pool, &pool->stretches[index], &first)) > 0)
+      pool->near(pool->context, first, count, index);
+  while (take_from_others(pool, index));
+}
+
+/* ---- runs ---- */
+
+static void work_by_one(tn_pool *pool, int32_t index) {
   int64_t item, count = pool->count;
-  depth++;
   while ((item = atomic_fetch_add_explicit(&pool->next, 1, memory_order_relaxed)) < count)
     pool->fn(pool->context, item, index);
+}
+
+static void work(tn_pool *pool, int32_t index) {
+  depth++;
+  if (pool->fn)
+    work_by_one(pool, index);
+  else
+    work_near(pool, index);
   depth--;
 }
 
@@ -150,9 +236,11 @@ tn_status tn_pool_new(tn_pool **out, int32_t threads, tn_error *err) {
   if (!pool) return tn_fail_memory(err, "a thread pool", sizeof *pool);
   pool->threads = threads;
   pool->workers = tn_alloc((size_t)threads, sizeof *pool->workers);
-  if (!pool->workers) {
+  pool->stretches = tn_alloc_aligned((size_t)threads * sizeof *pool->stretches);
+  if (!pool->workers || !pool->stretches) {
     tn_pool_free(pool);
-    return tn_fail_memory(err, "a thread pool", (size_t)threads * sizeof *pool->workers);
+    return tn_fail_memory(err, "a thread pool",
+                          (size_t)threads * (sizeof *pool->workers + sizeof *pool->stretches));
   }
   while (pool->running < threads - 1) {
     int reason = start_worker(pool, pool->running + 1);
@@ -174,6 +262,7 @@ void tn_pool_free(tn_pool *pool) {
   announce(pool, INT_MAX);
   for (int32_t i = 0; i < pool->running; i++) pthread_join(pool->workers[i].id, NULL);
   tn_free(pool->workers);
+  tn_free(pool->stretches);
   tn_free(pool);
 }
 
@@ -193,25 +282,62 @@ static void wait_for_workers(tn_pool *pool) {
   }
 }
 
-static void post(tn_pool *pool, int64_t count, tn_pool_fn fn, void *context) {
-  pool->fn = fn;
-  pool->context = context;
-  pool->count = count;
+/* The caller has set the job. */
+static void open_run(tn_pool *pool) {
   atomic_store_explicit(&pool->next, 0, memory_order_relaxed);
   atomic_store(&pool->state, OPEN);
 }
 
-void tn_pool_run(tn_pool *pool, int64_t count, tn_pool_fn fn, void *context) {
+static void post(tn_pool *pool, int64_t count, tn_pool_fn fn, void *context) {
+  pool->fn = fn;
+  pool->context = context;
+  pool->count = count;
+  open_run(pool);
+}
+
+static void post_near(tn_pool *pool, int64_t count, tn_pool_grain grain, tn_pool_near_fn fn,
+                      void *context) {
+  pool->fn = NULL;
+  pool->near = fn;
+  pool->grain = grain;
+  pool->context = context;
+  set_stretches(pool, count);
+  open_run(pool);
+}
+
+/* Works on what was posted until it is done. */
+static void run_posted(tn_pool *pool, int64_t others) {
+  announce(pool, others);
+  work(pool, 0);
+  wait_for_workers(pool);
+  atomic_store(&pool->busy, false);
+}
+
+/* False: the items have to be run here. */
+static bool reserve(tn_pool *pool, int64_t count) {
   if (pool && depth == 0) tn_pool_finish(pool);
-  if (!pool || pool->threads == 1 || count <= 1 || atomic_exchange(&pool->busy, true)) {
+  return pool && pool->threads > 1 && count > 1 && !atomic_exchange(&pool->busy, true);
+}
+
+void tn_pool_run(tn_pool *pool, int64_t count, tn_pool_fn fn, void *context) {
+  if (!reserve(pool, count)) {
     run_inline(count, fn, context);
     return;
   }
   post(pool, count, fn, context);
-  announce(pool, count - 1);
-  work(pool, 0);
-  wait_for_workers(pool);
-  atomic_store(&pool->busy, false);
+  run_posted(pool, count - 1);
+}
+
+void tn_pool_run_near(tn_pool *pool, int64_t count, tn_pool_grain grain, tn_pool_near_fn fn,
+                      void *context) {
+  if (count > UINT32_MAX || !reserve(pool, (count + grain.least - 1) / grain.least)) {
+    int64_t step = grain.most / grain.least * grain.least;
+    for (int64_t first = 0; first < count; first += step)
+      fn(context, first, count - first < step ? count - first : step, 0);
+    return;
+  }
+  post_near(pool, count, grain, fn, context);
+  run_posted(pool, (count + grain.least - 1) / grain.least - 1);
 }
 
 bool tn_pool_start(tn_pool *pool, int64_t count, tn_pool_fn fn, void *context) {

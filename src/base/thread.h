@@ -1,9 +1,9 @@
 /* thread.h - a pool for loops whose items are independent.
  *
- * tn_pool_run hands items 0..count-1 out by an atomic counter, the calling thread works too, and it
- * returns when all are done.  Waiting threads spin briefly, then sleep in a futex, so that foreign
- * load on the machine does not collapse it.  Which thread runs an item is not fixed: results must
- * not depend on it.
+ * tn_pool_run hands items 0..count-1 out by an atomic counter (tn_pool_run_near: by one for each
+ * thread), the calling thread works too, and it returns when all are done.  Waiting threads spin
+ * briefly, then sleep in a futex, so that foreign load on the machine does not collapse it.  Which
+ * thread runs an item is not fixed: results must not depend on it.
  *
  * A run may also be started and finished later: the other threads work while the caller does
  * something else.  Whatever is run or started next on the pool finishes it first.
@@ -33,14 +33,18 @@ TN_NODISCARD bool tn_pool_start(tn_pool *pool, int64_t count, tn_pool_fn fn, voi
 /* Returns when every item of what was started is done, and works on those that are left.  Nothing
  * started: returns at once.  Not from an item of that run. */
 void tn_pool_finish(tn_pool *pool);
-/* The i-th of `count` items in an order in which each of `threads` threads that take turns walks
- * through a stretch of neighbours of its own: what lies behind an item, and was asked for ahead, is
- * mostly its next one. */
-static inline int64_t tn_pool_stretch(int64_t i, int64_t count, int64_t threads) {
-  int64_t turns = count / threads, longer = count % threads, turn = i / threads;
-  int64_t stretch = i % threads; /* the last turn, of `longer` items, is that of the longer ones */
-  return stretch * turns + (stretch < longer ? stretch : longer) + turn;
-}
+/* Items [first, first + count) of a run. */
+typedef void (*tn_pool_near_fn)(void *context, int64_t first, int64_t count, int32_t worker);
+/* How many neighbours a thread takes at a time: up to `most`, fewer when less is left, in multiples
+ * of `least` but at the end of the items.  1 <= least <= most. */
+typedef struct tn_pool_grain {
+  int64_t least, most;
+} tn_pool_grain;
+/* Like tn_pool_run, for items that want to stay with their neighbours: each thread walks through a
+ * stretch of its own, so that what an item asks for ahead is its thread's next one.  A thread that
+ * is done takes the half behind of what another has left. */
+void tn_pool_run_near(tn_pool *pool, int64_t count, tn_pool_grain grain, tn_pool_near_fn fn,
+                      void *context);
 int32_t tn_cpu_count(void); /* CPUs that this process may use (affinity, cgroup quota) */
 
 #endif

@@ -17,7 +17,7 @@ typedef struct job {
   int64_t row_bytes;            /* of w in rows; 0: packed */
   int64_t panel_bytes;          /* of w packed */
   int64_t N, K, groups, chunks; /* of K: of 32, of TN_CHUNK */
-  int64_t panels, item_panels, column_items, threads;
+  int64_t panels, item_panels, column_items;
   int64_t first, rows, block_rows; /* of x: this pass, and those of an item */
   tn_int_rows x;
   int8_t *q;
@@ -219,22 +219,30 @@ static void store(void *y, tn_dtype dtype, int64_t at, const float *sums, int64_
   }
 }
 
-static void run_item(void *context, int64_t item, int32_t worker) {
-  const job *j = context;
-  desk *d = (desk *)(void *)(j->room + worker * j->room_bytes);
+/* Panels [begin, end) by the block of rows from `row` on. */
+static void run_panels(const job *j, desk *d, int64_t begin, int64_t end, int64_t row) {
   void *y = tn_tensor_data(&j->args->y);
-  int64_t row = item / j->column_items * j->block_rows, rows = min64(j->block_rows, j->rows - row);
-  int64_t column = tn_pool_stretch(item % j->column_items, j->column_items, j->threads);
-  int64_t begin = column * j->item_panels;
-  int64_t end = min64(j->panels, begin + j->item_panels);
+  int64_t rows = min64(j->block_rows, j->rows - row);
   int64_t step = j->rows <= FEW_ROWS && !takes_few(j, j->rows) ? 1 : PASS_PANELS;
-  if (j->isa->enter) j->isa->enter();
   for (int64_t p = begin; p < end; p += step) {
     int64_t count = min64(step, end - p), col = p * TN_PANEL_ROWS;
     multiply(j, d, p, count, row, rows);
     for (int64_t r = 0; r < rows; r++)
       store(y, j->args->y.dtype, (j->first + row + r) * j->N + col, d->sums[r],
             min64(count * TN_PANEL_ROWS, j->N - col), j->args->accumulate != 0);
+  }
+}
+
+static void run_items(void *context, int64_t first, int64_t count, int32_t worker) {
+  const job *j = context;
+  desk *d = (desk *)(void *)(j->room + worker * j->room_bytes);
+  if (j->isa->enter) j->isa->enter();
+  for (int64_t end = first + count; first < end;) {
+    int64_t column = first % j->column_items, row = first / j->column_items * j->block_rows;
+    int64_t columns = min64(end - first, j->column_items - column);
+    run_panels(j, d, column * j->item_panels, min64(j->panels, (column + columns) * j->item_panels),
+               row);
+    first += columns;
   }
   if (j->isa->leave) j->isa->leave();
 }
@@ -255,12 +263,14 @@ static void run_pass(const job *base, tn_stream *stream, int64_t first, int64_t 
   int64_t items = ceil_div(rows, j.isa->block_rows);
   int64_t tile_rows = j.isa->tile_rows; /* whole tiles an item, as equal as may be */
   j.block_rows = ceil_div(ceil_div(rows, items), tile_rows) * tile_rows;
-  j.threads = tn_pool_threads(pool);
   /* several items a thread, so that none waits long for the last */
-  j.item_panels = max64(1, min64(PASS_PANELS, j.panels * items / (4 * j.threads)));
+  bool few = takes_few(&j, rows);
+  j.item_panels = few ? 1 : min64(PASS_PANELS, j.panels * items / (4 * tn_pool_threads(pool)));
+  j.item_panels = max64(1, j.item_panels);
   j.column_items = ceil_div(j.panels, j.item_panels);
   tn_pool_run(pool_for(stream, 20 * rows * j.K), ceil_div(rows, QUANTIZE_ROWS), quantize_rows, &j);
-  tn_pool_run(pool, items * j.column_items, run_item, &j);
+  tn_pool_run_near(pool, items * j.column_items, (tn_pool_grain){1, few ? PASS_PANELS : 1},
+                   run_items, &j);
 }
 
 static void *take(uint8_t **room, int64_t bytes) {

@@ -9,7 +9,7 @@ typedef struct job {
   const tn_linear_args *args;
   const uint8_t *w;
   int64_t panel_bytes, M, N, K, panels;
-  int64_t first, rows, column_items, threads; /* of this pass */
+  int64_t first, rows, column_items; /* of this pass */
   tn_pair_rows x;
   uint32_t *rounded;
   float *room; /* worker by worker: sums, a row of x */
@@ -74,17 +74,19 @@ static void store(const job *j, int64_t at, const float *sums, int64_t count) {
   }
 }
 
-static void run_item(void *context, int64_t item, int32_t worker) {
-  const job *j = context;
-  float *sums = j->room + worker * j->room_floats;
+static void run_item(const job *j, int64_t item, float *sums) {
   int64_t block = j->isa->block_rows, row = item / j->column_items * block;
-  int64_t column = tn_pool_stretch(item % j->column_items, j->column_items, j->threads);
-  int64_t rows = min64(block, j->rows - row), panel = column * TN_PAIRS_PANELS;
+  int64_t rows = min64(block, j->rows - row), panel = item % j->column_items * TN_PAIRS_PANELS;
   int64_t count = min64(TN_PAIRS_PANELS, j->panels - panel), col = panel * TN_PANEL_ROWS;
   j->isa->multiply(sums, &j->x, row, rows, j->w + panel * j->panel_bytes, j->panel_bytes, count);
   for (int64_t r = 0; r < rows; r++)
     store(j, (j->first + row + r) * j->N + col, sums + r * TN_PAIRS_WIDTH,
           min64(count * TN_PANEL_ROWS, j->N - col));
+}
+
+static void run_items(void *context, int64_t first, int64_t count, int32_t worker) {
+  const job *j = context;
+  for (int64_t i = 0; i < count; i++) run_item(j, first + i, j->room + worker * j->room_floats);
 }
 
 /* ---- the call ---- */
@@ -101,9 +103,9 @@ static void run_pass(const job *base, tn_stream *stream, int64_t first, int64_t 
   j.column_items = ceil_div(j.panels, TN_PAIRS_PANELS);
   /* waking threads pays from about 20 microseconds of work */
   tn_pool *pool = (2 * rows + 6) * j.N * j.K < 2000000 ? NULL : stream->pool;
-  j.threads = tn_pool_threads(pool);
   tn_pool_run(rows * j.K < 200000 ? NULL : stream->pool, rows, round_row, &j);
-  tn_pool_run(pool, ceil_div(rows, j.isa->block_rows) * j.column_items, run_item, &j);
+  tn_pool_run_near(pool, ceil_div(rows, j.isa->block_rows) * j.column_items, (tn_pool_grain){1, 1},
+                   run_items, &j);
 }
 
 tn_status tn_linear_pairs(const tn_pairs_isa *isa, tn_stream *stream, const tn_linear_args *args,

@@ -47,19 +47,97 @@ static void every_item_runs_once(void **state) {
   assert_int_equal(tn_pool_threads(NULL), 1);
 }
 
-/* Every item once, and threads that take turns get neighbours. */
-static void stretches_are_an_order_of_the_items(void **state) {
-  for (int64_t threads = 1; threads <= 5; threads++)
-    for (int64_t count = 0; count <= 40; count++) {
-      int32_t seen[40] = {0};
-      for (int64_t i = 0; i < count; i++) {
-        int64_t item = tn_pool_stretch(i, count, threads);
-        assert_in_range(item, 0, count - 1);
-        seen[item]++;
-        if (i >= threads) assert_int_equal(item, tn_pool_stretch(i - threads, count, threads) + 1);
-      }
-      for (int64_t i = 0; i < count; i++) assert_int_equal(seen[i], 1);
+/* ---- neighbours ---- */
+
+typedef struct near_job {
+  job job;
+  tn_pool_grain grain;
+  _Atomic int64_t bad_grain;
+} near_job;
+
+static void square_near(void *context, int64_t first, int64_t count, int32_t worker) {
+  near_job *j = context;
+  bool last = first + count == j->job.count;
+  if (count > j->grain.most || (count < j->grain.least && !last))
+    atomic_fetch_add(&j->bad_grain, 1);
+  for (int64_t i = first; i < first + count; i++) square(&j->job, i, worker);
+}
+
+static void check_near(tn_pool *pool, int64_t count, int64_t least, int64_t most) {
+  near_job j = {.job = {.pool = pool, .threads = tn_pool_threads(pool), .count = count},
+                .grain = {least, most}};
+  j.job.results = tn_alloc((size_t)count, sizeof *j.job.results);
+  tn_pool_run_near(pool, count, j.grain, square_near, &j);
+  assert_int_equal(j.job.ran, count);
+  assert_int_equal(j.job.bad_worker, 0);
+  assert_int_equal(j.bad_grain, 0);
+  for (int64_t i = 0; i < count; i++) assert_int_equal(j.job.results[i], i * i + 1);
+  tn_free(j.job.results);
+}
+
+static void every_neighbour_runs_once(void **state) {
+  check_near(NULL, 10, 1, 4);
+  for (int32_t threads = 1; threads <= 5; threads++) {
+    tn_pool *pool;
+    assert_ok(tn_pool_new(&pool, threads, NULL));
+    for (int64_t count = 0; count < 40; count++)
+      for (int64_t least = 1; least <= 3; least++) check_near(pool, count, least, least * 2);
+    for (int i = 0; i < 200; i++) check_near(pool, 5000, 1 + i % 3, 4);
+    check_run(pool, 100); /* runs of both kinds take turns */
+    tn_pool_free(pool);
+  }
+}
+
+typedef struct held {
+  _Atomic int64_t ran;
+  int64_t count;
+  _Atomic int32_t holder; /* 1 + the worker that waits */
+} held;
+
+/* Whoever comes first runs nothing more until the others have run all but what it took. */
+static void hold_first(void *context, int64_t first, int64_t count, int32_t worker) {
+  held *h = context;
+  int32_t nobody = 0;
+  if (atomic_compare_exchange_strong(&h->holder, &nobody, worker + 1))
+    while (atomic_load(&h->ran) < h->count - count) sched_yield();
+  atomic_fetch_add(&h->ran, count);
+}
+
+static void a_slow_thread_loses_its_stretch(void **state) {
+  for (int32_t threads = 2; threads <= 4; threads++) {
+    tn_pool *pool;
+    assert_ok(tn_pool_new(&pool, threads, NULL));
+    for (int i = 0; i < 50; i++) {
+      held h = {.count = 64};
+      tn_pool_run_near(pool, h.count, (tn_pool_grain){1, 4}, hold_first, &h);
+      assert_int_equal(h.ran, h.count);
     }
+    tn_pool_free(pool);
+  }
+}
+
+typedef struct walk {
+  int64_t next[8]; /* of each worker */
+  _Atomic int64_t jumps;
+} walk;
+
+static void follow(void *context, int64_t first, int64_t count, int32_t worker) {
+  walk *w = context;
+  if (first != w->next[worker]) atomic_fetch_add(&w->jumps, 1);
+  w->next[worker] = first + count;
+}
+
+/* A thread jumps once to its stretch, and once each time that it takes the half of another's. */
+static void threads_walk_through_neighbours(void **state) {
+  enum { THREADS = 4, HALVINGS = 12 };
+  tn_pool *pool;
+  assert_ok(tn_pool_new(&pool, THREADS, NULL));
+  for (int i = 0; i < 50; i++) {
+    walk w = {.next = {-1, -1, -1, -1}};
+    tn_pool_run_near(pool, 4096, (tn_pool_grain){1, 1}, follow, &w);
+    assert_in_range(w.jumps, 1, THREADS * THREADS * HALVINGS);
+  }
+  tn_pool_free(pool);
 }
 
 /* Many short runs, some after the workers have gone to sleep: nothing is lost or seen too early. */
@@ -276,7 +354,7 @@ static tn_status make_pool(void *context, tn_error *err) {
 }
 
 static void allocation_failures(void **state) {
-  assert_int_equal(fail_each_allocation(make_pool, NULL), 2);
+  assert_int_equal(fail_each_allocation(make_pool, NULL), 3);
 }
 
 static void cpu_count_follows_affinity(void **state) {
@@ -296,7 +374,9 @@ static void cpu_count_follows_affinity(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(every_item_runs_once),
-      cmocka_unit_test(stretches_are_an_order_of_the_items),
+      cmocka_unit_test(every_neighbour_runs_once),
+      cmocka_unit_test(a_slow_thread_loses_its_stretch),
+      cmocka_unit_test(threads_walk_through_neighbours),
       cmocka_unit_test(many_short_runs),
       cmocka_unit_test(nested_runs_are_inline),
       cmocka_unit_test(concurrent_callers),
