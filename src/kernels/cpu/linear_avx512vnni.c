@@ -11,9 +11,7 @@
 #define ZERO_OF_BYTES 128
 #define TILE_ROWS     12 /* 12 sums of a span, 12 of the chunk, and room for weights, of 32 */
 #define FEW_ROWS      8
-#define FEW_TOGETHER  4    /* rows that share a pass over weights */
-#define FEW_AHEAD     1024 /* bytes that are asked for ahead */
-#define FEW_FAR_AHEAD 8192
+#define FEW_TOGETHER  4 /* rows that share a pass over weights */
 
 #include "kernels/cpu/linear_avx512.inc"
 
@@ -200,21 +198,32 @@ INLINE void few_group(const int32_t m, const tn_panel_kind kind, few_sums *all, 
     }
 }
 
-/* Panels lie, and are read, one behind the other.  What comes is asked for far ahead into the
- * second-level cache, which has room for enough of it to keep the memory busy, and from there into
- * the first. */
-INLINE void ask_ahead(const uint8_t *from, const int32_t bytes) {
+/* Panels that lie one behind the other are read side by side, a chunk of each: the memory serves
+ * several pages at a time better than one (here; AVX2's few, on other CPUs, do better with one).
+ * Of each panel the next chunk is asked for into the first-level cache, the one behind that into
+ * the second, which has room for enough of them to keep the memory busy. */
+typedef struct few_ahead {
+  int64_t next, behind; /* bytes from a chunk to these */
+} few_ahead;
+
+/* skipped: bytes between the panels read now and those read then */
+INLINE few_ahead few_ahead_of(int64_t chunk, int64_t chunks, int64_t chunk_bytes, int64_t skipped) {
+  return (few_ahead){chunk_bytes + (chunk + 1 >= chunks ? skipped : 0),
+                     2 * chunk_bytes + (chunk + 2 >= chunks ? skipped : 0)};
+}
+
+INLINE void ask_ahead(const few_ahead ahead, const uint8_t *from, const int32_t bytes) {
 #pragma GCC unroll 8
   for (int32_t i = 0; i < bytes; i += 64) {
-    __builtin_prefetch(from + FEW_AHEAD + i, 0, 3);
-    __builtin_prefetch(from + FEW_FAR_AHEAD + i, 0, 2);
+    __builtin_prefetch(from + ahead.next + i, 0, 3);
+    __builtin_prefetch(from + ahead.behind + i, 0, 2);
   }
 }
 
 /* A chunk of one panel by m rows of x from `at` on; of p the header is used. */
 INLINE void few_chunk(const int32_t m, const tn_panel_kind kind, const bool minima, float *c,
                       int64_t ldc, const tn_int_rows *x, int64_t at, const tn_int_panel *p,
-                      int32_t header_bytes, const uint8_t *chunk) {
+                      int32_t header_bytes, const uint8_t *chunk, const few_ahead ahead) {
   const int32_t halves = kind == TN_PANEL_U6 ? 2 : 1;
   const int32_t planes = kind == TN_PANEL_U5 ? 1 : kind == TN_PANEL_U6 ? 2 : 0;
   const int32_t group_bytes = (planes + (kind == TN_PANEL_S8 ? 8 : 4)) * TN_WORD_BYTES;
@@ -224,9 +233,9 @@ INLINE void few_chunk(const int32_t m, const tn_panel_kind kind, const bool mini
 #pragma GCC unroll 4
   for (int32_t r = 0; r < m; r++)
     all[r][0] = all[r][1] = all[r][2] = all[r][3] = _mm512_setzero_si512();
-  ask_ahead(chunk, header_bytes);
+  ask_ahead(ahead, chunk, header_bytes);
   for (int32_t g = 0; g < p->groups; g++, q += TN_GROUP, group += group_bytes) {
-    ask_ahead(group, group_bytes);
+    ask_ahead(ahead, group, group_bytes);
     if (kind == TN_PANEL_U4)
       few_nibbles(m, all, x->wide + at * TN_CHUNK + g * TN_GROUP, group, factor_of(p, g));
     else
@@ -246,16 +255,18 @@ INLINE void few_body(const int32_t m, const tn_panel_kind kind, const bool minim
                      int64_t ldc, const tn_int_rows *x, int64_t row, int64_t groups,
                      const uint8_t *panel, int64_t panel_bytes, int64_t panels, tn_dtype dtype) {
   const tn_panel_format *f = tn_panel_format_of(dtype);
+  const int64_t chunk_bytes = tn_panel_chunk_bytes(f);
+  const int64_t chunks = (groups + TN_CHUNK_GROUPS - 1) / TN_CHUNK_GROUPS;
   tn_int_panel header;
-  for (int64_t p = 0; p < panels; p++, panel += panel_bytes, c += TN_PANEL_ROWS) {
-    const uint8_t *chunk = panel;
-    int64_t at = row;
-    for (int64_t g = 0; g < groups; g += TN_CHUNK_GROUPS) {
-      header.groups = (int32_t)(groups - g < TN_CHUNK_GROUPS ? groups - g : TN_CHUNK_GROUPS);
+  for (int64_t k = 0; k < chunks; k++) {
+    const int64_t left = groups - k * TN_CHUNK_GROUPS;
+    const few_ahead ahead = few_ahead_of(k, chunks, chunk_bytes, (panels - 1) * panel_bytes);
+    const uint8_t *chunk = panel + k * chunk_bytes;
+    header.groups = (int32_t)(left < TN_CHUNK_GROUPS ? left : TN_CHUNK_GROUPS);
+    for (int64_t p = 0; p < panels; p++, chunk += panel_bytes) {
       header_of(&header, dtype, chunk);
-      few_chunk(m, kind, minima, c, ldc, x, at, &header, f->header_bytes, chunk);
-      chunk += tn_panel_chunk_bytes(f);
-      at += x->rows;
+      few_chunk(m, kind, minima, c + p * TN_PANEL_ROWS, ldc, x, row + k * x->rows, &header,
+                f->header_bytes, chunk, ahead);
     }
   }
 }
