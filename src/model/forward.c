@@ -421,6 +421,47 @@ static tn_status run_linear(const tn_forward *f, tn_tensor y, tn_tensor x, int64
   return tn_call_linear(&f->call, y, x, p->tensor, accumulate, err);
 }
 
+/* y = W x + b; places of parameters, bias -1: none */
+typedef struct projection {
+  tn_tensor y;
+  int64_t weight, bias;
+} projection;
+
+static projection projection_of(const tn_forward *f, tn_tensor y, int64_t layer,
+                                tn_layer_weight_id weight, tn_layer_weight_id bias) {
+  return (projection){y, tn_layer_weight_place(f->model, layer, weight),
+                      tn_layer_weight_place(f->model, layer, bias)};
+}
+
+/* Products of two or three weights with one x. */
+static tn_status multiply_together(const tn_forward *f, tn_tensor x, const projection *p,
+                                   int32_t count, tn_error *err) {
+  tn_tensor w[3] = {{0}};
+  for (int32_t i = 0; i < count; i++) {
+    w[i] = f->model->parameters[p[i].weight].tensor;
+    if (f->watch) TN_TRY(f->watch(f->watch_context, p[i].weight, &x, err));
+  }
+  const tn_linear_pair_args pair = {.y0 = p[0].y, .y1 = p[1].y, .x = x, .w0 = w[0], .w1 = w[1]};
+  if (count == 2) return f->call.ops->linear_pair(f->call.stream, &pair, err);
+  const tn_linear_triple_args triple = {
+      .y0 = p[0].y, .y1 = p[1].y, .y2 = p[2].y, .x = x, .w0 = w[0], .w1 = w[1], .w2 = w[2]};
+  return f->call.ops->linear_triple(f->call.stream, &triple, err);
+}
+
+/* p: two or three, of one x */
+static tn_status project_together(const tn_forward *f, tn_tensor x, const projection *p,
+                                  int32_t count, tn_error *err) {
+  bool ordered = false;
+  for (int32_t i = 0; i < count; i++)
+    ordered = ordered || f->model->parameters[p[i].weight].order.buffer;
+  if (!ordered) TN_TRY(multiply_together(f, x, p, count, err));
+  for (int32_t i = 0; i < count; i++) {
+    if (ordered) TN_TRY(run_linear(f, p[i].y, x, p[i].weight, false, err));
+    TN_TRY(tn_call_bias(&f->call, f->model, p[i].y, p[i].bias, err));
+  }
+  return TN_OK;
+}
+
 /* y = W x + b, or y += */
 static tn_status project(const tn_forward *f, tn_tensor y, tn_tensor x, int64_t layer,
                          tn_layer_weight_id weight, tn_layer_weight_id bias, bool accumulate,
@@ -552,9 +593,10 @@ static tn_status prepare_heads(tn_forward *f, rows_view *r, const tn_kv_cache *k
 /* out = attention(h), or out += */
 static tn_status run_attention(tn_forward *f, rows_view *r, const tn_kv_cache *kv, int64_t layer,
                                tn_tensor h, tn_tensor out, bool accumulate, tn_error *err) {
-  TN_TRY(project(f, r->q, h, layer, TN_W_Q, TN_W_Q_BIAS, false, err));
-  TN_TRY(project(f, r->k, h, layer, TN_W_K, TN_W_K_BIAS, false, err));
-  TN_TRY(project(f, r->v, h, layer, TN_W_V, TN_W_V_BIAS, false, err));
+  const projection heads[] = {projection_of(f, r->q, layer, TN_W_Q, TN_W_Q_BIAS),
+                              projection_of(f, r->k, layer, TN_W_K, TN_W_K_BIAS),
+                              projection_of(f, r->v, layer, TN_W_V, TN_W_V_BIAS)};
+  TN_TRY(project_together(f, h, heads, 3, err));
   TN_TRY(prepare_heads(f, r, kv, layer, err));
   TN_TRY(attend(f, r, kv, layer, err));
   return project(f, out, r->attended, layer, TN_W_O, TN_W_O_BIAS, accumulate, err);
@@ -565,9 +607,13 @@ static tn_status run_attention(tn_forward *f, rows_view *r, const tn_kv_cache *k
 static tn_status run_dense(tn_forward *f, const rows_view *r, int64_t layer, tn_tensor h,
                            tn_tensor out, bool accumulate, tn_error *err) {
   const tn_model *m = f->model;
-  if (!m->config.ungated)
-    TN_TRY(project(f, r->gate, h, layer, TN_W_GATE, TN_W_GATE_BIAS, false, err));
-  TN_TRY(project(f, r->up, h, layer, TN_W_UP, TN_W_UP_BIAS, false, err));
+  if (m->config.ungated) {
+    TN_TRY(project(f, r->up, h, layer, TN_W_UP, TN_W_UP_BIAS, false, err));
+  } else {
+    const projection gated[] = {projection_of(f, r->gate, layer, TN_W_GATE, TN_W_GATE_BIAS),
+                                projection_of(f, r->up, layer, TN_W_UP, TN_W_UP_BIAS)};
+    TN_TRY(project_together(f, h, gated, 2, err));
+  }
   TN_TRY(tn_call_activation(&f->call, m, r->act, r->gate, r->up, err));
   return project(f, out, r->act, layer, TN_W_DOWN, TN_W_DOWN_BIAS, accumulate, err);
 }
@@ -602,8 +648,8 @@ static tn_status run_expert(tn_forward *f, int64_t layer, int64_t expert, int64_
   tn_tensor up = tn_tensor_rows(&f->experts.up, first, count);
   tn_tensor act = tn_tensor_rows(&f->experts.act, first, count);
   tn_tensor out = tn_tensor_rows(&f->experts.out, first, count);
-  TN_TRY(run_linear(f, gate, in, place + TN_E_GATE, false, err));
-  TN_TRY(run_linear(f, up, in, place + TN_E_UP, false, err));
+  const projection gated[] = {{gate, place + TN_E_GATE, -1}, {up, place + TN_E_UP, -1}};
+  TN_TRY(project_together(f, in, gated, 2, err));
   TN_TRY(tn_call_activation(&f->call, m, act, gate, up, err));
   return run_linear(f, out, act, place + TN_E_DOWN, false, err);
 }

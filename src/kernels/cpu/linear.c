@@ -9,15 +9,24 @@
 #define BLOCK_RUN     64        /* bytes of a row that lie together in a block */
 #define PASS_BYTES    (8 << 20) /* of quantized x */
 
-typedef struct job {
-  const tn_linear_isa *isa;
+/* A weight and its products. */
+typedef struct part {
   const tn_linear_args *args;
   const tn_panel_format *format;
   const uint8_t *w;
-  int64_t row_bytes;            /* of w in rows; 0: packed */
-  int64_t panel_bytes;          /* of w packed */
-  int64_t N, K, groups, chunks; /* of K: of 32, of TN_CHUNK */
-  int64_t panels, item_panels, column_items;
+  int64_t row_bytes;   /* of w in rows; 0: packed */
+  int64_t panel_bytes; /* of w packed */
+  int64_t N, panels, column_items;
+} part;
+
+typedef struct job {
+  const tn_linear_isa *isa;
+  const tn_tensor *source; /* x as the caller has it */
+  part parts[TN_LINEAR_PARTS_MAX];
+  int32_t part_count;
+  bool packed;               /* all parts, or none */
+  int64_t K, groups, chunks; /* of K: of 32, of TN_CHUNK */
+  int64_t item_panels, column_items;
   int64_t first, rows, block_rows; /* of x: this pass, and those of an item */
   tn_int_rows x;
   int8_t *q;
@@ -47,14 +56,17 @@ static int64_t ceil_div(int64_t a, int64_t b) {
 /* ---- x ---- */
 
 static bool takes_few(const job *j, int64_t rows) {
-  return j->isa->few && !j->row_bytes && rows <= j->isa->few_rows;
+  return j->isa->few && j->packed && rows <= j->isa->few_rows;
 }
 static bool takes_wide(const job *j, int64_t rows) {
-  return j->isa->few_wide && j->format->kind == TN_PANEL_U4 && takes_few(j, rows);
+  bool nibbles = false;
+  for (int32_t i = 0; i < j->part_count; i++)
+    nibbles = nibbles || j->parts[i].format->kind == TN_PANEL_U4;
+  return j->isa->few_wide && nibbles && takes_few(j, rows);
 }
 
 static const float *floats_of_row(const job *j, int64_t row, float *room) {
-  const tn_tensor *x = &j->args->x;
+  const tn_tensor *x = j->source;
   int64_t K = j->K;
   if (x->dtype == TN_F32) return (const float *)tn_tensor_data(x) + row * K;
   const uint16_t *halves = (const uint16_t *)tn_tensor_data(x) + row * K;
@@ -115,81 +127,82 @@ static void quantize_rows(void *context, int64_t item, int32_t worker) {
 /* ---- items: some panels by a block of rows ---- */
 
 /* A packed chunk of a panel; rows are packed now, into the desk. */
-static const uint8_t *packed_chunk(const job *j, desk *d, int64_t panel, int64_t chunk,
+static const uint8_t *packed_chunk(const part *w, desk *d, int64_t panel, int64_t chunk,
                                    int64_t groups) {
-  const tn_panel_format *f = j->format;
-  if (!j->row_bytes) return j->w + panel * j->panel_bytes + chunk * tn_panel_chunk_bytes(f);
+  const tn_panel_format *f = w->format;
+  if (!w->row_bytes) return w->w + panel * w->panel_bytes + chunk * tn_panel_chunk_bytes(f);
   int64_t first = panel * TN_PANEL_ROWS;
-  const uint8_t *from = j->w + first * j->row_bytes;
-  tn_panel_pack_chunk(d->packed, f, j->args->w.dtype,
-                      from + chunk * tn_dtype_bytes_of(j->args->w.dtype, TN_CHUNK), j->row_bytes,
-                      min64(TN_PANEL_ROWS, j->N - first), (int32_t)groups);
+  const uint8_t *from = w->w + first * w->row_bytes;
+  tn_panel_pack_chunk(d->packed, f, w->args->w.dtype,
+                      from + chunk * tn_dtype_bytes_of(w->args->w.dtype, TN_CHUNK), w->row_bytes,
+                      min64(TN_PANEL_ROWS, w->N - first), (int32_t)groups);
   return d->packed;
 }
 
 /* The next lines of what this thread reads and writes are asked for while it multiplies. */
 
 /* A chunk's share of the rows. */
-static void ask_for_y(const job *j, int64_t first, int64_t count, int64_t chunk, int64_t row,
-                      int64_t rows) {
-  const tn_tensor *y = &j->args->y;
+static void ask_for_y(const job *j, const part *w, int64_t first, int64_t count, int64_t chunk,
+                      int64_t row, int64_t rows) {
+  const tn_tensor *y = &w->args->y;
   int64_t width = tn_dtype_bytes(y->dtype), at = first * TN_PANEL_ROWS;
-  int64_t bytes = min64(count * TN_PANEL_ROWS, j->N - at) * width;
+  int64_t bytes = min64(count * TN_PANEL_ROWS, w->N - at) * width;
   int64_t begin = row + rows * chunk / j->chunks, end = row + rows * (chunk + 1) / j->chunks;
-  const char *to = (const char *)tn_tensor_data(y) + ((j->first + begin) * j->N + at) * width;
-  for (int64_t r = begin; r < end; r++, to += j->N * width)
+  const char *to = (const char *)tn_tensor_data(y) + ((j->first + begin) * w->N + at) * width;
+  for (int64_t r = begin; r < end; r++, to += w->N * width)
     for (int64_t i = 0; i < bytes; i += 64) __builtin_prefetch(to + i, 1, 2);
 }
 
 /* A share of the first chunk of the panels that come behind these. */
-static void ask_for_panels(const job *j, int64_t first, int64_t count, int64_t chunk) {
-  int64_t bytes = min64(tn_panel_chunk_bytes(j->format), j->panel_bytes);
+static void ask_for_panels(const job *j, const part *w, int64_t first, int64_t count,
+                           int64_t chunk) {
+  int64_t bytes = min64(tn_panel_chunk_bytes(w->format), w->panel_bytes);
   int64_t from = bytes * chunk / j->chunks / 64 * 64, end = bytes * (chunk + 1) / j->chunks;
-  const uint8_t *next = j->w + (first + count) * j->panel_bytes;
-  int64_t behind = min64(count, j->panels - first - count);
-  for (int64_t p = 0; p < behind; p++, next += j->panel_bytes)
+  const uint8_t *next = w->w + (first + count) * w->panel_bytes;
+  int64_t behind = min64(count, w->panels - first - count);
+  for (int64_t p = 0; p < behind; p++, next += w->panel_bytes)
     for (int64_t i = from; i < end; i += 64) __builtin_prefetch(next + i, 0, 2);
 }
 
 /* Panels of the desk from p on by rows [row, row + rows) of a chunk of the pass. */
-static void run_chunk(const job *j, desk *d, int64_t p, const uint8_t *const *packed,
+static void run_chunk(const job *j, const part *w, desk *d, int64_t p, const uint8_t *const *packed,
                       int64_t panels, int64_t chunk, int64_t row, int64_t rows) {
   const int64_t ldc = PASS_PANELS * TN_PANEL_ROWS, tile_rows = j->isa->tile_rows;
+  const tn_dtype dtype = w->args->w.dtype;
   int64_t at = chunk * j->x.rows + row;
   float *sums = d->sums[0] + p * TN_PANEL_ROWS;
   if (j->isa->chunk) {
-    j->isa->chunk(sums, ldc, rows, &j->x, at, d->panels + p, packed, panels, j->args->w.dtype);
+    j->isa->chunk(sums, ldc, rows, &j->x, at, d->panels + p, packed, panels, dtype);
     return;
   }
-  for (int64_t q = 0; q < panels; q++)
-    j->isa->expand(&d->panels[p + q], j->args->w.dtype, packed[q]);
+  for (int64_t q = 0; q < panels; q++) j->isa->expand(&d->panels[p + q], dtype, packed[q]);
   for (int64_t r = 0; r < rows; r += tile_rows)
     for (int64_t q = 0; q < panels; q++)
       j->isa->tile(sums + r * ldc + q * TN_PANEL_ROWS, ldc, min64(tile_rows, rows - r), &j->x,
-                   at + r, &d->panels[p + q], j->format);
+                   at + r, &d->panels[p + q], w->format);
 }
 
 /* Panels [first, first + count) by rows [row, row + rows) of the pass, into d->sums. */
-static void multiply(const job *j, desk *d, int64_t first, int64_t count, int64_t row,
-                     int64_t rows) {
-  const int64_t step = j->row_bytes ? 1 : count; /* rows have room for one packed panel */
+static void multiply(const job *j, const part *w, desk *d, int64_t first, int64_t count,
+                     int64_t row, int64_t rows) {
+  const int64_t step = w->row_bytes ? 1 : count; /* rows have room for one packed panel */
   memset(d->sums, 0, (size_t)rows * sizeof d->sums[0]);
   if (takes_few(j, j->rows)) {
     j->isa->few(d->sums[0], PASS_PANELS * TN_PANEL_ROWS, rows, &j->x, j->groups,
-                j->w + first * j->panel_bytes, j->panel_bytes, count, j->args->w.dtype);
+                w->w + first * w->panel_bytes, w->panel_bytes, count, w->args->w.dtype);
     return;
   }
   for (int64_t chunk = 0; chunk < j->chunks; chunk++) {
     int64_t groups = min64(TN_CHUNK_GROUPS, j->groups - chunk * TN_CHUNK_GROUPS);
-    ask_for_y(j, first, count, chunk, row, rows);
-    if (!j->row_bytes) ask_for_panels(j, first, count, chunk);
+    ask_for_y(j, w, first, count, chunk, row, rows);
+    if (!w->row_bytes) ask_for_panels(j, w, first, count, chunk);
     for (int64_t p = 0; p < count; p += step) {
       const uint8_t *packed[PASS_PANELS];
       for (int64_t q = 0; q < step; q++) {
         d->panels[p + q].groups = (int32_t)groups;
-        packed[q] = packed_chunk(j, d, first + p + q, chunk, groups);
+        packed[q] = packed_chunk(w, d, first + p + q, chunk, groups);
       }
-      run_chunk(j, d, p, packed, step, chunk, row, rows);
+      run_chunk(j, w, d, p, packed, step, chunk, row, rows);
     }
   }
 }
@@ -220,17 +233,25 @@ static void store(void *y, tn_dtype dtype, int64_t at, const float *sums, int64_
 }
 
 /* Panels [begin, end) by the block of rows from `row` on. */
-static void run_panels(const job *j, desk *d, int64_t begin, int64_t end, int64_t row) {
-  void *y = tn_tensor_data(&j->args->y);
+static void run_panels(const job *j, const part *w, desk *d, int64_t begin, int64_t end,
+                       int64_t row) {
+  const tn_tensor *y = &w->args->y;
   int64_t rows = min64(j->block_rows, j->rows - row);
   int64_t step = j->rows <= FEW_ROWS && !takes_few(j, j->rows) ? 1 : PASS_PANELS;
   for (int64_t p = begin; p < end; p += step) {
     int64_t count = min64(step, end - p), col = p * TN_PANEL_ROWS;
-    multiply(j, d, p, count, row, rows);
+    multiply(j, w, d, p, count, row, rows);
     for (int64_t r = 0; r < rows; r++)
-      store(y, j->args->y.dtype, (j->first + row + r) * j->N + col, d->sums[r],
-            min64(count * TN_PANEL_ROWS, j->N - col), j->args->accumulate != 0);
+      store(tn_tensor_data(y), y->dtype, (j->first + row + r) * w->N + col, d->sums[r],
+            min64(count * TN_PANEL_ROWS, w->N - col), w->args->accumulate != 0);
   }
+}
+
+/* The part that holds a column of items; *column becomes the place in it. */
+static const part *find_part(const job *j, int64_t *column) {
+  const part *w = j->parts;
+  for (; *column >= w->column_items; w++) *column -= w->column_items;
+  return w;
 }
 
 static void run_items(void *context, int64_t first, int64_t count, int32_t worker) {
@@ -239,9 +260,10 @@ static void run_items(void *context, int64_t first, int64_t count, int32_t worke
   if (j->isa->enter) j->isa->enter();
   for (int64_t end = first + count; first < end;) {
     int64_t column = first % j->column_items, row = first / j->column_items * j->block_rows;
-    int64_t columns = min64(end - first, j->column_items - column);
-    run_panels(j, d, column * j->item_panels, min64(j->panels, (column + columns) * j->item_panels),
-               row);
+    const part *w = find_part(j, &column);
+    int64_t columns = min64(end - first, w->column_items - column);
+    run_panels(j, w, d, column * j->item_panels,
+               min64(w->panels, (column + columns) * j->item_panels), row);
     first += columns;
   }
   if (j->isa->leave) j->isa->leave();
@@ -254,23 +276,34 @@ static tn_pool *pool_for(tn_stream *stream, int64_t operations) {
   return operations < 2000000 ? NULL : stream->pool;
 }
 
+/* Several items a thread, so that none waits long for the last. */
+static void cut_columns(job *j, int64_t items, int64_t threads) {
+  int64_t panels = 0;
+  for (int32_t i = 0; i < j->part_count; i++) panels += j->parts[i].panels;
+  j->item_panels = max64(1, min64(PASS_PANELS, panels * items / (4 * threads)));
+  if (takes_few(j, j->rows)) j->item_panels = 1; /* a thread takes several */
+  j->column_items = 0;
+  for (int32_t i = 0; i < j->part_count; i++) {
+    j->parts[i].column_items = ceil_div(j->parts[i].panels, j->item_panels);
+    j->column_items += j->parts[i].column_items;
+  }
+}
+
 static void run_pass(const job *base, tn_stream *stream, int64_t first, int64_t rows) {
   job j = *base;
+  int64_t weights = 0;
   j.first = first;
   j.rows = rows;
   j.x.rows = rows_of_x(&j, rows);
-  tn_pool *pool = pool_for(stream, (2 * rows + 6) * j.N * j.K);
+  for (int32_t i = 0; i < j.part_count; i++) weights += j.parts[i].N * j.K;
+  tn_pool *pool = pool_for(stream, (2 * rows + 6) * weights);
   int64_t items = ceil_div(rows, j.isa->block_rows);
   int64_t tile_rows = j.isa->tile_rows; /* whole tiles an item, as equal as may be */
   j.block_rows = ceil_div(ceil_div(rows, items), tile_rows) * tile_rows;
-  /* several items a thread, so that none waits long for the last */
-  bool few = takes_few(&j, rows);
-  j.item_panels = few ? 1 : min64(PASS_PANELS, j.panels * items / (4 * tn_pool_threads(pool)));
-  j.item_panels = max64(1, j.item_panels);
-  j.column_items = ceil_div(j.panels, j.item_panels);
+  cut_columns(&j, items, tn_pool_threads(pool));
   tn_pool_run(pool_for(stream, 20 * rows * j.K), ceil_div(rows, QUANTIZE_ROWS), quantize_rows, &j);
-  tn_pool_run_near(pool, items * j.column_items, (tn_pool_grain){1, few ? PASS_PANELS : 1},
-                   run_items, &j);
+  tn_pool_run_near(pool, items * j.column_items,
+                   (tn_pool_grain){1, takes_few(&j, rows) ? PASS_PANELS : 1}, run_items, &j);
 }
 
 static void *take(uint8_t **room, int64_t bytes) {
@@ -307,25 +340,46 @@ bool tn_linear_takes_int(const tn_linear_args *args) {
   return tn_panel_format_of(args->w.dtype) && (args->w.layout || !doubles);
 }
 
-tn_status tn_linear_int(const tn_linear_isa *isa, tn_stream *stream, const tn_linear_args *args,
-                        tn_error *err) {
-  int64_t M = args->x.shape[0], K = args->x.shape[1], N = args->w.shape[0];
+static part part_of(const tn_linear_args *args) {
+  int64_t N = args->w.shape[0], K = args->x.shape[1];
+  bool packed = args->w.layout != 0;
+  return (part){.args = args,
+                .format = tn_panel_format_of(args->w.dtype),
+                .w = tn_tensor_data(&args->w),
+                .row_bytes = packed ? 0 : tn_dtype_bytes_of(args->w.dtype, K),
+                .panel_bytes = packed ? tn_pack_bytes(args->w.dtype, 1, K) : 0,
+                .N = N,
+                .panels = ceil_div(N, TN_PANEL_ROWS)};
+}
+
+/* How many of the calls from the first on take the same quantized x in one run. */
+static int32_t together(const tn_linear_args *args, int32_t count) {
+  int32_t n = 1;
+  int32_t span = tn_panel_format_of(args->w.dtype)->span;
+  while (n < count && n < TN_LINEAR_PARTS_MAX &&
+         tn_panel_format_of(args[n].w.dtype)->span == span &&
+         (args[n].w.layout != 0) == (args->w.layout != 0))
+    n++;
+  return n;
+}
+
+/* Calls that go together. */
+static tn_status run_call(const tn_linear_isa *isa, tn_stream *stream, const tn_linear_args *args,
+                          int32_t count, tn_error *err) {
+  int64_t M = args->x.shape[0], K = args->x.shape[1];
   job j = {.isa = isa,
-           .args = args,
-           .format = tn_panel_format_of(args->w.dtype),
-           .w = tn_tensor_data(&args->w),
-           .N = N,
+           .source = &args->x,
+           .packed = args->w.layout != 0,
            .K = K,
            .groups = K / TN_GROUP,
-           .chunks = ceil_div(K, TN_CHUNK),
-           .panels = ceil_div(N, TN_PANEL_ROWS)};
-  if (args->x.dtype == TN_F64 || args->y.dtype == TN_F64) return tn_linear_refuse_f64(args, err);
-  if (M == 0 || N == 0) return TN_OK;
-  if (args->w.layout == 0)
-    j.row_bytes = tn_dtype_bytes_of(args->w.dtype, K);
-  else
-    j.panel_bytes = tn_pack_bytes(args->w.dtype, 1, K);
-  j.x.spans = TN_CHUNK / j.format->span;
+           .chunks = ceil_div(K, TN_CHUNK)};
+  for (int32_t i = 0; i < count; i++) {
+    if (args[i].x.dtype == TN_F64 || args[i].y.dtype == TN_F64)
+      return tn_linear_refuse_f64(&args[i], err);
+    if (args[i].w.shape[0] > 0) j.parts[j.part_count++] = part_of(&args[i]);
+  }
+  if (M == 0 || j.part_count == 0) return TN_OK;
+  j.x.spans = TN_CHUNK / j.parts[0].format->span;
   int64_t rows = min64(M, max64(1, PASS_BYTES / max64(K, 1)));
   int32_t threads = tn_pool_threads(stream->pool);
   int64_t bytes = lay_out(&j, NULL, rows, threads);
@@ -334,5 +388,28 @@ tn_status tn_linear_int(const tn_linear_isa *isa, tn_stream *stream, const tn_li
   lay_out(&j, room, rows, threads);
   for (int64_t first = 0; first < M; first += rows)
     run_pass(&j, stream, first, min64(rows, M - first));
+  return TN_OK;
+}
+
+tn_status tn_linear_int(const tn_linear_isa *isa, tn_stream *stream, const tn_linear_args *args,
+                        int32_t count, tn_error *err) {
+  for (int32_t i = 0, n; i < count; i += n) {
+    n = together(args + i, count - i);
+    TN_TRY(run_call(isa, stream, args + i, n, err));
+  }
+  return TN_OK;
+}
+
+tn_status tn_linear_each(const tn_linear_isa *isa, tn_linear_fn other, tn_stream *stream,
+                         const tn_linear_args *args, int32_t count, tn_error *err) {
+  for (int32_t i = 0, n; i < count; i += n) {
+    for (n = 0; i + n < count && tn_linear_takes_int(&args[i + n]);) n++;
+    if (n > 0) {
+      TN_TRY(tn_linear_int(isa, stream, args + i, n, err));
+    } else {
+      TN_TRY(other(stream, &args[i], err));
+      n = 1;
+    }
+  }
   return TN_OK;
 }

@@ -117,9 +117,39 @@ extern const tn_linear_isa tn_linear_plain, tn_linear_avx2, tn_linear_avx512vnni
 /* The numerics of the last two, in plain C. */
 extern const tn_linear_isa tn_linear_plain_bytes;
 
-/* The row linear for weights that tn_panel_format_of knows, packed or in rows. */
+#define TN_LINEAR_PARTS_MAX 3 /* linear_triple */
+typedef tn_status (*tn_linear_fn)(tn_stream *, const tn_linear_args *, tn_error *);
+
+/* `count` calls of linear with one x and weights that tn_linear_takes_int takes: x is quantized
+ * once, and threads walk through all weights in one run, where factors span alike. */
 TN_NODISCARD tn_status tn_linear_int(const tn_linear_isa *isa, tn_stream *stream,
-                                     const tn_linear_args *args, tn_error *err);
+                                     const tn_linear_args *args, int32_t count, tn_error *err);
+/* Any weights: those that are no integers go through `other` one by one. */
+TN_NODISCARD tn_status tn_linear_each(const tn_linear_isa *isa, tn_linear_fn other,
+                                      tn_stream *stream, const tn_linear_args *args, int32_t count,
+                                      tn_error *err);
+
+/* The rows linear, linear_pair and linear_triple of an instruction set, from its own
+ * MANY(stream, args[count], count, err). */
+#define TN_LINEAR_FUNCTIONS(MANY)                                                         \
+  static tn_status linear(tn_stream *stream, const tn_linear_args *args, tn_error *err) { \
+    return MANY(stream, args, 1, err);                                                    \
+  }                                                                                       \
+  static tn_status linear_pair(tn_stream *stream, const tn_linear_pair_args *args,        \
+                               tn_error *err) {                                           \
+    const tn_linear_args each[] = {{.y = args->y0, .x = args->x, .w = args->w0},          \
+                                   {.y = args->y1, .x = args->x, .w = args->w1}};         \
+    return MANY(stream, each, 2, err);                                                    \
+  }                                                                                       \
+  static tn_status linear_triple(tn_stream *stream, const tn_linear_triple_args *args,    \
+                                 tn_error *err) {                                         \
+    const tn_linear_args each[] = {{.y = args->y0, .x = args->x, .w = args->w0},          \
+                                   {.y = args->y1, .x = args->x, .w = args->w1},          \
+                                   {.y = args->y2, .x = args->x, .w = args->w2}};         \
+    return MANY(stream, each, 3, err);                                                    \
+  }
+#define TN_LINEAR_ROWS .linear = linear, .linear_pair = linear_pair, .linear_triple = linear_triple
+
 /* The error of packed weights beside float64. */
 tn_status tn_linear_refuse_f64(const tn_linear_args *args, tn_error *err);
 /* The row embed for every table: packed, quantized, float8. */

@@ -268,14 +268,18 @@ const tn_linear_isa tn_linear_amx = {.tile_rows = 2 * ROWS,
                                      .enter = enter,
                                      .leave = leave};
 
-static tn_status linear(tn_stream *stream, const tn_linear_args *args, tn_error *err) {
+static tn_status no_integers(tn_stream *stream, const tn_linear_args *args, tn_error *err) {
   if (tn_linear_takes_pairs(args) && args->x.shape[1] % 32 == 0)
     return tn_linear_pairs(&tn_pairs_amx, stream, args, err);
-  if (!tn_linear_takes_int(args)) return tn_cpu_rows_avx512bf16.linear(stream, args, err);
-  const tn_linear_isa *isa = args->x.shape[0] <= FEW_ROWS ? &tn_linear_avx512vnni : &tn_linear_amx;
-  return tn_linear_int(isa, stream, args, err);
+  return tn_cpu_rows_avx512bf16.linear(stream, args, err);
 }
-const tn_ops tn_cpu_rows_amx = {.linear = linear};
+
+static tn_status many(tn_stream *stream, const tn_linear_args *args, int32_t count, tn_error *err) {
+  const tn_linear_isa *isa = args->x.shape[0] <= FEW_ROWS ? &tn_linear_avx512vnni : &tn_linear_amx;
+  return tn_linear_each(isa, no_integers, stream, args, count, err);
+}
+TN_LINEAR_FUNCTIONS(many)
+const tn_ops tn_cpu_rows_amx = {TN_LINEAR_ROWS};
 #else
 const tn_linear_isa tn_linear_amx = {0};
 const tn_ops tn_cpu_rows_amx = {0};

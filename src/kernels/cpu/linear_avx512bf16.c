@@ -2,6 +2,7 @@
  * k. */
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "kernels/cpu/cpu.h"
+#include "kernels/cpu/linear.h"
 #include "kernels/cpu/linear_pairs.h"
 
 #if defined(__AVX512BF16__)
@@ -95,11 +96,16 @@ static void multiply(float *sums, const tn_pair_rows *x, int64_t row, int64_t ro
 static const tn_pairs_isa pairs_isa = {
     .block_rows = BLOCK_ROWS, .row_step = 1, .round = round_floats, .multiply = multiply};
 
-static tn_status linear(tn_stream *stream, const tn_linear_args *args, tn_error *err) {
+static tn_status no_integers(tn_stream *stream, const tn_linear_args *args, tn_error *err) {
   if (!tn_linear_takes_pairs(args)) return tn_cpu_rows_avx512vnni.linear(stream, args, err);
   return tn_linear_pairs(&pairs_isa, stream, args, err);
 }
-const tn_ops tn_cpu_rows_avx512bf16 = {.linear = linear};
+
+static tn_status many(tn_stream *stream, const tn_linear_args *args, int32_t count, tn_error *err) {
+  return tn_linear_each(&tn_linear_avx512vnni, no_integers, stream, args, count, err);
+}
+TN_LINEAR_FUNCTIONS(many)
+const tn_ops tn_cpu_rows_avx512bf16 = {TN_LINEAR_ROWS};
 #else
 const tn_ops tn_cpu_rows_avx512bf16 = {0};
 #endif

@@ -299,11 +299,11 @@ const tn_linear_isa tn_linear_avx512vnni = {.tile_rows = TILE_ROWS,
                                             .few_wide = true,
                                             .few = few};
 
-static tn_status linear(tn_stream *stream, const tn_linear_args *args, tn_error *err) {
-  if (!tn_linear_takes_int(args)) return tn_cpu_rows_avx512.linear(stream, args, err);
-  return tn_linear_int(&tn_linear_avx512vnni, stream, args, err);
+static tn_status many(tn_stream *stream, const tn_linear_args *args, int32_t count, tn_error *err) {
+  return tn_linear_each(&tn_linear_avx512vnni, tn_cpu_rows_avx512.linear, stream, args, count, err);
 }
-const tn_ops tn_cpu_rows_avx512vnni = {.linear = linear};
+TN_LINEAR_FUNCTIONS(many)
+const tn_ops tn_cpu_rows_avx512vnni = {TN_LINEAR_ROWS};
 #else
 const tn_linear_isa tn_linear_avx512vnni = {0};
 const tn_ops tn_cpu_rows_avx512vnni = {0};

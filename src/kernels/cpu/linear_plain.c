@@ -140,11 +140,15 @@ static tn_status linear_float(tn_stream *stream, const tn_linear_args *args, tn_
   return TN_OK;
 }
 
-static tn_status linear(tn_stream *stream, const tn_linear_args *args, tn_error *err) {
-  if (!tn_panel_format_of(args->w.dtype) && args->w.layout) return linear_float(stream, args, err);
-  if (!tn_linear_takes_int(args)) return tn_ops_ref()->linear(stream, args, err);
-  return tn_linear_int(&tn_linear_plain, stream, args, err);
+static tn_status no_integers(tn_stream *stream, const tn_linear_args *args, tn_error *err) {
+  if (args->w.layout && !tn_panel_format_of(args->w.dtype)) return linear_float(stream, args, err);
+  return tn_ops_ref()->linear(stream, args, err);
 }
+
+static tn_status many(tn_stream *stream, const tn_linear_args *args, int32_t count, tn_error *err) {
+  return tn_linear_each(&tn_linear_plain, no_integers, stream, args, count, err);
+}
+TN_LINEAR_FUNCTIONS(many)
 
 static tn_status embed(tn_stream *stream, const tn_embed_args *args, tn_error *err) {
   if (args->out.dtype == TN_F64 && !args->table.layout)
@@ -152,10 +156,9 @@ static tn_status embed(tn_stream *stream, const tn_embed_args *args, tn_error *e
   return tn_embed_weight(stream, args, err);
 }
 
-const tn_ops tn_cpu_rows_plain = {.linear = linear, .embed = embed};
+const tn_ops tn_cpu_rows_plain = {TN_LINEAR_ROWS, .embed = embed};
 
 static tn_status linear_bytes(tn_stream *stream, const tn_linear_args *args, tn_error *err) {
-  if (!tn_linear_takes_int(args)) return linear(stream, args, err);
-  return tn_linear_int(&tn_linear_plain_bytes, stream, args, err);
+  return tn_linear_each(&tn_linear_plain_bytes, no_integers, stream, args, 1, err);
 }
 const tn_ops tn_cpu_rows_plain_bytes = {.linear = linear_bytes};

@@ -26,15 +26,32 @@ static void load_old(const tn_tensor *t, double *into) {
   for (int64_t i = 0; i < count; i++) into[i] = tn_element_get(tn_tensor_data(t), t->dtype, i);
 }
 
-void tn_ref_run_linear(const tn_linear_args *args, const tn_ref_linear *d) {
-  int64_t M = args->x.shape[0], K = args->x.shape[1], N = args->w.shape[0];
-  if (args->accumulate) load_old(&args->y, d->y);
+/* y[M][N] += x[M][K] w[N][K]^T */
+static void add_products(double *y, const tn_tensor *shape_of_x, const double *x, const double *w,
+                         int64_t N) {
+  int64_t M = shape_of_x->shape[0], K = shape_of_x->shape[1];
   for (int64_t m = 0; m < M; m++)
     for (int64_t n = 0; n < N; n++) {
       double sum = 0;
-      for (int64_t k = 0; k < K; k++) sum += d->x[m * K + k] * d->w[n * K + k];
-      d->y[m * N + n] += sum;
+      for (int64_t k = 0; k < K; k++) sum += x[m * K + k] * w[n * K + k];
+      y[m * N + n] += sum;
     }
+}
+
+void tn_ref_run_linear(const tn_linear_args *args, const tn_ref_linear *d) {
+  if (args->accumulate) load_old(&args->y, d->y);
+  add_products(d->y, &args->x, d->x, d->w, args->w.shape[0]);
+}
+
+void tn_ref_run_linear_pair(const tn_linear_pair_args *args, const tn_ref_linear_pair *d) {
+  add_products(d->y0, &args->x, d->x, d->w0, args->w0.shape[0]);
+  add_products(d->y1, &args->x, d->x, d->w1, args->w1.shape[0]);
+}
+
+void tn_ref_run_linear_triple(const tn_linear_triple_args *args, const tn_ref_linear_triple *d) {
+  add_products(d->y0, &args->x, d->x, d->w0, args->w0.shape[0]);
+  add_products(d->y1, &args->x, d->x, d->w1, args->w1.shape[0]);
+  add_products(d->y2, &args->x, d->x, d->w2, args->w2.shape[0]);
 }
 
 void tn_ref_run_linear_backward_input(const tn_linear_backward_input_args *args,

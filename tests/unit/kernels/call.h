@@ -72,9 +72,10 @@ static inline int64_t size_max(tn_op_id op, tn_str name) {
   static const struct {
     const char *name;
     int64_t max;
-  } list[] = {{"T", 130}, {"C", 200}, {"V", 300},   {"M", 70},  {"N", 150}, {"K", 600}, {"H", 5},
-              {"D", 80},  {"P", 40},  {"B", 3},     {"G", 5},   {"Hkv", 3}, {"S", 4},   {"L", 5},
-              {"R", 20},  {"F", 300}, {"n", 40000}, {"one", 1}, {"X", 20},  {"A", 4},   {"E", 40}};
+  } list[] = {{"T", 130}, {"C", 200}, {"V", 300}, {"M", 70},  {"N", 150},   {"K", 600},
+              {"H", 5},   {"D", 80},  {"P", 40},  {"B", 3},   {"G", 5},     {"Hkv", 3},
+              {"S", 4},   {"L", 5},   {"R", 20},  {"F", 300}, {"n", 40000}, {"one", 1},
+              {"X", 20},  {"A", 4},   {"E", 40},  {"N0", 90}, {"N1", 50},   {"N2", 70}};
   if (paged_op(op) && tn_str_is(name, "N")) return 12;
   for (size_t i = 0; i < sizeof list / sizeof list[0]; i++)
     if (tn_str_is(name, list[i].name)) return list[i].max;

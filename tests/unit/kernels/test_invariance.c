@@ -84,6 +84,8 @@ static void a_row_alone_is_a_row_in_a_batch(void **state) {
     const char *rows;
   } list[] = {{TN_OP_embed, "T"},
               {TN_OP_linear, "M"},
+              {TN_OP_linear_pair, "M"},
+              {TN_OP_linear_triple, "M"},
               {TN_OP_linear_backward_input, "M"},
               {TN_OP_rmsnorm, "T"},
               {TN_OP_rope, "T"},

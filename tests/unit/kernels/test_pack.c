@@ -417,6 +417,84 @@ static void floats_too(void **state) {
     }
 }
 
+/* ---- weights that share x ---- */
+
+#define SHARED_MAX 3
+
+typedef struct shared {
+  call call;
+  int32_t count;
+  weights w[SHARED_MAX];
+} shared;
+
+/* Weights of any types, packed or in rows, that a call of linear_pair or linear_triple reads. */
+static void open_shared(shared *s, int64_t M) {
+  static const char *const sizes[] = {"N0", "N1", "N2"}, *const names[] = {"w0", "w1", "w2"};
+  *s = (shared){.count = (int32_t)draw(2, SHARED_MAX)};
+  int64_t K = 256 * draw(1, 4);
+  set_size(&s->call, "M", M), set_size(&s->call, "K", K);
+  for (int32_t i = 0; i < s->count; i++) set_size(&s->call, sizes[i], draw(1, 300));
+  call_open(&s->call, s->count == 2 ? TN_OP_linear_pair : TN_OP_linear_triple, SIZES_ODD, TN_F32,
+            pick_small);
+  int32_t first = (int32_t)draw_below(INT_TYPES + FLOAT_TYPES);
+  for (int32_t i = 0; i < s->count; i++) {
+    tn_tensor *w = call_named(&s->call, names[i]);
+    int32_t type = draw_below(2) ? first : (int32_t)draw_below(INT_TYPES + FLOAT_TYPES);
+    weights_init(&s->w[i], type < INT_TYPES ? int_types[type] : float_types[type - INT_TYPES],
+                 w->shape[0], K);
+    *w = draw_below(4) ? s->w[i].packed : s->w[i].rows;
+  }
+}
+
+static void close_shared(shared *s) {
+  call_close(&s->call);
+  for (int32_t i = 0; i < s->count; i++) weights_clear(&s->w[i]);
+}
+
+/* y of product i, by linear alone */
+static void run_alone(const tn_ops *ops, tn_stream *stream, shared *s, int32_t i) {
+  static const char *const ys[] = {"y0", "y1", "y2"}, *const ws[] = {"w0", "w1", "w2"};
+  tn_error err = {0};
+  const tn_linear_args args = {.y = *call_named(&s->call, ys[i]),
+                               .x = *call_named(&s->call, "x"),
+                               .w = *call_named(&s->call, ws[i])};
+  if (ops->linear(stream, &args, &err)) fail_msg("%s", err.text);
+}
+
+static void check_shared(const char *isa, shared *s, int32_t threads) {
+  static const char *const ys[] = {"y0", "y1", "y2"};
+  const tn_ops *ops = tn_ops_cpu(isa);
+  tn_stream *stream = open_stream(threads > 1 ? pool : NULL);
+  void *got[SHARED_MAX];
+  call_must_run(ops, stream, &s->call);
+  for (int32_t i = 0; i < s->count; i++) {
+    const tn_tensor *y = call_named(&s->call, ys[i]);
+    size_t bytes = (size_t)tn_tensor_bytes(y);
+    got[i] = tn_alloc(bytes, 1);
+    assert_non_null(got[i]);
+    memcpy(got[i], tn_tensor_data(y), bytes);
+    memset(tn_tensor_data(y), 0x55, bytes);
+    run_alone(ops, stream, s, i);
+    if (memcmp(got[i], tn_tensor_data(y), bytes))
+      fail_msg("%s, %d threads: product %d of %d (%s) has other bits than alone", isa, (int)threads,
+               (int)i, (int)s->count, tn_dtype_name(s->w[i].rows.dtype));
+    tn_free(got[i]);
+  }
+  assert_true(call_guards_hold(&s->call));
+  tn_stream_close(stream);
+}
+
+static void weights_that_share_x_give_the_bits_of_each(void **state) {
+  for (int32_t round = 0; round < 60; round++) {
+    shared s;
+    open_shared(&s, round % 2 ? draw(1, 9) : draw(10, 70));
+    for (int32_t isa = 0; isa < INT_ISAS; isa++)
+      if (tn_ops_cpu(int_isas[isa]) && isa != PLAIN_BYTES) /* has linear alone */
+        check_shared(int_isas[isa], &s, round % 3 ? THREADS : 1);
+    close_shared(&s);
+  }
+}
+
 /* Rows of x, times a power of two, again alone. */
 static void check_rows_alone(tn_dtype dtype, const char *isa, const tn_ops *ops, double times) {
   call c;
@@ -634,6 +712,7 @@ int main(void) {
       cmocka_unit_test_setup(embed_reads_either_layout, seed_setup),
       cmocka_unit_test_setup(every_set_and_layout_has_the_same_bits, seed_setup),
       cmocka_unit_test_setup(floats_too, seed_setup),
+      cmocka_unit_test_setup(weights_that_share_x_give_the_bits_of_each, seed_setup),
       cmocka_unit_test_setup(a_row_is_the_same_in_any_batch, seed_setup),
       cmocka_unit_test_setup(sums_are_exact_but_for_rounding, seed_setup),
       cmocka_unit_test_setup(the_largest_integers_do_not_overflow, seed_setup),
