@@ -271,9 +271,9 @@ static void run_items(void *context, int64_t first, int64_t count, int32_t worke
 
 /* ---- the call ---- */
 
-/* Waking threads pays from about 20 microseconds of work. */
+/* Threads that still spin pay from about 5 microseconds of work. */
 static tn_pool *pool_for(tn_stream *stream, int64_t operations) {
-  return operations < 2000000 ? NULL : stream->pool;
+  return operations < 500000 ? NULL : stream->pool;
 }
 
 /* Several items a thread, so that none waits long for the last. */
