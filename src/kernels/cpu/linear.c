@@ -24,7 +24,7 @@ typedef struct job {
   const tn_tensor *source; /* x as the caller has it */
   part parts[TN_LINEAR_PARTS_MAX];
   int32_t part_count;
-  bool packed;               /* all parts, or none */
+  bool few;                  /* all rows, of every pass: isa->few takes them */
   int64_t K, groups, chunks; /* of K: of 32, of TN_CHUNK */
   int64_t item_panels, column_items;
   int64_t first, rows, block_rows; /* of x: this pass, and those of an item */
@@ -55,14 +55,11 @@ static int64_t ceil_div(int64_t a, int64_t b) {
 
 /* ---- x ---- */
 
-static bool takes_few(const job *j, int64_t rows) {
-  return j->isa->few && j->packed && rows <= j->isa->few_rows;
-}
-static bool takes_wide(const job *j, int64_t rows) {
+static bool takes_wide(const job *j) {
   bool nibbles = false;
   for (int32_t i = 0; i < j->part_count; i++)
     nibbles = nibbles || j->parts[i].format->kind == TN_PANEL_U4;
-  return j->isa->few_wide && nibbles && takes_few(j, rows);
+  return j->few && j->isa->few_wide && nibbles;
 }
 
 static const float *floats_of_row(const job *j, int64_t row, float *room) {
@@ -187,7 +184,7 @@ static void multiply(const job *j, const part *w, desk *d, int64_t first, int64_
                      int64_t row, int64_t rows) {
   const int64_t step = w->row_bytes ? 1 : count; /* rows have room for one packed panel */
   memset(d->sums, 0, (size_t)rows * sizeof d->sums[0]);
-  if (takes_few(j, j->rows)) {
+  if (j->few) {
     j->isa->few(d->sums[0], PASS_PANELS * TN_PANEL_ROWS, rows, &j->x, j->groups,
                 w->w + first * w->panel_bytes, w->panel_bytes, count, w->args->w.dtype);
     return;
@@ -237,7 +234,7 @@ static void run_panels(const job *j, const part *w, desk *d, int64_t begin, int6
                        int64_t row) {
   const tn_tensor *y = &w->args->y;
   int64_t rows = min64(j->block_rows, j->rows - row);
-  int64_t step = j->rows <= FEW_ROWS && !takes_few(j, j->rows) ? 1 : PASS_PANELS;
+  int64_t step = j->rows <= FEW_ROWS && !j->few ? 1 : PASS_PANELS;
   for (int64_t p = begin; p < end; p += step) {
     int64_t count = min64(step, end - p), col = p * TN_PANEL_ROWS;
     multiply(j, w, d, p, count, row, rows);
@@ -281,7 +278,7 @@ static void cut_columns(job *j, int64_t items, int64_t threads) {
   int64_t panels = 0;
   for (int32_t i = 0; i < j->part_count; i++) panels += j->parts[i].panels;
   j->item_panels = max64(1, min64(PASS_PANELS, panels * items / (4 * threads)));
-  if (takes_few(j, j->rows)) j->item_panels = 1; /* a thread takes several */
+  if (j->few) j->item_panels = 1; /* a thread takes several */
   j->column_items = 0;
   for (int32_t i = 0; i < j->part_count; i++) {
     j->parts[i].column_items = ceil_div(j->parts[i].panels, j->item_panels);
@@ -302,8 +299,8 @@ static void run_pass(const job *base, tn_stream *stream, int64_t first, int64_t 
   j.block_rows = ceil_div(ceil_div(rows, items), tile_rows) * tile_rows;
   cut_columns(&j, items, tn_pool_threads(pool));
   tn_pool_run(pool_for(stream, 20 * rows * j.K), ceil_div(rows, QUANTIZE_ROWS), quantize_rows, &j);
-  tn_pool_run_near(pool, items * j.column_items,
-                   (tn_pool_grain){1, takes_few(&j, rows) ? PASS_PANELS : 1}, run_items, &j);
+  tn_pool_run_near(pool, items * j.column_items, (tn_pool_grain){1, j.few ? PASS_PANELS : 1},
+                   run_items, &j);
 }
 
 static void *take(uint8_t **room, int64_t bytes) {
@@ -321,7 +318,7 @@ static int64_t lay_out(job *j, uint8_t *room, int64_t rows, int64_t threads) {
   j->q = take(&at, all * TN_CHUNK);
   j->scale = take(&at, all * (int64_t)sizeof *j->scale);
   j->sums = take(&at, all * j->x.spans * (int64_t)sizeof *j->sums);
-  j->wide = takes_wide(j, rows) ? take(&at, all * TN_CHUNK * (int64_t)sizeof *j->wide) : NULL;
+  j->wide = takes_wide(j) ? take(&at, all * TN_CHUNK * (int64_t)sizeof *j->wide) : NULL;
   j->x.q = j->q;
   j->x.scale = j->scale;
   j->x.sums = j->sums;
@@ -369,7 +366,7 @@ static tn_status run_call(const tn_linear_isa *isa, tn_stream *stream, const tn_
   int64_t M = args->x.shape[0], K = args->x.shape[1];
   job j = {.isa = isa,
            .source = &args->x,
-           .packed = args->w.layout != 0,
+           .few = isa->few && args->w.layout && M <= isa->few_rows,
            .K = K,
            .groups = K / TN_GROUP,
            .chunks = ceil_div(K, TN_CHUNK)};

@@ -3,6 +3,7 @@
  * same bits. */
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "call.h"
+#include "kernels/cpu/linear.h"
 #include "kernels/pack.h"
 #include "tensor/quant.h"
 
@@ -417,6 +418,61 @@ static void floats_too(void **state) {
     }
 }
 
+/* ---- several passes over x ---- */
+
+/* So long that a pass takes 8 rows; the last pass takes one. */
+static void passes_have_the_same_bits(void **state) {
+  static const tn_dtype types[] = {TN_Q4_0, TN_Q4_K, TN_Q6_K, TN_Q8_0};
+  for (int32_t i = 0; i < 4; i++) {
+    call c;
+    weights w;
+    open_product(&c, &w, 9, 17, 1 << 20, types[i], NULL);
+    size_t bytes = (size_t)tn_tensor_bytes(call_named(&c, "y"));
+    void *wants[] = {run_product("plain", &c, &w.packed, THREADS),
+                     run_product("plain_bytes", &c, &w.packed, THREADS)};
+    for (int32_t isa = 1; isa < INT_ISAS; isa++) {
+      if (!tn_ops_cpu(int_isas[isa]) || isa == PLAIN_BYTES) continue;
+      void *y = run_product(int_isas[isa], &c, &w.packed, THREADS);
+      assert_bits(&c, wants[isa >= PLAIN_BYTES], y, bytes, int_isas[isa], "in passes", types[i]);
+      tn_free(y);
+    }
+    tn_free(wants[0]);
+    tn_free(wants[1]);
+    close_product(&c, &w);
+  }
+}
+
+static int32_t few_calls, few_without_wide;
+
+static void count_few(float *c, int64_t ldc, int64_t m, const tn_int_rows *x, int64_t groups,
+                      const uint8_t *panel, int64_t panel_bytes, int64_t panels, tn_dtype dtype) {
+  few_calls++;
+  few_without_wide += !x->wide;
+}
+
+/* Whoever takes few rows finds them wide, whatever the passes. */
+static void few_rows_are_wide(void **state) {
+  tn_linear_isa isa = tn_linear_plain_bytes;
+  isa.few_rows = 8;
+  isa.few_wide = true;
+  isa.few = count_few;
+  for (int64_t M = 7; M <= 9; M++) {
+    call c;
+    weights w;
+    tn_error err = {0};
+    open_product(&c, &w, M, 5, 1 << 20, TN_Q4_0, NULL);
+    tn_linear_args args = *(tn_linear_args *)(void *)c.args;
+    args.w = w.packed;
+    tn_stream *stream = open_stream(NULL);
+    few_calls = few_without_wide = 0;
+    if (tn_linear_int(&isa, stream, &args, 1, &err)) fail_msg("%s", err.text);
+    assert_int_equal(few_calls > 0, M <= 8);
+    assert_int_equal(few_without_wide, 0);
+    tn_stream_close(stream);
+    close_product(&c, &w);
+  }
+}
+
 /* ---- weights that share x ---- */
 
 #define SHARED_MAX 3
@@ -712,6 +768,8 @@ int main(void) {
       cmocka_unit_test_setup(embed_reads_either_layout, seed_setup),
       cmocka_unit_test_setup(every_set_and_layout_has_the_same_bits, seed_setup),
       cmocka_unit_test_setup(floats_too, seed_setup),
+      cmocka_unit_test_setup(passes_have_the_same_bits, seed_setup),
+      cmocka_unit_test_setup(few_rows_are_wide, seed_setup),
       cmocka_unit_test_setup(weights_that_share_x_give_the_bits_of_each, seed_setup),
       cmocka_unit_test_setup(a_row_is_the_same_in_any_batch, seed_setup),
       cmocka_unit_test_setup(sums_are_exact_but_for_rounding, seed_setup),
