@@ -437,10 +437,7 @@ static projection projection_of(const tn_forward *f, tn_tensor y, int64_t layer,
 static tn_status multiply_together(const tn_forward *f, tn_tensor x, const projection *p,
                                    int32_t count, tn_error *err) {
   tn_tensor w[3] = {{0}};
-  for (int32_t i = 0; i < count; i++) {
-    w[i] = f->model->parameters[p[i].weight].tensor;
-    if (f->watch) TN_TRY(f->watch(f->watch_context, p[i].weight, &x, err));
-  }
+  for (int32_t i = 0; i < count; i++) w[i] = f->model->parameters[p[i].weight].tensor;
   const tn_linear_pair_args pair = {.y0 = p[0].y, .y1 = p[1].y, .x = x, .w0 = w[0], .w1 = w[1]};
   if (count == 2) return f->call.ops->linear_pair(f->call.stream, &pair, err);
   const tn_linear_triple_args triple = {
@@ -451,12 +448,12 @@ static tn_status multiply_together(const tn_forward *f, tn_tensor x, const proje
 /* p: two or three, of one x */
 static tn_status project_together(const tn_forward *f, tn_tensor x, const projection *p,
                                   int32_t count, tn_error *err) {
-  bool ordered = false;
+  bool alone = f->watch; /* which may exchange the x of one of them */
   for (int32_t i = 0; i < count; i++)
-    ordered = ordered || f->model->parameters[p[i].weight].order.buffer;
-  if (!ordered) TN_TRY(multiply_together(f, x, p, count, err));
+    alone = alone || f->model->parameters[p[i].weight].order.buffer;
+  if (!alone) TN_TRY(multiply_together(f, x, p, count, err));
   for (int32_t i = 0; i < count; i++) {
-    if (ordered) TN_TRY(run_linear(f, p[i].y, x, p[i].weight, false, err));
+    if (alone) TN_TRY(run_linear(f, p[i].y, x, p[i].weight, false, err));
     TN_TRY(tn_call_bias(&f->call, f->model, p[i].y, p[i].bias, err));
   }
   return TN_OK;

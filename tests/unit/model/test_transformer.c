@@ -782,6 +782,41 @@ static void test_a_layer_at_a_time(void **state) {
   stop_server(&s);
 }
 
+/* Half the inputs of one linear are half its weights, bit for bit; those that read the same inputs
+ * have them whole. */
+static void test_an_exchanged_input_is_one_linears(void **state) {
+  enum { T = 11, Q = 2, K = 3, V = 4, GATE = 7, UP = 8 };
+  static const int64_t places[] = {Q, K, V, GATE, UP};
+  tn_error err;
+  server s;
+  start_server(&s, &gqa_tied, NULL);
+  int32_t ids[T];
+  float watched_logits[T * 61];
+  rows r = {0};
+  fill_ids(ids, T, gqa_tied.vocab_size, 8);
+  add_rows(&s, &r, 1, ids, 0, T);
+  for (size_t i = 0; i < sizeof places / sizeof *places; i++) {
+    watched w = {.halved = places[i]};
+    must(tn_buffer_new(&w.half.buffer, T * 24 * sizeof(float), &err));
+    w.half = (tn_tensor){.buffer = w.half.buffer, .rank = 1, .shape = {T * 24}};
+    tn_forward_set_watch(s.forward, watch_linear, &w);
+    memcpy(watched_logits, run_rows(&s, &r), sizeof watched_logits);
+    tn_forward_set_watch(s.forward, NULL, NULL);
+    int64_t count;
+    tn_tensor weight = tn_model_parameters(s.model, &count)[places[i]].tensor, half = weight;
+    must(tn_buffer_new(&half.buffer, (size_t)tn_tensor_bytes(&weight), &err));
+    half.offset_bytes = 0;
+    for (int64_t j = 0; j < tn_tensor_count(&weight); j++)
+      ((float *)tn_tensor_data(&half))[j] = ((float *)tn_tensor_data(&weight))[j] / 2;
+    tn_model_set_parameter(s.model, places[i], &half);
+    assert_memory_equal(watched_logits, run_rows(&s, &r), sizeof watched_logits);
+    tn_model_set_parameter(s.model, places[i], &weight);
+    tn_buffer_drop(half.buffer);
+    tn_buffer_drop(w.half.buffer);
+  }
+  stop_server(&s);
+}
+
 static void test_rope_table_grows(void **state) {
   tn_error err;
   tn_model_config c = gqa_tied;
@@ -1157,6 +1192,7 @@ int main(void) {
       cmocka_unit_test(test_logits_of_wanted_rows_only),
       cmocka_unit_test(test_serving_pass_refuses),
       cmocka_unit_test(test_a_layer_at_a_time),
+      cmocka_unit_test(test_an_exchanged_input_is_one_linears),
       cmocka_unit_test(test_rope_table_grows),
       cmocka_unit_test(test_kv_cache),
       cmocka_unit_test(test_types_of_the_kv_cache),
