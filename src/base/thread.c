@@ -330,14 +330,15 @@ void tn_pool_run(tn_pool *pool, int64_t count, tn_pool_fn fn, void *context) {
 
 void tn_pool_run_near(tn_pool *pool, int64_t count, tn_pool_grain grain, tn_pool_near_fn fn,
                       void *context) {
-  if (count > UINT32_MAX || !reserve(pool, (count + grain.least - 1) / grain.least)) {
+  int64_t grains = (count + grain.least - 1) / grain.least;
+  if (!reserve(pool, count > UINT32_MAX ? 1 : grains)) { /* stretches are of 32 bits */
     int64_t step = grain.most / grain.least * grain.least;
     for (int64_t first = 0; first < count; first += step)
       fn(context, first, count - first < step ? count - first : step, 0);
     return;
   }
   post_near(pool, count, grain, fn, context);
-  run_posted(pool, (count + grain.least - 1) / grain.least - 1);
+  run_posted(pool, grains - 1);
 }
 
 bool tn_pool_start(tn_pool *pool, int64_t count, tn_pool_fn fn, void *context) {

@@ -253,6 +253,27 @@ static void the_next_run_finishes_what_was_started(void **state) {
   check_done(&first);
 }
 
+static void count_items(void *context, int64_t first, int64_t count, int32_t worker) {
+  *(int64_t *)context += count;
+}
+
+/* More neighbours than a stretch can hold, too. */
+static void a_near_run_finishes_what_was_started(void **state) {
+  tn_pool *pool;
+  later first;
+  assert_ok(tn_pool_new(&pool, 3, NULL));
+  for (int64_t count = 1; count <= INT64_C(1) << 40; count <<= 20)
+    for (int i = 0; i < 50; i++) {
+      int64_t ran = 0;
+      set_later(&first, pool);
+      assert_true(tn_pool_start(pool, 300, square, &first.job));
+      tn_pool_run_near(pool, count, (tn_pool_grain){count, count}, count_items, &ran);
+      check_done(&first);
+      assert_int_equal(ran, count);
+    }
+  tn_pool_free(pool);
+}
+
 /* Other threads work while the one that started does something else. */
 static void wait_for_flag(void *context, int64_t item, int32_t worker) {
   while (!atomic_load((_Atomic int *)context)) sched_yield();
@@ -386,6 +407,7 @@ int main(void) {
       cmocka_unit_test(cpu_count_follows_affinity),
       cmocka_unit_test(what_is_started_is_finished),
       cmocka_unit_test(the_next_run_finishes_what_was_started),
+      cmocka_unit_test(a_near_run_finishes_what_was_started),
       cmocka_unit_test(the_caller_goes_on),
       cmocka_unit_test(items_start_nothing),
       cmocka_unit_test(concurrent_starters),
