@@ -129,32 +129,35 @@ static int64_t take_front(tn_pool *pool, stretch *s, int64_t *first) {
   }
 }
 
-/* The half behind of what another has left becomes this thread's stretch. */
-static bool take_half(tn_pool *pool, int32_t index, stretch *from) {
+/* The half behind of what another has left: its first items are this thread's at once, so that they
+ * are run whoever comes next, the others become its stretch. */
+static int64_t take_half(tn_pool *pool, int32_t index, stretch *from, int64_t *taken) {
   uint64_t items = atomic_load_explicit(&from->items, memory_order_relaxed);
   for (;;) {
     int64_t first = first_of(items), end = end_of(items), least = pool->grain.least;
     int64_t middle = first + (end - first) / (2 * least) * least;
-    if (first == end) return false;
+    int64_t count = grain_of(&pool->grain, end - middle);
+    if (first == end) return 0;
     if (!atomic_compare_exchange_weak(&from->items, &items, items_of(first, middle))) continue;
-    atomic_store(&pool->stretches[index].items, items_of(middle, end));
-    return true;
+    atomic_store(&pool->stretches[index].items, items_of(middle + count, end));
+    *taken = middle;
+    return count;
   }
 }
 
 /* What one thread has taken and not yet made its stretch, no other sees: that thread runs it. */
-static bool take_from_others(tn_pool *pool, int32_t index) {
-  for (int32_t i = 1; i < pool->threads; i++)
-    if (take_half(pool, index, &pool->stretches[(index + i) % pool->threads])) return true;
-  return false;
+static int64_t take_from_others(tn_pool *pool, int32_t index, int64_t *first) {
+  int64_t count = 0;
+  for (int32_t i = 1; i < pool->threads && count == 0; i++)
+    count = take_half(pool, index, &pool->stretches[(index + i) % pool->threads], first);
+  return count;
 }
 
 static void work_near(tn_pool *pool, int32_t index) {
   int64_t first, count;
-  do
-    while ((count = take_front(pool, &pool->stretches[index], &first)) > 0)
-      pool->near(pool->context, first, count, index);
-  while (take_from_others(pool, index));
+  while ((count = take_front(pool, &pool->stretches[index], &first)) > 0 ||
+         (count = take_from_others(pool, index, &first)) > 0)
+    pool->near(pool->context, first, count, index);
 }
 
 /* ---- runs ---- */
