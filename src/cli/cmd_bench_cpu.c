@@ -88,6 +88,10 @@ static const struct bench_case {
              {TN_OP_scale, "n=40000000", TN_F32},
              {TN_OP_fill, "n=40000000", TN_F32},
              {TN_OP_cast, "n=40000000", TN_BF16},
+             {TN_OP_linear_triple, "M=1 N0=2048 N1=256 N2=256 K=2048", TN_Q4_0, .packed = true},
+             {TN_OP_linear_triple, "M=32 N0=2048 N1=256 N2=256 K=2048", TN_Q4_0, .packed = true},
+             {TN_OP_linear_pair, "M=1 N0=5632 N1=5632 K=2048", TN_Q4_0, .packed = true},
+             {TN_OP_linear_pair, "M=32 N0=5632 N1=5632 K=2048", TN_Q4_0, .packed = true},
 #define PACKED(type)                                              \
   {TN_OP_linear, "M=1 N=32000 K=2048", type, .packed = true},     \
       {TN_OP_linear, "M=32 N=5632 K=2048", type, .packed = true}, \
@@ -294,9 +298,10 @@ static void fill_index(bench_call *b, const char *name, tn_tensor *t) {
   }
 }
 
-static bool is_weights(tn_op_id op, const char *name) {
-  return strcmp(name, "w") == 0 || (strcmp(name, "y") == 0 && op == TN_OP_cast) ||
-         (strcmp(name, "table") == 0 && op == TN_OP_embed) || strstr(name, "_cache") != NULL;
+/* Is it of the case's type of weights? */
+static bool is_weights(tn_op_id op, const tn_op_tensor_info *info) {
+  return info->kind == TN_KIND_WEIGHT || info->kind == TN_KIND_CACHE ||
+         (op == TN_OP_cast && strcmp(info->name, "y") == 0);
 }
 
 static int64_t pack(bench_call *b, int32_t i) {
@@ -315,9 +320,9 @@ static void make_tensor(bench_call *b, int32_t i) {
   const tn_op_tensor_info *info = &b->info->tensors[i];
   int64_t shape[TN_RANK_MAX];
   int32_t rank = shape_of(info->dims, b->c->sizes, shape);
-  tn_dtype dtype = info->kind == TN_KIND_INDEX        ? TN_I32
-                   : is_weights(b->c->op, info->name) ? b->c->weights
-                                                      : TN_F32;
+  tn_dtype dtype = info->kind == TN_KIND_INDEX  ? TN_I32
+                   : is_weights(b->c->op, info) ? b->c->weights
+                                                : TN_F32;
   int64_t count = 1;
   for (int32_t d = 0; d < rank; d++) count *= shape[d];
   int64_t bytes = tn_dtype_bytes_of(dtype, count);
@@ -406,7 +411,9 @@ static double flops_of(const struct bench_case *c) {
   double T = N("T"), heads = N("Hkv") * N("G"), D = N("D");
   switch (c->op) {
     case TN_OP_linear:
-      return N("M") < 12 ? 0 : 2 * N("M") * N("N") * N("K");
+    case TN_OP_linear_pair:
+    case TN_OP_linear_triple: /* sizes that a row has not are 0 */
+      return N("M") < 12 ? 0 : 2 * N("M") * (N("N") + N("N0") + N("N1") + N("N2")) * N("K");
     case TN_OP_linear_backward_input:
     case TN_OP_linear_backward_weight:
       return 2 * N("M") * N("N") * N("K");

@@ -8,6 +8,11 @@
 #define TN_KERNELS_CPU_CPU_H
 #include "kernels/ops.h"
 
+/* NULL: too little to share.  Threads that still spin pay from about 5 microseconds of work. */
+static inline tn_pool *tn_cpu_pool_for(tn_stream *stream, int64_t operations) {
+  return operations < 500000 ? NULL : stream->pool;
+}
+
 extern const tn_ops tn_cpu_rows_avx2;
 extern const tn_ops tn_cpu_rows_avx512;
 /* linear and embed alone */

@@ -2,6 +2,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "kernels/cpu/linear.h"
 
+#include "kernels/cpu/cpu.h"
+
 #define FEW_ROWS      8
 #define PASS_PANELS   4 /* else so many share a pass over x, expanded together */
 #define TILE_ROWS_MAX 32
@@ -268,11 +270,6 @@ static void run_items(void *context, int64_t first, int64_t count, int32_t worke
 
 /* ---- the call ---- */
 
-/* Threads that still spin pay from about 5 microseconds of work. */
-static tn_pool *pool_for(tn_stream *stream, int64_t operations) {
-  return operations < 500000 ? NULL : stream->pool;
-}
-
 /* Several items a thread, so that none waits long for the last. */
 static void cut_columns(job *j, int64_t items, int64_t threads) {
   int64_t panels = 0;
@@ -293,12 +290,13 @@ static void run_pass(const job *base, tn_stream *stream, int64_t first, int64_t 
   j.rows = rows;
   j.x.rows = rows_of_x(&j, rows);
   for (int32_t i = 0; i < j.part_count; i++) weights += j.parts[i].N * j.K;
-  tn_pool *pool = pool_for(stream, (2 * rows + 6) * weights);
+  tn_pool *pool = tn_cpu_pool_for(stream, (2 * rows + 6) * weights);
   int64_t items = ceil_div(rows, j.isa->block_rows);
   int64_t tile_rows = j.isa->tile_rows; /* whole tiles an item, as equal as may be */
   j.block_rows = ceil_div(ceil_div(rows, items), tile_rows) * tile_rows;
   cut_columns(&j, items, tn_pool_threads(pool));
-  tn_pool_run(pool_for(stream, 20 * rows * j.K), ceil_div(rows, QUANTIZE_ROWS), quantize_rows, &j);
+  tn_pool_run(tn_cpu_pool_for(stream, 20 * rows * j.K), ceil_div(rows, QUANTIZE_ROWS),
+              quantize_rows, &j);
   tn_pool_run_near(pool, items * j.column_items, (tn_pool_grain){1, j.few ? PASS_PANELS : 1},
                    run_items, &j);
 }

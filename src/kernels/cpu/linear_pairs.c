@@ -2,6 +2,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "kernels/cpu/linear_pairs.h"
 
+#include "kernels/cpu/cpu.h"
+
 #define X_BYTES (8 << 20) /* of x in bfloat16 */
 
 typedef struct job {
@@ -101,8 +103,7 @@ static void run_pass(const job *base, tn_stream *stream, int64_t first, int64_t 
   j.rows = rows;
   j.x.rows = rows_touched(&j, rows);
   j.column_items = ceil_div(j.panels, TN_PAIRS_PANELS);
-  /* threads that still spin pay from about 5 microseconds of work */
-  tn_pool *pool = (2 * rows + 6) * j.N * j.K < 500000 ? NULL : stream->pool;
+  tn_pool *pool = tn_cpu_pool_for(stream, (2 * rows + 6) * j.N * j.K);
   tn_pool_run(rows * j.K < 200000 ? NULL : stream->pool, rows, round_row, &j);
   tn_pool_run_near(pool, ceil_div(rows, j.isa->block_rows) * j.column_items, (tn_pool_grain){1, 1},
                    run_items, &j);
