@@ -411,9 +411,11 @@ static double flops_of(const struct bench_case *c) {
   double T = N("T"), heads = N("Hkv") * N("G"), D = N("D");
   switch (c->op) {
     case TN_OP_linear:
+      return N("M") < 12 ? 0 : 2 * N("M") * N("N") * N("K");
     case TN_OP_linear_pair:
-    case TN_OP_linear_triple: /* sizes that a row has not are 0 */
-      return N("M") < 12 ? 0 : 2 * N("M") * (N("N") + N("N0") + N("N1") + N("N2")) * N("K");
+      return N("M") < 12 ? 0 : 2 * N("M") * (N("N0") + N("N1")) * N("K");
+    case TN_OP_linear_triple:
+      return N("M") < 12 ? 0 : 2 * N("M") * (N("N0") + N("N1") + N("N2")) * N("K");
     case TN_OP_linear_backward_input:
     case TN_OP_linear_backward_weight:
       return 2 * N("M") * N("N") * N("K");
